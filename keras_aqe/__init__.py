@@ -18,6 +18,7 @@ from keras_aqe import (
     quantizers,
     schedules,
 )
+from keras_aqe.summary import summary
 
 __all__ = [
     "callbacks",
@@ -27,6 +28,7 @@ __all__ = [
     "models",
     "quantizers",
     "schedules",
+    "summary",
 ]
 
 __version__ = "0.1.0"
