@@ -69,8 +69,8 @@ def in_signature_order(flatbuffer):
         (graph.InputsAsNumpy(), graph.InputsLength(), signature.Inputs),
         (graph.OutputsAsNumpy(), graph.OutputsLength(), signature.Outputs),
     ):
-        entries = sorted((entry(i) for i in range(count)), key=lambda e: e.Name())
-        indices[:] = [entry.TensorIndex() for entry in entries]
+        named = sorted((entry(i).Name(), entry(i)) for i in range(count))
+        indices[:] = [tensor.TensorIndex() for _, tensor in named]
     return bytes(flatbuffer)
 
 

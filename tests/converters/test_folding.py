@@ -64,9 +64,7 @@ def test_thresholds_equal_the_layers(
     y = accumulators
     for step in node.steps:
         y = y if callable(step) else y * step
-    codes = node.levels[
-        (y[:, None, :] >= node.thresholds[None]).sum(axis=1)
-    ]
+    codes = node.levels[(y[:, None, :] >= node.thresholds[None]).sum(axis=1)]
 
     convolution = model.layers[1]
     x = accumulators * np.float32(node.source.unit)
