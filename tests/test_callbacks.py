@@ -105,9 +105,7 @@ def test_an_endless_dataset_needs_steps():
     with pytest.raises(ValueError, match="total_steps.*steps_per_epoch"):
         model.fit(data, callbacks=[AlphaScheduler()], verbose=0)
     callbacks = [AlphaScheduler(), Record()]
-    model.fit(
-        data, epochs=2, steps_per_epoch=2, callbacks=callbacks, verbose=0
-    )
+    model.fit(data, epochs=2, steps_per_epoch=2, callbacks=callbacks, verbose=0)
     assert len(callbacks[1].alphas) == 4
 
 

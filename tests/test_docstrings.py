@@ -14,9 +14,7 @@ import keras_aqe as aqe
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(aqe.__path__, "keras_aqe.")
-    if not module.name.startswith(
-        ("keras_aqe.converters", "keras_aqe.runtime")
-    )
+    if not module.name.startswith(("keras_aqe.converters", "keras_aqe.runtime"))
 ]
 
 

@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 import keras_aqe as aqe
 
 L = aqe.layers
-# Quantized layer, Keras layer, first arguments, rank, kernels
+# Quantized layer, Keras layer, first arguments, spatial rank
 CASES = {
     "conv1d": (L.QuantConv1D, keras.layers.Conv1D, (4, 3), 1),
     "conv2d": (L.QuantConv2D, keras.layers.Conv2D, (4, 3), 2),
     "conv3d": (L.QuantConv3D, keras.layers.Conv3D, (4, 2), 3),
-    "depthwise": (L.QuantDepthwiseConv2D, keras.layers.DepthwiseConv2D, (3,), 2),
+    "depthwise": (
+        L.QuantDepthwiseConv2D,
+        keras.layers.DepthwiseConv2D,
+        (3,),
+        2,
+    ),
     "separable": (
         L.QuantSeparableConv2D,
         keras.layers.SeparableConv2D,
@@ -141,9 +146,7 @@ def test_save_and_load(name, tmp_path):
 @pytest.mark.parametrize("name", CASES)
 def test_training_moves_and_clips_the_kernel(name, jit_compile):
     model, x, y = build(name)
-    model.compile(
-        keras.optimizers.SGD(50.0), "mse", jit_compile=jit_compile
-    )
+    model.compile(keras.optimizers.SGD(50.0), "mse", jit_compile=jit_compile)
     kernels = [
         w for w in model.layers[0].trainable_variables if "kernel" in w.name
     ]

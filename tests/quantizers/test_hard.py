@@ -12,9 +12,7 @@ from tests import reference
 
 
 def po2(bits):
-    return lambda x: reference.power_of_two(
-        x, bits, reference.midpoints(bits)
-    )
+    return lambda x: reference.power_of_two(x, bits, reference.midpoints(bits))
 
 
 CASES = {
