@@ -193,7 +193,9 @@ def _check(model):
 
 def _check_alpha(model):
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is None or int(optimizer.iterations) == 0:
+    if optimizer is None or (
+        int(keras.ops.convert_to_numpy(optimizer.iterations)) == 0
+    ):
         return
     for quantizer in model._flatten_layers():
         if (

@@ -12,7 +12,7 @@ tf.config.set_logical_device_configuration(
 
 hypothesis.settings.register_profile(
     "keras_aqe",
-    max_examples=25,
+    max_examples=10,
     deadline=None,
     derandomize=True,
     suppress_health_check=[

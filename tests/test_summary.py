@@ -2,6 +2,7 @@ import keras
 import pytest
 
 import keras_aqe as aqe
+from keras_aqe.summary import operation
 
 
 def quiet(model):
@@ -41,8 +42,6 @@ def test_minw_net(input_bits, weight_bits):
     ],
 )
 def test_operation(widths, name):
-    from keras_aqe.summary import operation
-
     assert operation(*widths) == operation(*reversed(widths)) == name
 
 

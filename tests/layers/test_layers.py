@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import keras_aqe as aqe
 
 L = aqe.layers
-# Quantized layer, Keras layer, first arguments, rank, kernels
+# Quantized layer, Keras layer, first arguments, spatial rank
 CASES = {
     "conv1d": (L.QuantConv1D, keras.layers.Conv1D, (4, 3), 1),
     "conv2d": (L.QuantConv2D, keras.layers.Conv2D, (4, 3), 2),
