@@ -105,8 +105,8 @@ class PowerOfTwo(Quantizer):
             )
         if role == "input" and self.relative:
             raise ValueError(
-                f"Quantizer {self.name!r} has `relative=True`, which would make "
-                "an input's codes depend on the other inputs of its batch. "
+                f"Quantizer {self.name!r} has `relative=True`, which would "
+                "make an input's codes depend on the rest of its batch. "
                 "Give fixed thresholds for inputs: `relative=False`."
             )
         self._role = role
