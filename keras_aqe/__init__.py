@@ -1,0 +1,32 @@
+"""Asymptotic-Quantized Estimator networks of 1 to 3 bits for Keras."""
+
+import keras as _keras
+
+if _keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "keras_aqe runs on Keras's TensorFlow backend only, because its "
+        "estimators are TensorFlow custom gradients. The backend is "
+        f"{_keras.backend.backend()!r}; set KERAS_BACKEND=tensorflow."
+    )
+
+from keras_aqe import (
+    callbacks,
+    constraints,
+    estimators,
+    layers,
+    models,
+    quantizers,
+    schedules,
+)
+
+__all__ = [
+    "callbacks",
+    "constraints",
+    "estimators",
+    "layers",
+    "models",
+    "quantizers",
+    "schedules",
+]
+
+__version__ = "0.1.0"

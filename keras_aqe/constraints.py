@@ -1,0 +1,34 @@
+"""Constraints on latent weights."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable("keras_aqe")
+class WeightClip(keras.constraints.Constraint):
+    """Clips latent weights after every update: `max(-limit, min(limit, W))`.
+
+    The gradient of a quantizer is zero outside [-1, 1], so that a weight that
+    left this range would never come back (Courbariaux et al., 2016;
+    Chen et al., 2020).
+
+    Args:
+        limit: Positive float, the largest magnitude allowed.
+
+    Example:
+
+    >>> WeightClip(1.0)([-3.0, 0.5])
+    <tf.Tensor: shape=(2,), dtype=float32, numpy=array([-1. ,  0.5], dtype=float32)>
+    """
+
+    def __init__(self, limit=1.0):
+        if limit <= 0:
+            raise ValueError(
+                f"`limit` must be greater than 0. Received: limit={limit}"
+            )
+        self.limit = limit
+
+    def __call__(self, w):
+        return keras.ops.clip(w, -self.limit, self.limit)
+
+    def get_config(self):
+        return {"limit": self.limit}

@@ -1,0 +1,31 @@
+import keras
+
+from keras_aqe.layers.quantized import Quantized, latent_kernel
+
+
+@keras.saving.register_keras_serializable("keras_aqe")
+class QuantConv2DTranspose(Quantized, keras.layers.Conv2DTranspose):
+    """A transposed 2D convolution with quantized input and kernel.
+
+    `keras.layers.Conv2DTranspose` on `input_quantizer(x)` with
+    `kernel_quantizer(W)`; at inference both are hard
+    (Chen et al., 2020, Eq. 18 to 20).
+
+    Args:
+        *args, **kwargs: Arguments of `keras.layers.Conv2DTranspose`. A quantized
+            kernel gets `keras_aqe.constraints.WeightClip(1.0)` unless a
+            constraint is given.
+        input_quantizer: A quantizer, its name or `None`.
+        kernel_quantizer: The same, for the kernel.
+
+    Example:
+
+    >>> x = np.ones((1, 8, 8, 4), "float32")
+    >>> layer = QuantConv2DTranspose(
+    ...     2, 3, input_quantizer="binary", kernel_quantizer="binary",
+    ... )
+    >>> layer(x).shape
+    TensorShape([1, 10, 10, 2])
+    """
+
+    kernel = latent_kernel("kernel")

@@ -1,0 +1,24 @@
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("keras_aqe")
+class HardTanh(keras.layers.Layer):
+    """Hard tanh: `y = max(-1, min(1, x))`, gradient `1[|x| <= 1]`.
+
+    Source: Courbariaux et al., 2016; Chen et al., 2020, Sec. IV.
+
+    Args:
+        **kwargs: Arguments of the Keras layer.
+
+    Example:
+
+    >>> HardTanh()(np.array([-2.0, 0.3])).numpy()
+    array([-1. ,  0.3], dtype=float32)
+    """
+
+    def call(self, inputs):
+        return tf.clip_by_value(inputs, -1, 1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

@@ -1,0 +1,163 @@
+"""The mixin that turns a Keras layer with a kernel into its quantized twin."""
+
+import contextlib
+import threading
+
+import keras
+import tensorflow as tf
+
+from keras_aqe import quantizers
+from keras_aqe.constraints import WeightClip
+
+# The layers being called on this thread, innermost last, with `training`.
+_calls = threading.local()
+
+
+class Quantized:
+    """Mixin: quantizes a layer's input and kernel, and calls the layer.
+
+    `y = layer(input_quantizer(x), kernel_quantizer(W))`: forward and gradient
+    of the two quantizers are those of their estimators, everything else is
+    the Keras layer's own. Outside a call, `kernel` is the latent kernel.
+
+    A class whose kernels are not called `kernel` names them in `_kernels`
+    with their constraint arguments; where Keras keeps a kernel as a plain
+    attribute, the class replaces that attribute by a `latent_kernel`.
+    """
+
+    _kernels = {"kernel": "kernel_constraint"}
+
+    def __init__(
+        self, *args, input_quantizer=None, kernel_quantizer=None, **kwargs
+    ):
+        kernel_quantizer = quantizers.get(kernel_quantizer)
+        if kernel_quantizer is not None:
+            for constraint in self._kernels.values():
+                kwargs.setdefault(constraint, WeightClip(1.0))
+        self._quantizes_kernel = kernel_quantizer is not None
+        super().__init__(*args, **kwargs)
+        self.input_quantizer = quantizers.get(input_quantizer)
+        self.kernel_quantizer = kernel_quantizer
+        if self.input_quantizer is not None:
+            self.input_quantizer.adopt("input")
+        if self.kernel_quantizer is not None:
+            self.kernel_quantizer.adopt("kernel")
+
+    def add_weight(self, *args, name=None, **kwargs):
+        if name in self._kernels and self._quantizes_kernel:
+            # A latent kernel keeps its precision until it is quantized.
+            kwargs["autocast"] = False
+        return super().add_weight(*args, name=name, **kwargs)
+
+    def call(self, inputs, training=None):
+        inputs = self._quantized_input(inputs, training)
+        with self._in_call(training):
+            return super().call(inputs)
+
+    def _quantized_input(self, inputs, training):
+        if self.input_quantizer is None:
+            return inputs
+        return self.input_quantizer(inputs, training=training)
+
+    @contextlib.contextmanager
+    def _in_call(self, training):
+        stack = _calls.__dict__.setdefault("stack", [])
+        stack.append((self, training))
+        try:
+            yield
+        finally:
+            stack.pop()
+
+    def _is_in_call(self):
+        stack = getattr(_calls, "stack", ())
+        return bool(stack) and stack[-1][0] is self
+
+    def _in_call_quantized(self, kernel):
+        if self.kernel_quantizer is None or not self._is_in_call():
+            return kernel
+        training = _calls.stack[-1][1]
+        quantized = self.kernel_quantizer(
+            tf.convert_to_tensor(kernel), training=training
+        )
+        return tf.cast(quantized, self.compute_dtype)
+
+    @property
+    def kernel(self):
+        return self._in_call_quantized(super().kernel)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "input_quantizer": serialize(self.input_quantizer),
+            "kernel_quantizer": serialize(self.kernel_quantizer),
+        }
+
+
+def latent_kernel(name):
+    """A property for a kernel that Keras assigns as a plain attribute."""
+    latent = f"_latent_{name}"
+
+    def read(self):
+        return self._in_call_quantized(getattr(self, latent))
+
+    def write(self, kernel):
+        setattr(self, latent, kernel)
+
+    return property(read, write)
+
+
+class QuantizedConv(Quantized):
+    """Adds `pad_value`, what 'same' padding fills in after the quantizer.
+
+    Keras pads with 0, which a 1-bit input cannot hold; a `pad_value` that is a
+    level of the input quantizer keeps padded inputs at its width.
+    """
+
+    def __init__(self, *args, pad_value=0.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.pad_value = float(pad_value)
+        if self.pad_value and self.padding != "same":
+            raise ValueError(
+                "`pad_value` is what 'same' padding fills in, so it needs "
+                f"`padding='same'`. Received: pad_value={pad_value}, "
+                f"padding={self.padding!r} in layer {self.name!r}"
+            )
+
+    def _quantized_input(self, inputs, training):
+        inputs = super()._quantized_input(inputs, training)
+        if not self.pad_value:
+            return inputs
+        first = 1 if self.data_format == "channels_last" else 2
+        sizes = tf.unstack(tf.shape(inputs)[first : first + self.rank])
+        paddings = [(0, 0)] * len(inputs.shape)
+        for axis, (size, kernel, stride, dilation) in enumerate(
+            zip(sizes, self.kernel_size, self.strides, self.dilation_rate),
+            start=first,
+        ):
+            size = inputs.shape[axis] or size
+            paddings[axis] = same_padding(size, kernel, stride, dilation)
+        return tf.pad(inputs, paddings, constant_values=self.pad_value)
+
+    @property
+    def padding(self):
+        explicit = getattr(self, "pad_value", 0.0) and self._is_in_call()
+        return "valid" if explicit else self._padding
+
+    @padding.setter
+    def padding(self, padding):
+        self._padding = padding
+
+    def get_config(self):
+        return {**super().get_config(), "pad_value": self.pad_value}
+
+
+def same_padding(size, kernel, stride, dilation):
+    """TensorFlow's 'same' padding of one axis: (before, after)."""
+    outputs = -(-size // stride)
+    reach = (outputs - 1) * stride + (kernel - 1) * dilation + 1
+    if isinstance(size, int):
+        total = max(reach - size, 0)
+    else:
+        total = tf.maximum(reach - size, 0)
+    return total // 2, total - total // 2

@@ -1,0 +1,83 @@
+"""Quantizers: hard functions of few values, trained by an estimator."""
+
+import re
+
+import keras
+
+from keras_aqe.quantizers.binary import Binary
+from keras_aqe.quantizers.fixed_point import FixedPoint
+from keras_aqe.quantizers.float16 import Float16
+from keras_aqe.quantizers.power_of_two import PowerOfTwo
+from keras_aqe.quantizers.quantizer import Quantizer
+from keras_aqe.quantizers.ternary import Ternary
+
+__all__ = [
+    "Binary",
+    "FixedPoint",
+    "Float16",
+    "PowerOfTwo",
+    "Quantizer",
+    "Ternary",
+    "get",
+    "of_width",
+]
+
+_NAMES = {"binary": Binary, "ternary": Ternary, "float16": Float16}
+_NUMBERED = {"po2": PowerOfTwo, "fixed": FixedPoint}
+
+
+def get(identifier, **kwargs):
+    """Returns a quantizer for an object, a name or a config.
+
+    Args:
+        identifier: A `Quantizer` (returned as it is), `None` (returned as it
+            is), a name ("binary", "ternary", "po2_3", "fixed_8", "float16";
+            the number is the width) or a config made by
+            `keras.saving.serialize_keras_object`.
+        **kwargs: Arguments of the quantizer, only with a name.
+
+    Raises:
+        ValueError: If `identifier` is none of these.
+
+    Example:
+
+    >>> get("po2_3", estimator="ste").bits
+    3
+    """
+    if isinstance(identifier, str):
+        name, _, bits = identifier.partition("_")
+        if identifier in _NAMES:
+            return _NAMES[identifier](**kwargs)
+        if name in _NUMBERED and re.fullmatch("[0-9]+", bits):
+            return _NUMBERED[name](bits=int(bits), **kwargs)
+    elif isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if identifier is None or isinstance(identifier, Quantizer):
+        return identifier
+    raise ValueError(
+        "A quantizer must be a `keras_aqe.quantizers.Quantizer`, its config, "
+        "or one of the names 'binary', 'ternary', 'po2_<bits>', "
+        f"'fixed_<bits>', 'float16'. Received: {identifier!r}"
+    )
+
+
+def of_width(bits, **kwargs):
+    """Returns the paper's quantizer of that width; `None` for 32 bits.
+
+    1 is `Binary`, 2 `Ternary`, 3 and 4 `PowerOfTwo`, 8 `FixedPoint` and 16
+    `Float16` (Chen et al., 2020, Sec. IV).
+
+    Args:
+        bits: 1, 2, 3, 4, 8, 16 or 32.
+        **kwargs: Arguments of the quantizer.
+
+    Raises:
+        ValueError: If `bits` is another number.
+    """
+    names = {1: "binary", 2: "ternary", 3: "po2_3", 4: "po2_4"}
+    names |= {8: "fixed_8", 16: "float16", 32: None}
+    if bits not in names:
+        raise ValueError(
+            f"A width must be one of {list(names)} bits. Received: {bits}"
+        )
+    return get(names[bits], **kwargs)

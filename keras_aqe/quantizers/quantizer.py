@@ -1,0 +1,95 @@
+"""What every quantizer has in common."""
+
+import keras
+import tensorflow as tf
+
+from keras_aqe import estimators
+
+
+class Quantizer(keras.layers.Layer):
+    """Base class: a hard quantizer `h` and the estimator that trains it.
+
+    With `training=True` the layer returns the estimator's output (for AQE the
+    blend `alpha * h(x) + (1 - alpha) * x`) and has the estimator's gradient;
+    otherwise it returns `h(x)` exactly, whatever `alpha` is
+    (Chen et al., 2020, Eq. 18 to 20).
+
+    A subclass gives `bits`, `levels`, `unit`, `codes` and `hard`, and
+    `_stochastic_hard` where it has a stochastic form.
+
+    Args:
+        estimator: `"aqe"` or `"ste"`.
+        stochastic: Whether training replaces `h(x)` by its stochastic form,
+            which for the sign is `sign(x - z)` with `z ~ U[-1, 1]`
+            (Chen et al., 2020, Eq. 7). Inference stays deterministic.
+        seed: Integer seed of the stochastic form.
+        **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
+
+    Attributes:
+        bits: Width of a code.
+        levels: The values that `h` can take, ascending, a NumPy array.
+        unit: The smallest magnitude above 0; `h(x) = codes(x) * unit`.
+        alpha: The schedule variable, a non-trainable float32 scalar in (0, 1].
+            It starts at 1/2, is set by `keras_aqe.callbacks.AlphaScheduler`
+            and is saved with the model.
+    """
+
+    def __init__(self, estimator="aqe", stochastic=False, seed=None, **kwargs):
+        # Levels are exact in every float type, so nothing is cast: a kernel
+        # stays float32 under mixed precision until it is quantized.
+        kwargs.setdefault("autocast", False)
+        super().__init__(**kwargs)
+        self._estimate = estimators.get(estimator)
+        self.estimator = estimator
+        self.stochastic = bool(stochastic)
+        self.seed = seed
+        if self.stochastic:
+            self._noise_seed = keras.random.SeedGenerator(seed)
+        self.alpha = self.add_weight(
+            name="alpha",
+            shape=(),
+            initializer=keras.initializers.Constant(0.5),
+            trainable=False,
+            dtype="float32",
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+
+    def hard(self, x):
+        """The hard quantizer `h(x)`; same shape and dtype as `x`."""
+        raise NotImplementedError
+
+    def codes(self, x):
+        """The integers `h(x) / unit`; same shape as `x`."""
+        raise NotImplementedError
+
+    def call(self, inputs, training=None):
+        if not training:
+            return self.hard(inputs)
+        if not self.stochastic:
+            return self._estimate(inputs, self.hard, self.alpha)
+        # Drawn here, since the estimator compiles what it is given.
+        hard = self._stochastic_hard(inputs)
+        return self._estimate(inputs, lambda x: hard, self.alpha)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def adopt(self, role):
+        """Tells the quantizer what it quantizes: "input" or "kernel".
+
+        Called by the layer that takes the quantizer as an argument.
+        """
+
+    def _uniform(self, x, low, high):
+        return keras.random.uniform(
+            tf.shape(x), low, high, dtype=x.dtype, seed=self._noise_seed
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "estimator": self.estimator,
+            "stochastic": self.stochastic,
+            "seed": self.seed,
+        }
