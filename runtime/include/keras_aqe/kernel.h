@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "keras_aqe/layer.h"
 
@@ -55,15 +56,15 @@ struct Kernel {
               int64_t begin, int64_t end);
 };
 
-// All kernels of this build, the preferred first, up to one whose name is null.
-extern const Kernel kernel_table[];
+// All kernels of this build, the preferred first; a null pointer ends the table.
+extern const Kernel* const kernel_table[];
 
 // What the CPU has, limited to the names in the environment variable KERAS_AQE_CPU_FEATURES if that is set (separated by
 // commas; "none" for the baseline).
 uint32_t cpu_features();
 
-// Name of one feature as in that variable.
-const char* feature_name(CpuFeature feature);
+// The same set as text: the names of that variable, separated by commas, or "none".
+std::string feature_names(uint32_t features);
 
 // Whether the kernel computes this layer on a CPU with these features.
 bool fits(const Kernel& kernel, const Layer& layer, uint32_t features);

@@ -72,8 +72,8 @@ struct Window {
 };
 
 // One operator. A dense layer is the convolution whose window is its whole input: in_height * in_width counts its pixels
-// (in_width alone, in_height = 1), the window has the same size, and the output is 1 x 1. Quantize and dequantize have
-// a 1 x 1 window.
+// (in_width alone, in_height = 1), the window has the same size, and the output is 1 x 1. A depthwise convolution has one
+// group for each input channel. Quantize and dequantize have a 1 x 1 window.
 struct Layer {
   Operator op = Operator::kConv2D;
 
@@ -112,10 +112,7 @@ struct Layer {
   bool float_accumulator() const { return input == Type::kFloat32 || input == Type::kUInt8; }
   int group_channels() const { return in_channels / groups; }
   // Weights of one output channel.
-  int64_t weights_per_output() const {
-    const int64_t taps = int64_t{window.height} * window.width;
-    return op == Operator::kDepthwiseConv2D ? taps : taps * group_channels();
-  }
+  int64_t weights_per_output() const { return int64_t{window.height} * window.width * group_channels(); }
   int64_t in_pixels() const { return int64_t{batch} * in_height * in_width; }
   int64_t out_pixels() const { return int64_t{batch} * out_height * out_width; }
 };
