@@ -1,0 +1,15 @@
+"""From a trained Keras model to a .tflite file."""
+
+from keras_aqe.converters.convert import Converted, convert
+from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.interpreter import Interpreter
+from keras_aqe.converters.verify import Verification, verify
+
+__all__ = [
+    "ConversionError",
+    "Converted",
+    "Interpreter",
+    "Verification",
+    "convert",
+    "verify",
+]

@@ -1,0 +1,105 @@
+import dataclasses
+import os
+import pathlib
+import tempfile
+
+from keras_aqe.converters import graph, lce, report, tflite
+from keras_aqe.converters.errors import ConversionError
+
+
+@dataclasses.dataclass(frozen=True)
+class Converted:
+    """A converted model.
+
+    Args:
+        flatbuffer: The .tflite file as bytes.
+        report: A row for each quantized layer: name, widths, operation, the
+            operator in the file, its weights' bytes and its
+            multiply-accumulates. Prints as a table.
+    """
+
+    flatbuffer: bytes
+    report: report.Report
+
+    def save(self, path):
+        """Writes the file; a failure leaves nothing half written."""
+        path = pathlib.Path(path)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(self.flatbuffer)
+            # mkstemp makes files that only their owner can read.
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def convert(model, target="lce", strict=True):
+    """Converts a trained model to a .tflite file that computes the same.
+
+    The file's codes and accumulators equal those of `model(x,
+    training=False)`; batch normalisation and the quantizer after it become
+    thresholds on the accumulators.
+
+    Args:
+        model: A built Functional or Sequential `keras.Model` in float32.
+        target: `"lce"`: Larq Compute Engine's operators, every layer of 1-bit
+            inputs and weights as XNOR. `"tflite"`: builtin operators only,
+            any width, in float arithmetic.
+        strict: Whether a quantized layer that would not run as its operation
+            is an error (under `"lce"`; the layer on the image keeps a float
+            convolution with its ±1 kernel).
+
+    Returns:
+        A `Converted`.
+
+    Raises:
+        ConversionError: If the model cannot be converted; the message names
+            the layer and says what to do.
+        ValueError: If `target` is unknown.
+
+    Example:
+
+    ```python
+    converted = keras_aqe.converters.convert(model, target="lce")
+    converted.save("model.tflite")
+    print(converted.report)
+    ```
+    """
+    if target not in ("lce", "tflite"):
+        raise ValueError(
+            f"`target` must be 'lce' or 'tflite'. Received: target={target!r}"
+        )
+    if target == "lce":
+        lce.require()
+    inference = graph.build(model)
+    if target == "lce":
+        flatbuffer, sums = lce.emit(inference, strict)
+    else:
+        flatbuffer, sums = tflite.emit(inference)
+    rows = report.make(flatbuffer, sums)
+    if target == "lce" and strict:
+        _require_xnor(rows, sums)
+    return Converted(flatbuffer, rows)
+
+
+def _require_xnor(rows, sums):
+    for row, node in zip(rows, sums):
+        if (
+            row.op != "LceBconv2d"
+            and row.weight_bits == 1
+            and not node.source.is_image
+        ):
+            raise ConversionError(
+                f"Layer {row.name!r} came out as {row.op} and not as "
+                "LceBconv2d, so it would run in float. Pass strict=False to "
+                "accept that, or use target='tflite'."
+            )
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,82 @@
+"""Reads what a .tflite file holds."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_aqe.converters.errors import ConversionError
+
+
+@dataclasses.dataclass(frozen=True)
+class Operator:
+    """An operator of a file that carries weights.
+
+    Args:
+        name: Builtin or custom name, as `CONV_2D` or `LceBconv2d`.
+        channels: Output channels.
+        weight_bytes: Bytes of its kernel's buffer.
+    """
+
+    name: str
+    channels: int
+    weight_bytes: int
+
+
+_KERNELS = {
+    "CONV_2D": 0,
+    "DEPTHWISE_CONV_2D": 3,
+    "FULLY_CONNECTED": 0,
+    "BATCH_MATMUL": -1,
+    "LceBconv2d": 0,
+}
+
+
+def read(flatbuffer):
+    """Parses a file into the object API of TFLite's schema.
+
+    Raises:
+        ConversionError: If the bytes are not a TFLite file.
+    """
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    if len(flatbuffer) < 8 or bytes(flatbuffer[4:8]) != b"TFL3":
+        raise ConversionError(
+            "These bytes are no .tflite file: the identifier 'TFL3' is "
+            f"missing from bytes 4 to 7. Received {len(flatbuffer)} bytes."
+        )
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))
+
+
+def operator_names(model):
+    """The names of a file's operators, one for each, in their order."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    builtin = {
+        code: name
+        for name, code in vars(schema.BuiltinOperator).items()
+        if isinstance(code, int)
+    }
+    names = []
+    for operator in model.subgraphs[0].operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)
+        custom = code.customCode
+        names.append(custom.decode() if custom else builtin[number])
+    return names
+
+
+def weighted_operators(flatbuffer):
+    """The operators that multiply with a constant kernel, in file order."""
+    model = read(flatbuffer)
+    graph = model.subgraphs[0]
+    found = []
+    for name, operator in zip(operator_names(model), graph.operators):
+        if name not in _KERNELS:
+            continue
+        kernel = graph.tensors[operator.inputs[1]]
+        data = model.buffers[kernel.buffer].data
+        if data is None:
+            continue
+        channels = int(kernel.shape[_KERNELS[name]])
+        found.append(Operator(name, channels, np.asarray(data).nbytes))
+    return found

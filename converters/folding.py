@@ -1,0 +1,155 @@
+"""Folds what stands between a sum and a quantizer into thresholds."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_aqe.layers import HardTanh
+
+_POOLS = (
+    keras.layers.MaxPooling1D,
+    keras.layers.MaxPooling2D,
+    keras.layers.MaxPooling3D,
+)
+_MONOTONE = {
+    "elu",
+    "hard_sigmoid",
+    "hard_tanh",
+    "leaky_relu",
+    "linear",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "softplus",
+    "softsign",
+    "tanh",
+}
+# Beyond any sum of image values, and far from float32's overflow.
+_FLOAT_LIMIT = np.float32(1e30)
+
+
+def is_foldable(operation):
+    """Whether a layer is a max pool or monotone in each channel alone."""
+    if isinstance(operation, keras.layers.BatchNormalization):
+        return operation.axis in (-1, operation.input_spec.ndim - 1)
+    if isinstance(operation, keras.layers.Activation):
+        return is_monotone(operation.activation)
+    return isinstance(operation, (HardTanh, keras.layers.ReLU, *_POOLS))
+
+
+def is_monotone(activation):
+    """Whether an activation function is known never to fall."""
+    return activation is None or (
+        getattr(activation, "__name__", None) in _MONOTONE
+    )
+
+
+def fold(node, chain, quantizer):
+    """Finds where the quantizer's code changes along a sum's accumulator.
+
+    The Keras layers themselves are evaluated, in their own float32
+    arithmetic, so that comparing the accumulator with a threshold gives the
+    code that they give, for every accumulator that can be reached.
+
+    Args:
+        node: The `graph.Sum`.
+        chain: Foldable layers after it, in order.
+        quantizer: The quantizer after them.
+
+    Returns:
+        The steps to do on the accumulators (pooling layers, and ±1 per
+        channel to multiply with), and the thresholds, shape
+        `(len(levels) - 1, channels)`, ascending; a threshold that no
+        accumulator reaches is beyond all of them. Integer sums get integer
+        thresholds.
+    """
+    functions = [lambda x: _layer_output(node, x)]
+    direction = np.ones(node.kernel.shape[-1], "float32")
+    steps = []
+    for layer in chain:
+        if isinstance(layer, _POOLS):
+            # Pooling keeps the largest, so a falling channel is turned first.
+            turn = direction * _direction(node, functions)
+            direction = _turn(steps, turn, direction)
+            steps.append(layer)
+        else:
+            functions.append(_caller(layer))
+    functions.append(quantizer.hard)
+    turn = direction * _direction(node, functions)
+    direction = _turn(steps, turn, direction)
+    return steps, _search(node, functions, quantizer, direction)
+
+
+def _caller(layer):
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return lambda x: layer(x, training=False)
+    return layer
+
+
+def _turn(steps, turn, direction):
+    if (turn < 0).any():
+        steps.append(turn)
+    return direction * turn
+
+
+def _layer_output(node, accumulator):
+    layer = node.layer
+    x = accumulator * node.unit
+    if layer.use_bias:
+        x = x + tf.convert_to_tensor(layer.bias)
+    return x if layer.activation is None else layer.activation(x)
+
+
+def _evaluate(node, functions, accumulators):
+    """Values of the chain for accumulators of shape (n, channels)."""
+    spatial = (1,) * (len(node.shape) - 2)
+    x = tf.constant(
+        accumulators.reshape(-1, *spatial, accumulators.shape[-1]), tf.float32
+    )
+    for function in functions:
+        x = function(x)
+    return x.numpy().reshape(accumulators.shape)
+
+
+def _direction(node, functions):
+    """+1 or -1 per channel: whether the chain rises or falls."""
+    limit = _limit(node)
+    ends = np.array([[-limit], [limit]], "float32")
+    ends = np.broadcast_to(ends, (2, node.kernel.shape[-1]))
+    low, high = _evaluate(node, functions, ends)
+    return np.where(high < low, -1, 1).astype("float32")
+
+
+def _limit(node):
+    return _FLOAT_LIMIT if node.levels is None else node.levels[-1]
+
+
+def _search(node, functions, quantizer, direction):
+    """Bisects for the smallest accumulator of each level, all at once."""
+    to_value, limit = np.float32, int(_limit(node))
+    if node.levels is None:
+        to_value, limit = _nth_float, int(_float_rank(_FLOAT_LIMIT))
+    levels = np.asarray(quantizer.levels)
+    shape = (len(levels) - 1, len(direction))
+    # Invariant: the level is not reached below `low`, and is at `high`.
+    low = np.full(shape, -limit, "int64")
+    high = np.full(shape, limit + 1, "int64")
+    while (low < high).any():
+        middle = (low + high) // 2
+        outputs = _evaluate(node, functions, to_value(middle) * direction)
+        reached = outputs >= levels[1:, None]
+        high = np.where(reached, middle, high)
+        low = np.minimum(np.where(reached, low, middle + 1), high)
+    return to_value(high)
+
+
+def _float_rank(value):
+    """The number of positive float32 values up to `value`."""
+    return np.float32(value).view("int32")
+
+
+def _nth_float(rank):
+    """The float32 values of signed ranks, the inverse of `_float_rank`."""
+    magnitude = np.abs(rank).astype("int32").view("float32")
+    return np.where(rank < 0, -magnitude, magnitude)

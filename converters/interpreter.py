@@ -1,0 +1,108 @@
+import numpy as np
+
+from keras_aqe.converters import flatbuffer as fb
+from keras_aqe.converters import lce
+
+
+class Interpreter:
+    """Runs a .tflite file, whichever target it was converted for.
+
+    Files with Larq Compute Engine's operators run in its interpreter, others
+    in LiteRT.
+
+    Args:
+        flatbuffer: The file as bytes.
+        num_threads: Number of threads.
+
+    Raises:
+        ConversionError: If the bytes are no .tflite file, or need an engine
+            that is not installed.
+
+    Example:
+
+    ```python
+    logits = Interpreter(converted.flatbuffer).predict(images)
+    ```
+    """
+
+    def __init__(self, flatbuffer, num_threads=1):
+        names = fb.operator_names(fb.read(flatbuffer))
+        if any(name.startswith("Lce") for name in names):
+            self._engine = _LceEngine(flatbuffer, num_threads)
+        else:
+            self._engine = _LiteRTEngine(flatbuffer, num_threads)
+
+    def predict(self, x):
+        """Outputs for a batch.
+
+        Args:
+            x: An array with the batch first, or a list of one for each input.
+
+        Returns:
+            An array with the batch first, or a list where the model has
+            several outputs.
+
+        Raises:
+            ValueError: If the arrays' number or shapes do not fit the file.
+        """
+        inputs = list(x) if isinstance(x, (list, tuple)) else [x]
+        inputs = [np.asarray(value) for value in inputs]
+        shapes = self._engine.input_shapes
+        if len(inputs) != len(shapes) or any(
+            value.shape[1:] != tuple(shape[1:])
+            for value, shape in zip(inputs, shapes)
+        ):
+            raise ValueError(
+                "The file takes inputs of shapes "
+                f"{[(None, *map(int, shape[1:])) for shape in shapes]}. "
+                f"Received: {[value.shape for value in inputs]}"
+            )
+        outputs = self._engine.predict(inputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+
+class _LiteRTEngine:
+    def __init__(self, flatbuffer, num_threads):
+        from ai_edge_litert.interpreter import Interpreter as LiteRT
+
+        self._litert = LiteRT(
+            model_content=bytes(flatbuffer), num_threads=num_threads
+        )
+        self._details = self._litert.get_input_details()
+        self.input_shapes = [d["shape"] for d in self._details]
+
+    def predict(self, inputs):
+        for detail, value in zip(self._details, inputs):
+            self._litert.resize_tensor_input(detail["index"], value.shape)
+        self._litert.allocate_tensors()
+        for detail, value in zip(self._details, inputs):
+            self._litert.set_tensor(
+                detail["index"], value.astype(detail["dtype"])
+            )
+        self._litert.invoke()
+        return [
+            self._litert.get_tensor(detail["index"])
+            for detail in self._litert.get_output_details()
+        ]
+
+
+class _LceEngine:
+    def __init__(self, flatbuffer, num_threads):
+        lce.require()
+        from larq_compute_engine.tflite.python.interpreter import (
+            Interpreter as Larq,
+        )
+
+        # Five times as fast as LCE's default kernel on x86.
+        self._larq = Larq(
+            bytes(flatbuffer), num_threads=num_threads, use_indirect_bgemm=True
+        )
+        self.input_shapes = self._larq.input_shapes
+
+    def predict(self, inputs):
+        types = self._larq.input_types
+        inputs = [value.astype(t) for value, t in zip(inputs, types)]
+        outputs = self._larq.predict(
+            inputs[0] if len(inputs) == 1 else inputs, verbose=0
+        )
+        return outputs if isinstance(outputs, list) else [outputs]
