@@ -247,10 +247,10 @@ void PreparedLayer::read_windows(const Options& options) {
     window.dilation_x = size("dilation_width");
     const int padding = options.get("padding", kValid, kExplicit);
     const auto pad = [&](const char* name) { return padding == kExplicit ? options.get(name, 0, INT32_MAX) : 0; };
-    const Placement y = place(layer.in_height, window.height, window.stride_y, window.dilation_y, padding, pad("pad_top"),
-                              pad("pad_bottom"), "height");
-    const Placement x = place(layer.in_width, window.width, window.stride_x, window.dilation_x, padding, pad("pad_left"),
-                              pad("pad_right"), "width");
+    const int top = pad("pad_top"), bottom = pad("pad_bottom"), left = pad("pad_left"), right = pad("pad_right");
+    const Placement y =
+        place(layer.in_height, window.height, window.stride_y, window.dilation_y, padding, top, bottom, "height");
+    const Placement x = place(layer.in_width, window.width, window.stride_x, window.dilation_x, padding, left, right, "width");
     window.pad_top = y.pad;
     window.pad_left = x.pad;
     layer.conv_height = layer.out_height = y.out;

@@ -6,7 +6,7 @@ namespace aqe {
 namespace {
 
 // Layers follow each other within microseconds, so a thread waits this many rounds awake before it sleeps or yields.
-constexpr int kSpinRounds = 20000;
+constexpr int kSpinRounds = 4000;
 
 inline void pause() {
 #if defined(__x86_64__)

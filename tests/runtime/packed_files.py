@@ -2,8 +2,8 @@
 
 import flatbuffers
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
-from tensorflow.lite.python import schema_py_generated as schema
 
 LEVELS = {
     1: np.array([-1, 1]),
@@ -91,8 +91,8 @@ class PackedFile:
     """Collects tensors and operators, then writes the flatbuffer."""
 
     def __init__(self):
-        self._tensors, self._operators, self._codes = [], [], []
-        self._buffers = [schema.BufferT()]
+        self.tensors, self.operators, self._codes = [], [], []
+        self.buffers = [schema.BufferT()]
 
     def tensor(self, shape, dtype):
         return self._add(shape, dtype, 0)
@@ -101,17 +101,17 @@ class PackedFile:
         values = np.ascontiguousarray(values)
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-        self._buffers.append(buffer)
-        return self._add(values.shape, values.dtype, len(self._buffers) - 1)
+        self.buffers.append(buffer)
+        return self._add(values.shape, values.dtype, len(self.buffers) - 1)
 
     def _add(self, shape, dtype, buffer):
         tensor = schema.TensorT()
         tensor.shape = np.array(shape, np.int32)
         tensor.type = _TYPES[np.dtype(dtype)]
         tensor.buffer = buffer
-        tensor.name = f"tensor{len(self._tensors)}"
-        self._tensors.append(tensor)
-        return len(self._tensors) - 1
+        tensor.name = f"tensor{len(self.tensors)}"
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
 
     def operator(self, name, inputs, outputs, options):
         code = schema.OperatorCodeT()
@@ -127,19 +127,19 @@ class PackedFile:
         operator.customOptions = np.frombuffer(
             flexbuffers.Dumps(options), np.uint8
         )
-        self._operators.append(operator)
+        self.operators.append(operator)
 
     def write(self, inputs, outputs):
         graph = schema.SubGraphT()
-        graph.tensors = self._tensors
-        graph.operators = self._operators
+        graph.tensors = self.tensors
+        graph.operators = self.operators
         graph.inputs = np.array(inputs, np.int32)
         graph.outputs = np.array(outputs, np.int32)
         model = schema.ModelT()
         model.version = 3
         model.operatorCodes = self._codes
         model.subgraphs = [graph]
-        model.buffers = self._buffers
+        model.buffers = self.buffers
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
