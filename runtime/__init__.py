@@ -1,0 +1,5 @@
+"""XNOR and SHIFT kernels for packed files, as a delegate for LiteRT."""
+
+from keras_aqe.runtime.library import describe, library_path, load_delegate
+
+__all__ = ["describe", "library_path", "load_delegate"]

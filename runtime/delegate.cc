@@ -1,0 +1,312 @@
+// The delegate: gives every operator of docs/format.md in a graph to a kernel. C ABI, loaded by path
+// (`experimental_delegates`, `--external_delegate_path`).
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "keras_aqe/kernel.h"
+#include "prepared_layer.h"
+#include "tflite_abi.h"
+#include "thread_pool.h"
+
+#define KERAS_AQE_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace aqe {
+namespace {
+
+constexpr int kMaxThreads = 256;
+// Work (multiply-accumulates, or elements where there are no weights) below which waking a thread costs more than it saves.
+constexpr int64_t kWorthThreads = 1 << 18;
+
+// 64-byte aligned memory.
+class AlignedBuffer {
+ public:
+  void allocate(size_t bytes) {
+    memory_.resize(bytes + 63);
+    data_ = memory_.data() + (64 - reinterpret_cast<uintptr_t>(memory_.data()) % 64) % 64;
+  }
+  char* data() const { return data_; }
+
+ private:
+  std::vector<char> memory_;
+  char* data_ = nullptr;
+};
+
+struct DelegateData {
+  tflite::Delegate delegate = {};
+  int num_threads = 0;  // 0: what the interpreter recommends
+  std::mutex mutex;
+  std::unique_ptr<ThreadPool> pool;
+
+  // The pool, started when the first graph asks for it.
+  ThreadPool* threads(int recommended) {
+    std::lock_guard<std::mutex> lock(mutex);
+    if (pool == nullptr) pool = std::make_unique<ThreadPool>(std::clamp(num_threads ? num_threads : recommended, 1, kMaxThreads));
+    return pool.get();
+  }
+};
+
+// One operator of one graph.
+class DelegatedNode {
+ public:
+  DelegatedNode(tflite::Context* context, const tflite::DelegateParams& params) {
+    if (params.nodes_to_replace->size != 1) throw FormatError("the interpreter merged operators");
+    tflite::Node* node = nullptr;
+    tflite::Registration* registration = nullptr;
+    const int index = params.nodes_to_replace->data[0];
+    if (context->GetNodeAndRegistration(context, index, &node, &registration) != tflite::kOk) {
+      throw FormatError("the interpreter does not know its own operator");
+    }
+    name_ = std::string(registration->custom_name) + " (operator " + std::to_string(index) + ")";
+    find_operator(registration->custom_name, &op_);
+    threads_ = static_cast<DelegateData*>(params.delegate->data)->threads(context->recommended_num_threads);
+    inputs_.assign(node->inputs->data, node->inputs->data + node->inputs->size);
+    outputs_.assign(node->outputs->data, node->outputs->data + node->outputs->size);
+    const auto* options = static_cast<const char*>(node->custom_initial_data);
+    if (options != nullptr && node->custom_initial_data_size > 0) options_.assign(options, node->custom_initial_data_size);
+  }
+
+  const std::string& name() const { return name_; }
+  const char* kernel_name() const { return kernel_ ? kernel_->name : "unprepared"; }
+
+  // Checks everything, chooses the kernel and makes its memory ready.
+  void prepare(tflite::Context* context) {
+    kernel_ = nullptr;
+    if (outputs_.size() != 1) throw FormatError("it must have 1 output, but has " + std::to_string(outputs_.size()));
+    std::vector<const tflite::Tensor*> inputs;
+    for (const int index : inputs_) {
+      if (index == outputs_[0]) throw FormatError("its output is also its input");
+      inputs.push_back(find(context, index));
+      if (inputs.back() != nullptr && inputs.back()->dims == nullptr) throw FormatError("an input has no shape");
+    }
+    tflite::Tensor* output = find(context, outputs_[0]);
+    if (output == nullptr) throw FormatError("its output is missing");
+
+    prepared_.reset();
+    prepared_.emplace(op_, Options(options_.data(), options_.size()), inputs, *output);
+    const Layer& layer = prepared_->layer;
+    const Kernel* kernel = select_kernel(layer, cpu_features());
+    if (kernel == nullptr) throw FormatError("no kernel computes these widths");
+    constants_.allocate(kernel->constants_bytes(layer));
+    kernel->pack_constants(layer, constants_.data());
+    scratch_stride_ = (kernel->scratch_bytes(layer) + 63) / 64 * 64;
+    scratch_.allocate(scratch_stride_ * threads_->threads());
+    is_parallel_ = layer.out_pixels() * layer.out_channels * layer.weights_per_output() >= kWorthThreads;
+
+    resize(context, output, prepared_->output_shape);
+    kernel_ = kernel;
+  }
+
+  // Runs the kernel; false with a message in `error` if a tensor is not what it was at prepare.
+  bool invoke(tflite::Context* context, const char** error) {
+    if (kernel_ == nullptr) {
+      *error = "it was not prepared";
+      return false;
+    }
+    const tflite::Tensor& input = context->tensors[inputs_[0]];
+    const tflite::Tensor& output = context->tensors[outputs_[0]];
+    if (!is_usable(input, prepared_->input_bytes) || !is_usable(output, prepared_->output_bytes)) {
+      *error = "a tensor has another size than when it was prepared, or is not aligned to 8 bytes";
+      return false;
+    }
+    Call call{this, input.data, output.data};
+    const int64_t units = kernel_->units(prepared_->layer);
+    if (is_parallel_) {
+      threads_->run(run_units, &call, units);
+    } else {
+      run_units(&call, 0, 0, units);
+    }
+    return true;
+  }
+
+ private:
+  struct Call {
+    const DelegatedNode* node;
+    const void* input;
+    void* output;
+  };
+
+  static void run_units(void* state, int thread, int64_t begin, int64_t end) {
+    const Call& call = *static_cast<Call*>(state);
+    const DelegatedNode& node = *call.node;
+    node.kernel_->run(node.prepared_->layer, node.constants_.data(), call.input, call.output,
+                      node.scratch_.data() + thread * node.scratch_stride_, begin, end);
+  }
+
+  static bool is_usable(const tflite::Tensor& tensor, size_t bytes) {
+    return tensor.data != nullptr && tensor.bytes == bytes && reinterpret_cast<uintptr_t>(tensor.data) % 8 == 0;
+  }
+
+  static tflite::Tensor* find(tflite::Context* context, int index) {
+    return index >= 0 && static_cast<size_t>(index) < context->tensors_size ? &context->tensors[index] : nullptr;
+  }
+
+  static void resize(tflite::Context* context, tflite::Tensor* tensor, const std::vector<int>& shape) {
+    auto* dims = static_cast<tflite::IntArray*>(std::malloc(sizeof(int) * (shape.size() + 1)));
+    if (dims == nullptr) throw std::bad_alloc();
+    dims->size = static_cast<int>(shape.size());
+    std::memcpy(reinterpret_cast<char*>(dims) + sizeof(int), shape.data(), sizeof(int) * shape.size());
+    if (context->ResizeTensor(context, tensor, dims) != tflite::kOk) throw FormatError("its output cannot be resized");
+  }
+
+  std::string name_;
+  Operator op_ = Operator::kConv2D;
+  std::string options_;
+  std::vector<int> inputs_, outputs_;
+  ThreadPool* threads_ = nullptr;
+
+  const Kernel* kernel_ = nullptr;
+  std::optional<PreparedLayer> prepared_;
+  AlignedBuffer constants_, scratch_;
+  size_t scratch_stride_ = 0;
+  bool is_parallel_ = false;
+};
+
+// Runs `action`, which may throw, and reports what it throws as the interpreter's error.
+template <class Action>
+tflite::Status report_errors(tflite::Context* context, const char* name, Action action) {
+  try {
+    action();
+    return tflite::kOk;
+  } catch (const std::bad_alloc&) {
+    context->ReportError(context, "keras-aqe: %s: not enough memory", name);
+  } catch (const std::exception& error) {
+    context->ReportError(context, "keras-aqe: %s: %s", name, error.what());
+  } catch (...) {
+    context->ReportError(context, "keras-aqe: %s: unknown error", name);
+  }
+  return tflite::kError;
+}
+
+void* init_node(tflite::Context* context, const char* buffer, size_t) {
+  DelegatedNode* node = nullptr;
+  report_errors(context, "delegate", [&] {
+    node = new DelegatedNode(context, *reinterpret_cast<const tflite::DelegateParams*>(buffer));
+  });
+  return node;
+}
+
+void free_node(tflite::Context*, void* user_data) { delete static_cast<DelegatedNode*>(user_data); }
+
+tflite::Status prepare_node(tflite::Context* context, tflite::Node* node) {
+  auto* delegated = static_cast<DelegatedNode*>(node->user_data);
+  if (delegated == nullptr) return tflite::kError;
+  return report_errors(context, delegated->name().c_str(), [&] { delegated->prepare(context); });
+}
+
+tflite::Status invoke_node(tflite::Context* context, tflite::Node* node) {
+  auto* delegated = static_cast<DelegatedNode*>(node->user_data);
+  const char* error = nullptr;
+  if (delegated->invoke(context, &error)) return tflite::kOk;
+  context->ReportError(context, "keras-aqe: %s: %s", delegated->name().c_str(), error);
+  return tflite::kError;
+}
+
+const char* profile_node(const tflite::Context*, const tflite::Node* node) {
+  return node->user_data ? static_cast<const DelegatedNode*>(node->user_data)->kernel_name() : nullptr;
+}
+
+std::vector<int> find_nodes(tflite::Context* context) {
+  tflite::IntArray* plan = nullptr;
+  if (context->GetExecutionPlan(context, &plan) != tflite::kOk) throw FormatError("the interpreter has no execution plan");
+  // The interpreter reuses the plan's memory while nodes are looked up.
+  const std::vector<int> indices(plan->data, plan->data + plan->size);
+  std::vector<int> ours;
+  for (const int index : indices) {
+    tflite::Node* node = nullptr;
+    tflite::Registration* registration = nullptr;
+    if (context->GetNodeAndRegistration(context, index, &node, &registration) != tflite::kOk) {
+      throw FormatError("the interpreter does not know its own operators");
+    }
+    Operator op;
+    if (find_operator(registration->custom_name, &op)) ours.push_back(index);
+  }
+  return ours;
+}
+
+// Each operator becomes a delegate node of its own, so that the interpreter's arena holds the tensors between them.
+tflite::Status prepare_delegate(tflite::Context* context, tflite::Delegate* delegate) {
+  return report_errors(context, "delegate", [&] {
+    tflite::Registration registration = {};
+    registration.init = init_node;
+    registration.free = free_node;
+    registration.prepare = prepare_node;
+    registration.invoke = invoke_node;
+    registration.profiling_string = profile_node;
+    registration.custom_name = "KerasAqe";
+    registration.version = 1;
+    for (const int index : find_nodes(context)) {
+      const tflite::IntArray node = {1, {index}};
+      if (context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, &node, delegate) != tflite::kOk) {
+        throw FormatError("the interpreter refused operator " + std::to_string(index));
+      }
+    }
+  });
+}
+
+bool parse_threads(const char* value, int* threads) {
+  char* end = nullptr;
+  const long number = std::strtol(value, &end, 10);
+  if (end == value || *end != '\0' || number < 1 || number > kMaxThreads) return false;
+  *threads = static_cast<int>(number);
+  return true;
+}
+
+std::string table_text() {
+  const uint32_t features = cpu_features();
+  std::string text = feature_names(features) + "\n";
+  for (const Kernel* const* kernel = kernel_table; *kernel != nullptr; ++kernel) {
+    text += std::string((*kernel)->name) + "\t" + std::to_string((*kernel)->inputs) + "\t" + std::to_string((*kernel)->weights) +
+            "\t" + feature_names((*kernel)->features) + "\t" + (((*kernel)->features & ~features) == 0 ? "yes" : "no") + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+}  // namespace aqe
+
+// Option: num_threads, from 1; without it the interpreter's own number of threads.
+KERAS_AQE_EXPORT aqe::tflite::Delegate* tflite_plugin_create_delegate(char** keys, char** values, size_t count,
+                                                                      void (*report_error)(const char*)) {
+  const auto fail = [&](const std::string& message) -> aqe::tflite::Delegate* {
+    if (report_error != nullptr) report_error(message.c_str());
+    return nullptr;
+  };
+  try {
+    auto data = std::make_unique<aqe::DelegateData>();
+    for (size_t i = 0; i < count; ++i) {
+      if (std::strcmp(keys[i], "num_threads") != 0) return fail(std::string("keras-aqe: unknown delegate option: ") + keys[i]);
+      if (!aqe::parse_threads(values[i], &data->num_threads)) {
+        return fail(std::string("keras-aqe: num_threads must be a number from 1 to 256, but is: ") + values[i]);
+      }
+    }
+    data->delegate.data = data.get();
+    data->delegate.Prepare = aqe::prepare_delegate;
+    data->delegate.flags = aqe::tflite::kAllowDynamicTensors;
+    return &data.release()->delegate;
+  } catch (...) {
+    return fail("keras-aqe: not enough memory for the delegate");
+  }
+}
+
+KERAS_AQE_EXPORT void tflite_plugin_destroy_delegate(aqe::tflite::Delegate* delegate) {
+  if (delegate != nullptr) delete static_cast<aqe::DelegateData*>(delegate->data);
+}
+
+// The CPU's features in the first line, then the kernels, in the order of preference: name, set of input types, set of weight widths,
+// needed features, whether it may run here; separated by tabs.
+KERAS_AQE_EXPORT const char* keras_aqe_kernel_table() {
+  try {
+    static const std::string text = aqe::table_text();
+    return text.c_str();
+  } catch (...) {
+    return "";
+  }
+}

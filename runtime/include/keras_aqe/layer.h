@@ -1,0 +1,120 @@
+// What a kernel needs to know of one operator: shapes, widths and constants.
+// The meaning of every field is docs/format.md's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace aqe {
+
+enum class Operator : uint8_t {
+  kConv2D,
+  kDepthwiseConv2D,
+  kFullyConnected,
+  kMaxPool2D,
+  kAveragePool2D,
+  kQuantize,
+  kDequantize,
+};
+
+// How a tensor's values are stored. The packed types equal their number of bits.
+enum class Type : uint8_t {
+  kPacked1 = 1,
+  kPacked2 = 2,
+  kPacked3 = 3,
+  kPacked4 = 4,
+  kInt8 = 8,  // 8-bit codes
+  kFloat32,
+  kUInt8,  // an image; Layer::input_scale and input_offset make it float
+  kInt32,
+};
+
+constexpr bool is_packed(Type type) { return type <= Type::kPacked4; }
+constexpr bool is_code(Type type) { return type <= Type::kInt8; }
+
+// Planes of a packed type, bits of a code.
+constexpr int bits(Type type) { return static_cast<int>(type); }
+
+// 64-bit words of one plane of one pixel.
+constexpr int words(int channels) { return (channels + 63) / 64; }
+
+// Elements of one pixel: words of all planes, or one for each channel.
+constexpr int64_t pixel_elements(Type type, int channels) {
+  return is_packed(type) ? int64_t{words(channels)} * bits(type) : channels;
+}
+
+constexpr int element_bytes(Type type) {
+  if (is_packed(type)) return 8;
+  return type == Type::kFloat32 || type == Type::kInt32 ? 4 : 1;
+}
+
+constexpr int64_t pixel_bytes(Type type, int channels) {
+  return pixel_elements(type, channels) * element_bytes(type);
+}
+
+// Thresholds of one channel: number of codes less one.
+constexpr int threshold_count(Type type) {
+  return type == Type::kPacked1 ? 1 : (1 << bits(type)) - (is_packed(type) ? 2 : 1);
+}
+
+// Greatest magnitude of a code of so many bits.
+constexpr int max_code(int bits) {
+  return bits == 8 ? 128 : bits == 1 ? 1 : 1 << ((1 << (bits - 1)) - 2);
+}
+
+// A window sliding over rows and columns. `pad_*` stand before the first row and column; what stands after the last follows from
+// the sizes.
+struct Window {
+  int height = 1, width = 1;
+  int stride_y = 1, stride_x = 1;
+  int dilation_y = 1, dilation_x = 1;
+  int pad_top = 0, pad_left = 0;
+};
+
+// One operator. A dense layer is the convolution whose window is its whole input: in_height * in_width counts its pixels
+// (in_width alone, in_height = 1), the window has the same size, and the output is 1 x 1. A depthwise convolution has one
+// group for each input channel. Quantize and dequantize have a 1 x 1 window.
+struct Layer {
+  Operator op = Operator::kConv2D;
+
+  int batch = 1;
+  int in_height = 1, in_width = 1, in_channels = 1;
+  int conv_height = 1, conv_width = 1;  // before pooling
+  int out_height = 1, out_width = 1, out_channels = 1;
+
+  Window window;          // of the convolution, or of a pooling operator
+  bool has_pool = false;  // convolution only: max pool of the accumulators
+  Window pool;
+  int groups = 1;
+  int pad_value = 0;
+
+  Type input = Type::kPacked1;
+  int weight_bits = 0;  // 0: no weights
+  Type output = Type::kPacked1;
+
+  // Weights as they stand in the file, any alignment; plane p starts at weights + p * weight_plane_bytes.
+  const uint8_t* weights = nullptr;
+  size_t weight_plane_bytes = 0;
+
+  // Code output: [threshold_count][out_channels], one of the two; direction [out_channels].
+  const int32_t* thresholds = nullptr;
+  const float* float_thresholds = nullptr;
+  const int8_t* direction = nullptr;
+
+  // Float output, or quantize by rounding: [out_channels].
+  const float* scale = nullptr;
+  const float* bias = nullptr;
+
+  // kUInt8 input: [in_channels].
+  const float* input_scale = nullptr;
+  const float* input_offset = nullptr;
+
+  bool float_accumulator() const { return input == Type::kFloat32 || input == Type::kUInt8; }
+  int group_channels() const { return in_channels / groups; }
+  // Weights of one output channel.
+  int64_t weights_per_output() const { return int64_t{window.height} * window.width * group_channels(); }
+  int64_t in_pixels() const { return int64_t{batch} * in_height * in_width; }
+  int64_t out_pixels() const { return int64_t{batch} * out_height * out_width; }
+};
+
+}  // namespace aqe

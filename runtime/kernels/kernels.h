@@ -1,0 +1,14 @@
+// Every kernel there is; kernels/table.cc puts those of this build in order.
+#pragma once
+
+#include "keras_aqe/kernel.h"
+
+namespace aqe {
+
+// portable_planes.cc, portable_codes.cc, portable_elementwise.cc
+extern const Kernel kConvPlanesPortable, kDensePlanesPortable;
+extern const Kernel kConvShiftPortable, kDepthwiseShiftPortable, kDenseShiftPortable;
+extern const Kernel kConvDotPortable, kDepthwiseDotPortable;
+extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable, kDequantizePortable;
+
+}  // namespace aqe

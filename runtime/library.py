@@ -1,0 +1,129 @@
+import ctypes
+import pathlib
+
+_TYPES = {
+    1: "1 bit",
+    2: "2 bits",
+    3: "3 bits",
+    4: "4 bits",
+    8: "8 bits",
+    9: "float32",
+    10: "uint8 image",
+    11: "int32",
+}
+
+
+def library_path():
+    """Path of the runtime's shared library.
+
+    For programs that load a delegate by path: `tflite_runtime`'s
+    `load_delegate`, the stock `benchmark_model` tool
+    (`--external_delegate_path`), C++.
+
+    Returns:
+        The path as a string.
+
+    Raises:
+        RuntimeError: If the library was not built when keras-aqe was
+            installed.
+
+    Example:
+
+    ```python
+    from tflite_runtime.interpreter import load_delegate
+
+    delegate = load_delegate(library_path(), {"num_threads": "2"})
+    ```
+    """
+    folder = pathlib.Path(__file__).parent
+    for suffix in ("so", "dylib"):
+        path = folder / f"libkeras_aqe_delegate.{suffix}"
+        if path.exists():
+            return str(path)
+    raise RuntimeError(
+        f"The native runtime is not in {folder}: keras-aqe was installed "
+        "without a C++ compiler, so packed files cannot run here. Install a "
+        "C++17 compiler and run `pip install --force-reinstall --no-deps` "
+        "on keras-aqe again, or convert with `target='tflite'`."
+    )
+
+
+def load_delegate(num_threads=1):
+    """The delegate that runs packed files in a LiteRT interpreter.
+
+    Args:
+        num_threads: Threads to share each layer out to, from 1 to 256.
+
+    Returns:
+        A delegate for `experimental_delegates` of
+        `ai_edge_litert.interpreter.Interpreter` and `tf.lite.Interpreter`.
+
+    Raises:
+        RuntimeError: If the library was not built when keras-aqe was
+            installed.
+        ValueError: If `num_threads` is out of range.
+
+    Example:
+
+    ```python
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(
+        "model.tflite", experimental_delegates=[load_delegate(num_threads=2)]
+    )
+    ```
+    """
+    from ai_edge_litert import interpreter
+
+    return interpreter.load_delegate(
+        library_path(), {"num_threads": str(num_threads)}
+    )
+
+
+def describe():
+    """Prints the kernels of the runtime and which of them can run here.
+
+    For each layer the first kernel that fits is taken. The environment
+    variable `KERAS_AQE_CPU_FEATURES` hides features of the CPU (names
+    separated by commas, or `none`), `KERAS_AQE_KERNELS` puts the kernels it
+    names first.
+
+    Returns:
+        A list of one dict for each kernel, in order of preference: `name`,
+        `inputs`, `weights` (bits), `needs` (CPU features), `runs_here`.
+
+    Raises:
+        RuntimeError: If the library was not built when keras-aqe was
+            installed.
+    """
+    import rich.console
+    import rich.table
+
+    table = ctypes.CDLL(library_path()).keras_aqe_kernel_table
+    table.restype = ctypes.c_char_p
+    features, *lines = table().decode().splitlines()
+    rows = [_row(*line.split("\t")) for line in lines]
+
+    printed = rich.table.Table(title=f"Kernels (this CPU: {features})")
+    for title in ("Kernel", "Inputs", "Weight bits", "Needs", "Runs here"):
+        printed.add_column(title)
+    for row in rows:
+        printed.add_row(
+            row["name"],
+            ", ".join(row["inputs"]),
+            ", ".join(map(str, row["weights"])),
+            row["needs"],
+            "yes" if row["runs_here"] else "no",
+        )
+    rich.console.Console().print(printed)
+    return rows
+
+
+def _row(name, inputs, weights, needs, runs_here):
+    return {
+        "name": name,
+        "inputs": [text for bit, text in _TYPES.items() if int(inputs) >> bit & 1],
+        "weights": [bits for bits in range(1, 5) if int(weights) >> bits & 1],
+        "needs": needs,
+        "runs_here": runs_here == "yes",
+    }

@@ -1,0 +1,62 @@
+#include <cmath>
+
+#include "reference/common.h"
+#include "reference/reference.h"
+
+namespace aqe::reference {
+namespace {
+
+int8_t round_to_code(float value) {
+  if (std::isnan(value)) return 0;
+  const float rounded = std::nearbyint(value);
+  return static_cast<int8_t>(rounded < -128.0f ? -128.0f : rounded > 127.0f ? 127.0f : rounded);
+}
+
+}  // namespace
+
+void quantize(const Layer& layer, const void* input, void* output) {
+  clear_output(layer, output);
+  for_each_output(layer, [&](int64_t pixel, int, int, int, int c) {
+    if (layer.input == Type::kInt32) {
+      store(layer, output, pixel, c, input_value<int32_t>(layer, input, pixel, c));
+    } else if (layer.scale == nullptr) {
+      store(layer, output, pixel, c, input_value<float>(layer, input, pixel, c));
+    } else {
+      const float scaled = input_value<float>(layer, input, pixel, c) * layer.scale[c];
+      static_cast<int8_t*>(output)[pixel * layer.out_channels + c] = round_to_code(scaled + layer.bias[c]);
+    }
+  });
+}
+
+void dequantize(const Layer& layer, const void* input, void* output) {
+  clear_output(layer, output);
+  for_each_output(layer, [&](int64_t pixel, int, int, int, int c) {
+    const int code = input_value<int>(layer, input, pixel, c);
+    if (layer.output == Type::kInt8) {
+      static_cast<int8_t*>(output)[pixel * layer.out_channels + c] = static_cast<int8_t>(code);
+    } else {
+      store(layer, output, pixel, c, code);
+    }
+  });
+}
+
+void run(const Layer& layer, const void* input, void* output) {
+  switch (layer.op) {
+    case Operator::kConv2D:
+      return conv_2d(layer, input, output);
+    case Operator::kDepthwiseConv2D:
+      return depthwise_conv_2d(layer, input, output);
+    case Operator::kFullyConnected:
+      return fully_connected(layer, input, output);
+    case Operator::kMaxPool2D:
+      return max_pool_2d(layer, input, output);
+    case Operator::kAveragePool2D:
+      return average_pool_2d(layer, input, output);
+    case Operator::kQuantize:
+      return quantize(layer, input, output);
+    case Operator::kDequantize:
+      return dequantize(layer, input, output);
+  }
+}
+
+}  // namespace aqe::reference

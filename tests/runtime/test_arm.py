@@ -1,0 +1,148 @@
+"""64-bit ARM under emulation: the kernels against reference, and whole files
+in the real aarch64 LiteRT against x86, to the bit. Run by `make test-arm`.
+
+Needs Debian's or Ubuntu's g++-aarch64-linux-gnu, qemu-user-static and
+mmdebstrap. The arm64 root is made once, in build/arm64-root.
+"""
+
+import importlib.metadata
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from engines import run
+from networks import small_network
+from test_delegate import WIDTHS, images
+from test_kernels import RUNTIME, build
+
+TOOLS = ("aarch64-linux-gnu-g++", "qemu-aarch64-static", "mmdebstrap")
+MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
+ROOT = RUNTIME.parent / "build" / "arm64-root"
+# Without and with the dot product instructions.
+CPUS = ("cortex-a53", "neoverse-n1")
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"ARM is not tested: no {', '.join(MISSING)}"
+    ),
+]
+
+RUN_IN_LITERT = """
+import sys
+import numpy as np
+from ai_edge_litert import interpreter as litert
+
+library, folder, threads = sys.argv[1:]
+delegate = litert.load_delegate(library, {"num_threads": threads})
+engine = litert.Interpreter(
+    folder + "/model.tflite",
+    experimental_delegates=[delegate],
+    # XNNPACK cannot run under qemu.
+    experimental_op_resolver_type=(
+        litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    ),
+)
+x = np.load(folder + "/x.npy")
+source = engine.get_input_details()[0]["index"]
+engine.resize_tensor_input(source, x.shape)
+engine.allocate_tensors()
+engine.set_tensor(source, x)
+engine.invoke()
+target = engine.get_output_details()[0]["index"]
+np.save(folder + "/y.npy", engine.get_tensor(target))
+"""
+
+
+@pytest.fixture(scope="module")
+def arm_build(tmp_path_factory):
+    toolchain = RUNTIME / "cmake" / "aarch64-linux-gnu.cmake"
+    return build(
+        tmp_path_factory.mktemp("arm"), f"-DCMAKE_TOOLCHAIN_FILE={toolchain}"
+    )
+
+
+@pytest.fixture(scope="module")
+def arm_root():
+    """A Debian with Python, and the aarch64 wheels of the pinned LiteRT."""
+    if not ROOT.exists():
+        half = ROOT.with_suffix(".part")
+        shutil.rmtree(half, ignore_errors=True)
+        ROOT.parent.mkdir(exist_ok=True)
+        packages = "python3,libstdc++6,libgcc-s1,zlib1g,libexpat1"
+        subprocess.run(
+            [
+                "mmdebstrap",
+                "--architectures=arm64",
+                "--variant=extract",
+                f"--include={packages}",
+                "bookworm",
+                half,
+            ],
+            check=True,
+        )
+        versions = [
+            f"{name}=={importlib.metadata.version(name)}"
+            for name in ("ai-edge-litert", "numpy")
+        ]
+        platforms = [
+            f"--platform=manylinux{tag}_aarch64"
+            for tag in ("2014", "_2_17", "_2_27")
+        ]
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "install", "--quiet"),
+                *(*platforms, "--python-version=3.11"),
+                *("--only-binary=:all:", f"--target={half / 'packages'}"),
+                *versions,
+            ],
+            check=True,
+        )
+        half.rename(ROOT)
+    return ROOT
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_kernels_equal_reference(arm_build, cpu):
+    subprocess.run(
+        [
+            *("qemu-aarch64-static", "-cpu", cpu),
+            *("-L", "/usr/aarch64-linux-gnu"),
+            arm_build / "kernel_tester",
+        ],
+        check=True,
+    )
+
+
+def run_on_arm(file, x, folder, root, library, cpu, threads):
+    (folder / "model.tflite").write_bytes(file)
+    np.save(folder / "x.npy", x)
+    subprocess.run(
+        [
+            *("qemu-aarch64-static", "-cpu", cpu, "-L", root),
+            *(root / "usr/bin/python3.11", "-c", RUN_IN_LITERT),
+            *(library, folder, str(threads)),
+        ],
+        check=True,
+        env={
+            **os.environ,
+            "PYTHONHOME": str(root / "usr"),
+            "PYTHONPATH": str(root / "packages"),
+        },
+    )
+    return np.load(folder / "y.npy")
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_files_equal_x86(widths, cpu, arm_build, arm_root, tmp_path):
+    network, source, target = small_network(*widths)
+    file, x = network.write([source], [target]), images()
+    library = pathlib.Path(arm_build) / "libkeras_aqe_delegate.so"
+    actual = run_on_arm(file, x, tmp_path, arm_root, library, cpu, threads=2)
+    np.testing.assert_array_equal(actual, run(file, x))

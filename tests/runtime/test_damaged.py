@@ -1,0 +1,154 @@
+"""Files that do not fit docs/format.md get an error, never a wrong answer."""
+
+import numpy as np
+import pytest
+
+from engines import run
+from packed_files import LEVELS, one_operator, pack_activations, pack_weights
+
+OPTIONS = {
+    "input_channels": 70,
+    "input_bits": 2,
+    "weight_bits": 2,
+    "output_channels": 9,
+    "output_bits": 2,
+    "kernel_height": 3,
+    "kernel_width": 3,
+    "stride_height": 1,
+    "stride_width": 1,
+    "dilation_height": 1,
+    "dilation_width": 1,
+    "padding": 0,
+    "pool_height": 2,
+    "pool_width": 2,
+    "pool_stride_height": 2,
+    "pool_stride_width": 2,
+    "pool_padding": 0,
+}
+
+
+def conv_file(
+    options=(),
+    without=(),
+    weights=None,
+    thresholds=None,
+    direction=None,
+    shape=(1, 6, 6, 70),
+    output_dtype="int64",
+    extra=(),
+):
+    rng = np.random.default_rng(0)
+    x = pack_activations(rng.choice(LEVELS[2], shape), 2)
+    if weights is None:
+        weights = pack_weights(rng.choice(LEVELS[2], (9, 3, 3, 70)), 2)
+    if thresholds is None:
+        thresholds = np.repeat([[-3], [4]], 9, axis=1).astype(np.int32)
+    if direction is None:
+        direction = np.ones(9, np.int8)
+    merged = {**OPTIONS, **dict(options)}
+    for name in without:
+        del merged[name]
+    file = one_operator(
+        "AqeConv2D",
+        x,
+        [weights, thresholds, direction, *extra],
+        (1, 2, 2, 2),
+        output_dtype,
+        merged,
+    )
+    return file, x
+
+
+def expect_error(message, *args, **kwargs):
+    file, x = conv_file(*args, **kwargs)
+    with pytest.raises((RuntimeError, ValueError), match=message):
+        run(file, x)
+
+
+def test_the_file_itself_is_right():
+    file, x = conv_file()
+    assert run(file, x).shape == (1, 2, 2, 2)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_missing_option(name):
+    expect_error(f"option '{name}' is missing", without=[name])
+
+
+def test_newer_format():
+    expect_error(
+        "format version 2, this runtime reads versions up to 1",
+        {"format": 2},
+    )
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"stride_width": 0}, "'stride_width' must lie between 1 and"),
+        ({"weight_bits": 5}, "'weight_bits' must lie between 1 and 4"),
+        ({"input_bits": 7}, "input_bits must be 1, 2, 3, 4, 8 or 32"),
+        ({"input_channels": 129}, "last dimension of input must be 6"),
+        ({"input_channels": 71}, "weights must have shape"),
+        ({"kernel_height": 2}, "weights must have shape"),
+        ({"output_channels": 10}, "weights must have shape"),
+        ({"kernel_height": 9}, "larger than the padded input"),
+        ({"dilation_height": 2**15}, "larger than the padded input"),
+        ({"groups": 4}, "groups must divide"),
+        ({"pad_value": 2}, "pad_value 2 is no code"),
+        ({"padding": 3}, "'padding' must lie between 0 and 2"),
+        ({"padding": 2}, "option 'pad_top' is missing"),
+        ({"output_bits": 3}, "thresholds must hold 54 elements"),
+        ({"output_bits": 32}, "cannot be INT64"),
+        ({"output_bits": 8}, "output must be INT8, but is INT64"),
+    ],
+)
+def test_option_out_of_range(options, message):
+    expect_error(message, options)
+
+
+@pytest.mark.parametrize(
+    "kwargs, message",
+    [
+        ({"weights": np.zeros((2, 708), np.uint8)}, "weights must have shape"),
+        ({"weights": np.zeros((2, 709), np.int8)}, "weights must be UINT8"),
+        (
+            {"thresholds": np.zeros((2, 9), np.float32)},
+            "thresholds must be INT32",
+        ),
+        (
+            {"thresholds": np.repeat([[4], [-3]], 9, 1).astype(np.int32)},
+            "thresholds of channel 0 do not ascend",
+        ),
+        ({"direction": np.zeros(9, np.int8)}, "direction must be 1 or -1"),
+        ({"direction": np.ones(8, np.int8)}, "direction must hold 9 elements"),
+        ({"output_dtype": "float32"}, "output must be INT64, but is FLOAT32"),
+        ({"extra": [np.ones(9, np.int8)]}, "must have 4 inputs, but has 5"),
+        ({"shape": (1, 2, 6, 70)}, "larger than the padded input"),
+    ],
+)
+def test_tensor_that_does_not_fit(kwargs, message):
+    expect_error(message, **kwargs)
+
+
+def test_accumulator_that_could_overflow():
+    x = np.zeros((1, 300_000), np.int8)
+    weights = np.zeros((4, 150_000), np.uint8)
+    options = {
+        "input_channels": 300_000,
+        "input_bits": 8,
+        "weight_bits": 4,
+        "output_channels": 4,
+        "output_bits": 32,
+    }
+    file = one_operator(
+        "AqeFullyConnected", x, [weights], (1, 4), "int32", options
+    )
+    with pytest.raises((RuntimeError, ValueError), match="overflow 32 bits"):
+        run(file, x)
+
+
+def test_resize_to_an_input_that_does_not_fit():
+    file, x = conv_file()
+    with pytest.raises((RuntimeError, ValueError), match="must have 4 dim"):
+        run(file, x[0])
