@@ -39,7 +39,7 @@ class Emitter:
             for index, node in enumerate(self.graph.inputs)
         ]
 
-        @tf.function(input_signature=signature)
+        @tf.function(input_signature=signature, autograph=False)
         def infer(*inputs):
             self.sums = []
             self._tensors = dict(zip(self.graph.inputs, inputs))
@@ -65,7 +65,7 @@ class Emitter:
             x = x * node.unit
         if isinstance(node, g.Sum):
             if node.layer.use_bias:
-                x = x + keras.ops.convert_to_numpy(node.layer.bias)
+                x = x + tf.convert_to_tensor(node.layer.bias)
             if node.layer.activation is not None:
                 x = node.layer.activation(x)
         return x

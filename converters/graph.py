@@ -174,29 +174,28 @@ def _functional(model):
 
 def _check(model):
     for layer in model._flatten_layers():
-        if layer.compute_dtype != "float32" and layer.weights:
+        if layer.weights and layer.compute_dtype != "float32":
             raise ConversionError(
                 f"Layer {layer.name!r} computes in {layer.compute_dtype}, but "
                 "files are exact for float32 networks only. Build the model "
                 "with dtype 'float32' and set its weights."
             )
-    for layer in model._flatten_layers(recursive=True):
-        for weight in getattr(layer, "_trainable_variables", []) + getattr(
-            layer, "_non_trainable_variables", []
-        ):
+        for weight in layer.weights:
             values = keras.ops.convert_to_numpy(weight)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise ConversionError(
-                    f"Weight {weight.name!r} of layer {layer.name!r} has "
-                    "values that are NaN or infinite. Training diverged; go "
-                    "back to a checkpoint before it did."
+                    f"Weight {weight.path!r} has values that are NaN or "
+                    "infinite. Training diverged; go back to a checkpoint "
+                    "before it did."
                 )
     _check_alpha(model)
 
 
 def _check_alpha(model):
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is None or int(optimizer.iterations) == 0:
+    if optimizer is None or (
+        int(keras.ops.convert_to_numpy(optimizer.iterations)) == 0
+    ):
         return
     for quantizer in model._flatten_layers():
         if (

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_aqe.converters import flatbuffer
 from keras_aqe.converters import graph as g
 from keras_aqe.converters.emission import Emitter
 from keras_aqe.converters.errors import ConversionError
@@ -40,7 +41,8 @@ def emit(graph, strict):
     module.weights = module.infer.get_concrete_function().variables
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=module.infer)
-        return converter.convert_saved_model(folder), emitter.sums
+        data = converter.convert_saved_model(folder)
+    return flatbuffer.in_signature_order(data), emitter.sums
 
 
 def require():
@@ -104,7 +106,9 @@ class LceEmitter(Emitter):
                 x = self.tensor(node.args[0])
                 if len(x.shape) == 4:
                     return x
-        return tf.reshape(self.tensor(node), (-1, 1, 1, node.shape[-1]))
+        x = tf.reshape(self.tensor(node), (-1, 1, 1, node.shape[-1]))
+        # LCE sees signs only right before the convolution.
+        return self._sign(x) if node.bits == 1 else x
 
     def _sign_from(self, x, node):
         # LCE knows a sign by its comparison with 0. Between whole numbers a

@@ -1,5 +1,7 @@
 """Asymptotic-Quantized Estimator networks of 1 to 3 bits for Keras."""
 
+import pkgutil as _pkgutil
+
 import keras as _keras
 
 if _keras.backend.backend() != "tensorflow":
@@ -18,6 +20,7 @@ from keras_aqe import (
     quantizers,
     schedules,
 )
+from keras_aqe.summary import summary
 
 __all__ = [
     "callbacks",
@@ -27,6 +30,11 @@ __all__ = [
     "models",
     "quantizers",
     "schedules",
+    "summary",
 ]
 
 __version__ = "0.1.0"
+
+# In a checkout this folder hides an installed package, and `converters` lies
+# outside of it: look for subpackages in the installation too.
+__path__ = _pkgutil.extend_path(__path__, __name__)

@@ -74,7 +74,8 @@ class AlphaScheduler(keras.callbacks.Callback):
                 "the progress. Pass `total_steps=` to `AlphaScheduler` or "
                 "`steps_per_epoch=` to `fit`."
             )
-        done = int(self.model.optimizer.iterations)
+        # int() of a variable fails where a strategy mirrors it.
+        done = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
         progress = min(done / self._steps, 1.0)
         self._alpha = schedules.check_alpha(self.schedule(progress), "alpha")
         for alpha in self._alphas:

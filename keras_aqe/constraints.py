@@ -16,8 +16,8 @@ class WeightClip(keras.constraints.Constraint):
 
     Example:
 
-    >>> WeightClip(1.0)([-3.0, 0.5])
-    <tf.Tensor: shape=(2,), dtype=float32, numpy=array([-1. ,  0.5], dtype=float32)>
+    >>> WeightClip(1.0)([-3.0, 0.5]).numpy()
+    array([-1. ,  0.5], dtype=float32)
     """
 
     def __init__(self, limit=1.0):
@@ -28,6 +28,7 @@ class WeightClip(keras.constraints.Constraint):
         self.limit = limit
 
     def __call__(self, w):
+        w = keras.ops.convert_to_tensor(w)
         return keras.ops.clip(w, -self.limit, self.limit)
 
     def get_config(self):

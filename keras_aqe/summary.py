@@ -1,4 +1,351 @@
+"""A model's widths, operations, multiply-accumulates and memory."""
+
+import dataclasses
+import math
+
+import keras
+from rich.console import Console
+from rich.table import Table
+
+from keras_aqe import layers
+from keras_aqe.quantizers import Quantizer
+
+_TRANSPOSED = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+_MULTIPLYING = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Dense,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    *_SEPARABLE,
+    *_TRANSPOSED,
+)
+# At inference these only move, repeat or drop elements of a quantized tensor.
+# The zeros of padding count as those of padding="same" do.
+_WIDTH_KEEPING = (
+    keras.layers.ActivityRegularization,
+    keras.layers.Concatenate,
+    keras.layers.Cropping1D,
+    keras.layers.Cropping2D,
+    keras.layers.Cropping3D,
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.GlobalMaxPooling1D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.GlobalMaxPooling3D,
+    keras.layers.Identity,
+    keras.layers.MaxPooling1D,
+    keras.layers.MaxPooling2D,
+    keras.layers.MaxPooling3D,
+    keras.layers.Permute,
+    keras.layers.RepeatVector,
+    keras.layers.Reshape,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+    keras.layers.ZeroPadding1D,
+    keras.layers.ZeroPadding2D,
+    keras.layers.ZeroPadding3D,
+    layers.HardTanh,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One kernel of the model.
+
+    Args:
+        name: Name of the layer; for a separable convolution followed by
+            "/depthwise" or "/pointwise".
+        input_bits: Width of the layer's input; 32 is not quantized.
+        weight_bits: Width of the kernel; 32 is not quantized.
+        weights: Number of the kernel's weights.
+        macs: Multiply-accumulates of one inference.
+        operation: XNOR, SHIFT or MAC, with "ADDER" where the sum is float.
+        memory: Bytes of the kernel at its width.
+    """
+
+    name: str
+    input_bits: int
+    weight_bits: int
+    weights: int
+    macs: int
+    operation: str
+    memory: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """Rows of `keras_aqe.summary` and their totals; prints as a table.
+
+    Args:
+        name: Name of the model.
+        rows: A `Row` for each kernel, in the order of the graph.
+        other_parameters: Number of all other weights (biases, batch
+            normalisation, layers without a row), 32 bits each.
+    """
+
+    name: str
+    rows: list[Row]
+    other_parameters: int
+
+    @property
+    def weights(self):
+        """Number of weights in all kernels."""
+        return sum(row.weights for row in self.rows)
+
+    @property
+    def memory(self):
+        """Bytes of all kernels at their widths."""
+        return sum(row.memory for row in self.rows)
+
+    @property
+    def macs(self):
+        """Multiply-accumulates of one inference."""
+        return sum(row.macs for row in self.rows)
+
+    @property
+    def macs_by_operation(self):
+        """Multiply-accumulates of one inference, `{operation: number}`."""
+        macs = {}
+        for row in self.rows:
+            macs[row.operation] = macs.get(row.operation, 0) + row.macs
+        return macs
+
+    def __str__(self):
+        table = Table(title=f"Model: {self.name}", title_justify="left")
+        for heading in ("layer", "input", "kernel", "operation"):
+            table.add_column(heading)
+        for heading in ("weights", "MACs", "bytes"):
+            table.add_column(heading, justify="right")
+        for row in self.rows:
+            table.add_row(
+                row.name,
+                f"{row.input_bits} bit",
+                f"{row.weight_bits} bit",
+                row.operation,
+                f"{row.weights:,}",
+                f"{row.macs:,}",
+                f"{row.memory:,}",
+            )
+        table.add_section()
+        for operation_, macs in self.macs_by_operation.items():
+            table.add_row("", "", "", operation_, "", f"{macs:,}", "")
+        table.add_row(
+            "total",
+            "",
+            "",
+            "",
+            f"{self.weights:,}",
+            f"{self.macs:,}",
+            f"{self.memory:,}",
+        )
+        console = Console(width=100, color_system=None)
+        with console.capture() as capture:
+            console.print(table)
+        return (
+            f"{capture.get()}Kernels: {self.memory / 2**20:.3f} MiB. Other "
+            f"parameters: {self.other_parameters:,} of 32 bit."
+        )
+
+
+def summary(model, print_fn=None):
+    """Prints what a model's kernels cost at inference, and returns it.
+
+    The operation of a kernel follows Chen et al., 2020, Table I: by the
+    smaller of the widths of input and kernel, 1 and 2 bits are XNOR, 3 bits
+    SHIFT, more MAC; "ADDER" is added where the larger is a float width. An
+    input has the width of the layer's `input_quantizer`, else that of the
+    quantizer before it, seen through layers that keep quantized values as
+    they are (max pooling, flattening, dropout and the like), else 32.
+
+    Args:
+        model: A Functional or Sequential model, with inputs of fixed size.
+            Nested models are walked too.
+        print_fn: Function that is given the table as a string. `None` means
+            `print`.
+
+    Returns:
+        A `Summary`, with `rows` and totals.
+
+    Raises:
+        ValueError: If the model is not built or not Functional, if a layer
+            that is not a model hides kernels, or if a size is not known.
+
+    Example:
+
+    >>> model = keras.Sequential([
+    ...     keras.Input((8, 8, 3)),
+    ...     aqe.layers.QuantConv2D(16, 3, kernel_quantizer="binary"),
+    ...     aqe.layers.QuantActivation("binary"),
+    ...     keras.layers.Flatten(),
+    ...     aqe.layers.QuantDense(10, kernel_quantizer="po2_3"),
+    ... ])
+    >>> table = summary(model, print_fn=lambda text: None)
+    >>> [row.operation for row in table.rows]
+    ['XNOR ADDER', 'XNOR']
+    >>> table.weights, table.memory
+    (6192, 2214)
+    """
+    calls = {}
+    functional = _functional(model)
+    _walk(functional, [32] * len(functional.inputs), calls)
+    result = Summary(
+        model.name,
+        [row for layer in calls.values() for row in _rows(*layer)],
+        _other_parameters(model, [layer for layer, *_ in calls.values()]),
+    )
+    (print if print_fn is None else print_fn)(str(result))
+    return result
+
+
 def operation(input_bits, weight_bits):
+    """Returns the operation of a layer with these widths.
+
+    Source: Chen et al., 2020, Table I.
+
+    Args:
+        input_bits: Width of the layer's input; 32 is not quantized.
+        weight_bits: Width of the layer's kernel; 32 is not quantized.
+
+    Example:
+
+    >>> operation(1, 2), operation(3, 16), operation(32, 32)
+    ('XNOR', 'SHIFT ADDER', 'MAC')
+    """
     narrow, wide = sorted((input_bits, weight_bits))
     name = "XNOR" if narrow <= 2 else "SHIFT" if narrow == 3 else "MAC"
     return name + " ADDER" if wide >= 16 and name != "MAC" else name
+
+
+def _functional(model):
+    if not model.built:
+        raise ValueError(
+            f"Model {model.name!r} is not built, so its shapes are not known. "
+            "Give it a `keras.Input` or call it on data first."
+        )
+    if isinstance(model, keras.Sequential):
+        return model._functional
+    if hasattr(model, "_nodes_by_depth"):
+        return model
+    raise ValueError(
+        "`summary` takes Functional and Sequential models, since only their "
+        f"graph is known. Received: {type(model).__name__} {model.name!r}. "
+        "Rebuild it as `keras.Model(inputs, outputs)`."
+    )
+
+
+def _walk(functional, input_bits, calls):
+    """Follows widths through a graph; returns those of its outputs.
+
+    Fills `calls`: for each layer with kernels (by id) the layer, the width of
+    its input and its positions, those of all its calls together.
+    """
+    bits = {id(x): b for x, b in zip(functional.inputs, input_bits)}
+    # Keras has no public way to walk a Functional model.
+    for depth in sorted(functional._nodes_by_depth, reverse=True):
+        for node in functional._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            arguments = [bits[id(x)] for x in node.input_tensors]
+            outputs = _widths(node, arguments, calls)
+            for tensor, width in zip(node.output_tensors, outputs):
+                bits[id(tensor)] = width
+    return [bits[id(x)] for x in functional.outputs]
+
+
+def _widths(node, arguments, calls):
+    layer = node.operation
+    if isinstance(layer, keras.Model):
+        return _walk(_functional(layer), arguments, calls)
+    if isinstance(layer, _MULTIPLYING):
+        _count(node, arguments[0], calls)
+        return [32]
+    if isinstance(layer, layers.QuantActivation):
+        return [layer.quantizer.bits]
+    if isinstance(layer, Quantizer):
+        return [layer.bits]
+    if isinstance(layer, _WIDTH_KEEPING):
+        return [max(arguments)]
+    for hidden in getattr(layer, "_flatten_layers", list)():
+        if isinstance(hidden, _MULTIPLYING):
+            raise ValueError(
+                f"Layer {layer.name!r} of type {type(layer).__name__} holds "
+                f"layer {hidden.name!r}, of which `summary` cannot see how it "
+                "is called. Make it a Functional model of its own."
+            )
+    return [32] * len(node.output_tensors)
+
+
+def _count(node, input_bits, calls):
+    layer = node.operation
+    quantizer = getattr(layer, "input_quantizer", None)
+    if quantizer is not None:
+        input_bits = quantizer.bits
+    # Each weight is used once at each position: of the input where the
+    # convolution is transposed, of the output elsewhere.
+    transposed = isinstance(layer, _TRANSPOSED)
+    tensors = node.input_tensors if transposed else node.output_tensors
+    shape = tensors[0].shape
+    first = getattr(layer, "data_format", None) == "channels_first"
+    sizes = shape[2:] if first else shape[1:-1]
+    if None in sizes:
+        raise ValueError(
+            f"Layer {layer.name!r} has a tensor of shape {shape}, so its MACs "
+            "are not known. Build the model with an input of fixed size."
+        )
+    _, widest, positions = calls.get(id(layer), (layer, 0, 0))
+    calls[id(layer)] = (
+        layer,
+        max(widest, input_bits),
+        positions + math.prod(sizes),
+    )
+
+
+def _rows(layer, input_bits, positions):
+    quantizer = getattr(layer, "kernel_quantizer", None)
+    weight_bits = 32 if quantizer is None else quantizer.bits
+    if isinstance(layer, _SEPARABLE):
+        # The pointwise kernel sees the depthwise sums, which are not quantized.
+        names = (f"{layer.name}/depthwise", f"{layer.name}/pointwise")
+        widths = (input_bits, 32)
+    else:
+        names, widths = (layer.name,), (input_bits,)
+    for name, width, kernel in zip(names, widths, _kernels(layer)):
+        weights = math.prod(kernel.shape)
+        yield Row(
+            name=name,
+            input_bits=width,
+            weight_bits=weight_bits,
+            weights=weights,
+            macs=positions * weights,
+            operation=operation(width, weight_bits),
+            memory=-(-weights * weight_bits // 8),
+        )
+
+
+def _kernels(layer):
+    if isinstance(layer, _SEPARABLE):
+        return layer.depthwise_kernel, layer.pointwise_kernel
+    return (layer.kernel,)
+
+
+def _other_parameters(model, multiplying):
+    # A quantizer's alpha is of no use after training.
+    excluded = [
+        weight
+        for layer in model._flatten_layers()
+        if isinstance(layer, Quantizer)
+        for weight in layer.weights
+    ]
+    excluded += [kernel for layer in multiplying for kernel in _kernels(layer)]
+    ids = {id(weight) for weight in excluded}
+    return sum(math.prod(w.shape) for w in model.weights if id(w) not in ids)

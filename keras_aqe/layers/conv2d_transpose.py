@@ -12,9 +12,9 @@ class QuantConv2DTranspose(Quantized, keras.layers.Conv2DTranspose):
     (Chen et al., 2020, Eq. 18 to 20).
 
     Args:
-        *args, **kwargs: Arguments of `keras.layers.Conv2DTranspose`. A quantized
-            kernel gets `keras_aqe.constraints.WeightClip(1.0)` unless a
-            constraint is given.
+        *args, **kwargs: Arguments of `keras.layers.Conv2DTranspose`. A
+            quantized kernel gets `keras_aqe.constraints.WeightClip(1.0)`
+            unless a constraint is given.
         input_quantizer: A quantizer, its name or `None`.
         kernel_quantizer: The same, for the kernel.
 

@@ -12,9 +12,9 @@ class QuantDepthwiseConv2D(QuantizedConv, keras.layers.DepthwiseConv2D):
     (Chen et al., 2020, Eq. 18 to 20).
 
     Args:
-        *args, **kwargs: Arguments of `keras.layers.DepthwiseConv2D`. A quantized
-            kernel gets `keras_aqe.constraints.WeightClip(1.0)` unless a
-            constraint is given.
+        *args, **kwargs: Arguments of `keras.layers.DepthwiseConv2D`. A
+            quantized kernel gets `keras_aqe.constraints.WeightClip(1.0)`
+            unless a constraint is given.
         input_quantizer: A quantizer, its name or `None`.
         kernel_quantizer: The same, for the kernel.
         pad_value: What `padding="same"` fills in, after the input quantizer.

@@ -15,9 +15,9 @@ class QuantSeparableConv2D(QuantizedConv, keras.layers.SeparableConv2D):
     sees the depthwise sums as they are.
 
     Args:
-        *args, **kwargs: Arguments of `keras.layers.SeparableConv2D`. A quantized
-            kernel gets `keras_aqe.constraints.WeightClip(1.0)` unless a
-            constraint is given.
+        *args, **kwargs: Arguments of `keras.layers.SeparableConv2D`. A
+            quantized kernel gets `keras_aqe.constraints.WeightClip(1.0)`
+            unless a constraint is given.
         input_quantizer: A quantizer, its name or `None`.
         kernel_quantizer: The same, for each of its two kernels.
         pad_value: What `padding="same"` fills in, after the input quantizer.

@@ -105,9 +105,9 @@ class PowerOfTwo(Quantizer):
             )
         if role == "input" and self.relative:
             raise ValueError(
-                f"Quantizer {self.name!r} has `relative=True`, which would make "
-                "an input's codes depend on the other inputs of its batch. "
-                "Give fixed thresholds for inputs: `relative=False`."
+                f"Quantizer {self.name!r} has `relative=True`, which would "
+                "make an input's codes depend on the other inputs of its "
+                "batch. Give fixed thresholds for inputs: `relative=False`."
             )
         self._role = role
         if self.relative is None:

@@ -1,0 +1,211 @@
+"""What `convert` writes, reports and refuses."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_aqe import callbacks, layers, models
+from keras_aqe.converters import (
+    ConversionError,
+    Interpreter,
+    convert,
+    flatbuffer,
+    lce,
+    verify,
+)
+from tests.converters.networks import images
+
+
+def small(**kwargs):
+    return models.MINWNet(filters=4, dense_units=8, **kwargs)
+
+
+def test_model_a_is_small_and_all_xnor():
+    converted = convert(models.MINWNet("A"), target="lce")
+    assert len(converted.flatbuffer) <= 1.35 * 2**20
+    names = flatbuffer.operator_names(flatbuffer.read(converted.flatbuffer))
+    assert names.count("CONV_2D") == 1
+    assert names.count("LceBconv2d") == 8
+    assert "FULLY_CONNECTED" not in names
+    image, *rest = converted.report
+    assert image.op == "CONV_2D"
+    for row in rest:
+        assert (row.op, row.operation) == ("LceBconv2d", "XNOR")
+    # One bit a weight, channels padded to words of 32 bits.
+    assert sum(row.weight_bytes for row in rest) == (10_352_000 - 3456) / 8
+
+
+def test_report_prints_every_layer():
+    converted = convert(small(), target="lce")
+    text = str(converted.report)
+    for row in converted.report:
+        assert row.name in text
+
+
+def test_macs_follow_the_shapes():
+    report = convert(small(), target="tflite").report
+    assert report[0].macs == 30 * 30 * 4 * 27
+    assert report[1].macs == 30 * 30 * 4 * 36
+    assert report[-1].macs == 8 * 10
+
+
+def test_save_writes_whole_files_only(tmp_path, monkeypatch):
+    converted = convert(small(), target="tflite")
+    path = tmp_path / "model.tflite"
+    converted.save(path)
+    assert path.read_bytes() == converted.flatbuffer
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError):
+        converted.save(tmp_path / "other.tflite")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.tflite"]
+
+
+def test_verify_counts_differences():
+    model = small()
+    converted = convert(model, target="tflite")
+    x = images((32, 32, 3), examples=6)
+    same = verify(model, converted, x)
+    assert same.labels_equal and same.examples == 6
+    assert "100.00 %" in str(same)
+    other = verify(small(), converted, x)
+    assert other.max_relative_error > 1e-3
+
+
+def test_interpreter_checks_its_input():
+    converted = convert(small(), target="tflite")
+    interpreter = Interpreter(converted.flatbuffer, num_threads=2)
+    assert interpreter.predict(images((32, 32, 3), 1)).shape == (1, 10)
+    assert interpreter.predict(images((32, 32, 3), 5)).shape == (5, 10)
+    with pytest.raises(ValueError, match="shapes"):
+        interpreter.predict(images((16, 32, 3)))
+    with pytest.raises(ConversionError, match="TFL3"):
+        Interpreter(b"not a file")
+
+
+def conv(**kwargs):
+    return layers.QuantConv2D(4, 3, name="the_conv", **kwargs)
+
+
+def functional(*sequence):
+    x = inputs = keras.Input((8, 8, 3))
+    for layer in sequence:
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
+def refused(model, target, match):
+    with pytest.raises(ConversionError, match=match):
+        convert(model, target)
+
+
+def test_refuses_an_unquantized_input_under_lce():
+    model = functional(
+        keras.layers.Conv2D(4, 3), conv(kernel_quantizer="binary")
+    )
+    refused(model, "lce", "the_conv.*neither quantized nor")
+    convert(model, "tflite")
+
+
+@pytest.mark.parametrize("widths", [(2, 1), (1, 2), (3, 3), (16, 1)])
+def test_refuses_other_widths_under_lce(widths):
+    refused(small(input_bits=widths[0], weight_bits=widths[1]), "lce", "bits")
+
+
+def test_refuses_groups_under_lce():
+    model = functional(
+        layers.QuantActivation("binary"),
+        layers.QuantConv2D(3, 3, groups=3, kernel_quantizer="binary", name="g"),
+    )
+    refused(model, "lce", "'g'.*groups")
+
+
+def test_refuses_layers_that_it_does_not_know():
+    model = functional(
+        layers.QuantConv2DTranspose(2, 3, kernel_quantizer="binary", name="up")
+    )
+    for target in ("lce", "tflite"):
+        refused(model, target, "'up'.*QuantConv2DTranspose")
+
+
+def test_refuses_channels_first():
+    model = functional(
+        layers.QuantConv2D(
+            2,
+            3,
+            data_format="channels_first",
+            kernel_quantizer="binary",
+            name="first",
+        )
+    )
+    refused(model, "tflite", "'first'.*channels_last")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_refuses_weights_that_are_not_finite(value):
+    model = small()
+    kernel = np.array(model.get_layer("conv3").kernel)
+    kernel[0, 0, 0, 0] = value
+    model.get_layer("conv3").kernel.assign(kernel)
+    refused(model, "lce", "conv3.*NaN")
+
+
+def test_refuses_a_model_never_built():
+    model = keras.Sequential([layers.QuantDense(3, kernel_quantizer="binary")])
+    refused(model, "tflite", "never built")
+
+
+def test_refuses_subclassed_models():
+    class Model(keras.Model):
+        def call(self, x):
+            return x
+
+    refused(Model(), "tflite", "Functional and Sequential")
+
+
+def test_refuses_mixed_precision():
+    x = inputs = keras.Input((4,))
+    x = layers.QuantDense(
+        3, kernel_quantizer="binary", dtype="mixed_bfloat16", name="mixed"
+    )(x)
+    refused(keras.Model(inputs, x), "tflite", "'mixed'.*bfloat16")
+
+
+def test_refuses_a_run_that_stopped_before_alpha_was_one():
+    model = small()
+    model.compile("adam", "mse", jit_compile=False)
+    x, y = images((32, 32, 3), 4), np.zeros((4, 10))
+    model.fit(x, y, verbose=0)
+    refused(model, "lce", "alpha = 0.500")
+    scheduler = callbacks.AlphaScheduler(lambda progress: 1.0)
+    model.fit(x, y, verbose=0, callbacks=[scheduler])
+    convert(model, "lce")
+
+
+def test_refuses_unknown_targets():
+    with pytest.raises(ValueError, match="'onnx'"):
+        convert(small(), "onnx")
+
+
+def test_names_the_extra_when_lce_is_missing(monkeypatch):
+    monkeypatch.setattr(lce.importlib.util, "find_spec", lambda name: None)
+    refused(small(), "lce", r"keras-aqe\[lce\]")
+
+
+def test_names_the_numpy_that_lce_needs(monkeypatch):
+    monkeypatch.setattr(lce.np, "__version__", "2.1.0")
+    refused(small(), "lce", "NumPy below 2")
+
+
+def test_importing_converters_does_not_need_lce():
+    code = (
+        "import sys; sys.modules['larq_compute_engine'] = None\n"
+        "import keras_aqe.converters\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

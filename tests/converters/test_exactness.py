@@ -1,0 +1,190 @@
+"""Keras's hard output against the converted file."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from keras_aqe import layers, models, quantizers
+from keras_aqe.converters import Interpreter, convert, verify
+from tests.converters.networks import block, images, randomise
+
+TABLE_1 = [
+    (1, 1), (1, 2), (1, 3), (1, 16),
+    (2, 1), (2, 2), (2, 3), (2, 16),
+    (3, 1), (3, 2), (3, 3), (3, 16),
+    (16, 1), (16, 2), (16, 3), (32, 32),
+]  # fmt: skip
+
+
+# Smaller networks fail no clearer, and looking for them takes minutes.
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
+
+
+def assert_same(model, target, x):
+    converted = convert(model, target)
+    expected = keras.tree.flatten(model.predict(x, verbose=0))
+    received = keras.tree.flatten(Interpreter(converted.flatbuffer).predict(x))
+    for ours, theirs in zip(expected[:-1], received[:-1]):
+        np.testing.assert_array_equal(ours, theirs)
+    scale = np.abs(expected[-1]).max()
+    np.testing.assert_allclose(expected[-1], received[-1], atol=1e-4 * scale)
+    return converted
+
+
+@pytest.mark.parametrize("input_bits, weight_bits", TABLE_1)
+def test_minw_net(input_bits, weight_bits):
+    model = models.MINWNet(
+        "D", input_bits, weight_bits, filters=6, dense_units=20
+    )
+    randomise(model, seed=input_bits)
+    x = images((32, 32, 3))
+    verification = verify(model, convert(model, "tflite"), x)
+    assert verification.labels_equal
+    # Sums of half-precision values round differently in another order, and
+    # a code on the edge may then differ.
+    limit = 1e-2 if input_bits == 16 else 1e-4
+    assert verification.max_relative_error < limit
+
+
+@pytest.mark.parametrize("pad_value", [0.0, 1.0])
+def test_minw_net_lce(pad_value):
+    model = models.MINWNet(filters=6, dense_units=20, pad_value=pad_value)
+    randomise(model)
+    verification = verify(model, convert(model, "lce"), images((32, 32, 3)))
+    assert verification.labels_equal
+    assert verification.max_relative_error < 1e-4
+
+
+def random_network(draw, widths):
+    """Two convolutions and three dense layers; the codes are outputs too."""
+
+    def quantizer():
+        return quantizers.of_width(draw(st.sampled_from(widths)))
+
+    sizes = st.integers(24, 28)
+    x = inputs = keras.Input((draw(sizes), draw(sizes), 3))
+    codes = []
+    for orders in (
+        ["pool bn", "bn tanh", "same_pool bn tanh", "dropout bn"],
+        ["bn", "same_pool bn", "bn same_pool tanh", "relu bn"],
+    ):
+        padding = draw(st.sampled_from(["valid", "same"]))
+        strides = draw(st.sampled_from([1, 2]))
+        pad_values = [0.0, 1.0] if padding == "same" and codes else [0.0]
+        layer = layers.QuantConv2D(
+            draw(st.sampled_from([1, 3, 31, 33, 65])),
+            draw(st.sampled_from([1, 2, 3, (3, 1)])),
+            strides=strides,
+            dilation_rate=1 if strides == 2 else draw(st.sampled_from([1, 2])),
+            padding=padding,
+            pad_value=draw(st.sampled_from(pad_values)),
+            use_bias=draw(st.booleans()),
+            kernel_quantizer=quantizer(),
+        )
+        x = block(x, layer, quantizer(), draw(st.sampled_from(orders)))
+        codes.append(x)
+    x = keras.layers.Flatten()(x)
+    for units in (draw(st.integers(1, 40)), 5):
+        layer = layers.QuantDense(
+            units, use_bias=draw(st.booleans()), kernel_quantizer=quantizer()
+        )
+        x = block(x, layer, quantizer(), "bn tanh")
+        codes.append(x)
+    x = layers.QuantDense(4, kernel_quantizer=quantizer())(x)
+    x = keras.layers.BatchNormalization()(x)
+    model = keras.Model(inputs, [*codes, x])
+    return randomise(model, draw(st.integers(0, 2**16)))
+
+
+def check(draw, target, widths):
+    model = random_network(draw, widths)
+    assert_same(model, target, images(model.input_shape[1:]))
+
+
+@settings(max_examples=6, deadline=None, phases=PHASES)
+@given(data=st.data())
+def test_random_networks_tflite(data):
+    check(data.draw, "tflite", [1, 2, 3, 4])
+
+
+@settings(max_examples=6, deadline=None, phases=PHASES)
+@given(data=st.data())
+def test_random_networks_lce(data):
+    check(data.draw, "lce", [1])
+
+
+@pytest.mark.long
+@settings(max_examples=100, deadline=None, phases=PHASES)
+@given(data=st.data())
+def test_many_random_networks_tflite(data):
+    check(data.draw, "tflite", [1, 2, 3, 4])
+
+
+@pytest.mark.long
+@settings(max_examples=100, deadline=None, phases=PHASES)
+@given(data=st.data())
+def test_many_random_networks_lce(data):
+    check(data.draw, "lce", [1])
+
+
+@pytest.mark.parametrize("target", ["lce", "tflite"])
+def test_residual_nested_and_two_inputs(target):
+    def conv():
+        return layers.QuantConv2D(
+            8,
+            3,
+            padding="same",
+            input_quantizer="binary",
+            kernel_quantizer="binary",
+        )
+
+    inner_in = keras.Input((8, 8, 8))
+    inner_out = keras.layers.BatchNormalization()(conv()(inner_in))
+    inner = keras.Model(inner_in, inner_out, name="inner")
+    first, second = keras.Input((8, 8, 3)), keras.Input((8, 8, 2))
+    shared = layers.QuantConv2D(4, 1, kernel_quantizer="binary")
+    x = keras.layers.Concatenate()(
+        [
+            shared(first),
+            layers.QuantConv2D(4, 1, kernel_quantizer="binary")(second),
+        ]
+    )
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Add()([x, inner(x)])
+    x = keras.layers.Add()([x, inner(keras.layers.ReLU()(x))])
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = layers.QuantDense(
+        5, input_quantizer="binary", kernel_quantizer="binary"
+    )(x)
+    model = keras.Model([first, second], keras.layers.Softmax()(x))
+    # Plain statistics: the residual sums here are floats.
+    x = [images((8, 8, 3)), images((8, 8, 2), seed=1)]
+    assert_same(model, target, x)
+
+
+def test_sequential_with_input_quantizers():
+    model = keras.Sequential(
+        [
+            keras.Input((10, 10, 1)),
+            layers.QuantConv2D(8, 3, kernel_quantizer="binary"),
+            keras.layers.BatchNormalization(),
+            layers.QuantConv2D(
+                8, 3, input_quantizer="binary", kernel_quantizer="binary"
+            ),
+            keras.layers.MaxPooling2D(),
+            keras.layers.BatchNormalization(),
+            keras.layers.Flatten(),
+            layers.QuantDense(
+                3, input_quantizer="binary", kernel_quantizer="binary"
+            ),
+        ]
+    )
+    randomise(model)
+    converted = assert_same(model, "lce", images((10, 10, 1)))
+    assert [row.op for row in converted.report] == [
+        "CONV_2D",
+        "LceBconv2d",
+        "LceBconv2d",
+    ]

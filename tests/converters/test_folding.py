@@ -1,0 +1,117 @@
+"""Thresholds against the Keras layers, for every reachable accumulator."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_aqe import layers, quantizers
+from keras_aqe.converters import graph
+from tests.converters.networks import randomise
+
+ORDERS = [
+    [],
+    ["bn"],
+    ["bn", "tanh"],
+    ["relu", "bn"],
+    ["bn", "bn"],
+    ["pool", "bn"],
+    ["bn", "pool"],
+    ["bn", "pool", "tanh", "bn"],
+]
+
+
+def build(order, bits, weight_bits, channels, bias, seed):
+    x = inputs = keras.Input((8, 8, 5))
+    x = layers.QuantConv2D(
+        channels,
+        3,
+        use_bias=bias,
+        input_quantizer=quantizers.of_width(weight_bits),
+        kernel_quantizer=quantizers.of_width(weight_bits),
+    )(x)
+    for step in order:
+        x = {
+            "bn": keras.layers.BatchNormalization,
+            "tanh": layers.HardTanh,
+            "relu": keras.layers.ReLU,
+            "pool": keras.layers.MaxPooling2D,
+        }[step]()(x)
+    x = layers.QuantActivation(quantizers.of_width(bits))(x)
+    return randomise(keras.Model(inputs, x), seed)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+@settings(max_examples=6, deadline=None)
+@given(
+    order=st.sampled_from(ORDERS),
+    weight_bits=st.sampled_from([1, 2, 3]),
+    channels=st.sampled_from([1, 3, 33]),
+    bias=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_thresholds_equal_the_layers(
+    bits, order, weight_bits, channels, bias, seed
+):
+    model = build(order, bits, weight_bits, channels, bias, seed)
+    node = graph.build(model).outputs[0]
+    assert isinstance(node, graph.Threshold)
+
+    bound = node.source.levels[-1]
+    accumulators = np.arange(-bound, bound + 1, dtype="float32")
+    accumulators = np.repeat(accumulators[:, None], channels, axis=1)
+    y = accumulators
+    for step in node.steps:
+        y = y if callable(step) else y * step
+    codes = node.levels[(y[:, None, :] >= node.thresholds[None]).sum(axis=1)]
+
+    convolution = model.layers[1]
+    x = accumulators * np.float32(node.source.unit)
+    if bias:
+        x = x + np.asarray(convolution.bias)
+    x = x[:, None, None, :]
+    for layer in model.layers[2:]:
+        if not isinstance(layer, keras.layers.MaxPooling2D):
+            x = layer(x)
+    np.testing.assert_array_equal(codes * node.unit, np.asarray(x)[:, 0, 0])
+
+
+def test_float_sums_find_the_last_bit():
+    x = inputs = keras.Input((6, 6, 2))
+    x = layers.QuantConv2D(4, 3, use_bias=False, kernel_quantizer="binary")(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = layers.QuantActivation("ternary")(x)
+    model = randomise(keras.Model(inputs, x), seed=3)
+    node = graph.build(model).outputs[0]
+    turn = np.ones(4, "float32")
+    for step in node.steps:
+        turn = turn * step
+    for level, thresholds in enumerate(node.thresholds):
+        below = np.nextafter(thresholds, np.float32(-np.inf))
+        for values, least in ((thresholds, level), (below, -1)):
+            y = model.layers[2](
+                (values * turn).astype("f")[None, None, None], training=False
+            )
+            index = np.asarray(model.layers[3](y))[0, 0, 0] + 1
+            inside = np.abs(thresholds) < 1e30
+            if least >= 0:
+                assert (index[inside] > least).all()
+            else:
+                assert (index[inside] <= level).all()
+
+
+def test_a_pool_after_a_falling_channel_takes_the_least():
+    model = build(["bn", "pool"], 1, 1, 2, False, 0)
+    model.layers[2].gamma.assign([-1.0, 1.0])
+    steps = graph.build(model).outputs[0].steps
+    np.testing.assert_array_equal(steps[0], [-1, 1])
+    assert isinstance(steps[1], keras.layers.MaxPooling2D)
+
+
+def test_what_is_not_monotone_is_not_folded():
+    x = inputs = keras.Input((4,))
+    x = layers.QuantDense(3, kernel_quantizer="binary", activation="gelu")(x)
+    x = layers.QuantActivation("binary")(x)
+    node = graph.build(keras.Model(inputs, x)).outputs[0]
+    assert isinstance(node, graph.Quantize)

@@ -1,0 +1,185 @@
+"""Hard quantizers against NumPy, one value at a time."""
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+import keras_aqe as aqe
+from tests import reference
+
+
+def po2(bits):
+    return lambda x: reference.power_of_two(x, bits, reference.midpoints(bits))
+
+
+CASES = {
+    "binary": reference.binary,
+    "ternary": po2(2),
+    **{f"po2_{bits}": po2(bits) for bits in (2, 3, 4, 5, 6)},
+    **{
+        f"fixed_{bits}": lambda x, bits=bits: reference.fixed_point(x, bits)
+        for bits in (2, 4, 8, 16)
+    },
+    "float16": reference.float16,
+}
+# The edges of quantizers, and values around them.
+EDGES = np.array(
+    [0.0, 2.0**-14, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1.0, 2.0], "float32"
+)
+EDGES = np.concatenate(
+    [EDGES, np.nextafter(EDGES, np.float32(9)), np.nextafter(EDGES, -EDGES)]
+)
+EDGES = np.concatenate([EDGES, -EDGES])
+EDGES = EDGES[(EDGES == 0) | (np.abs(EDGES) >= np.finfo("float32").tiny)]
+
+arrays = hnp.arrays(
+    "float32",
+    hnp.array_shapes(max_dims=3, max_side=6),
+    elements=st.one_of(
+        st.floats(-1.5, 1.5, width=32, allow_subnormal=False),
+        st.sampled_from(EDGES.tolist()),
+    ),
+)
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(x=arrays)
+def test_hard_is_the_papers_formula(name, x):
+    hard = aqe.quantizers.get(name).hard(x)
+    assert hard.dtype == "float32"
+    np.testing.assert_array_equal(hard, CASES[name](x))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_hard_at_its_edges(name):
+    quantizer = aqe.quantizers.get(name)
+    np.testing.assert_array_equal(quantizer.hard(EDGES), CASES[name](EDGES))
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(x=arrays)
+def test_codes_are_multiples_of_the_unit(name, x):
+    quantizer = aqe.quantizers.get(name)
+    codes = quantizer.codes(x)
+    assert codes.dtype.is_integer
+    np.testing.assert_array_equal(
+        codes.numpy().astype("float64") * quantizer.unit,
+        quantizer.hard(x).numpy().astype("float64"),
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_levels(name):
+    quantizer = aqe.quantizers.get(name)
+    levels = quantizer.levels
+    assert np.all(np.diff(levels) > 0)
+    assert np.min(np.abs(levels[levels != 0])) == quantizer.unit
+    # each level is its own nearest
+    np.testing.assert_array_equal(quantizer.hard(levels), levels)
+    dense = np.linspace(-2, 2, 4001, dtype="float32")
+    assert np.isin(quantizer.hard(dense), levels).all()
+
+
+@pytest.mark.parametrize(
+    "name, levels",
+    [
+        ("binary", [-1, 1]),
+        ("ternary", [-1, 0, 1]),
+        ("po2_2", [-1, 0, 1]),
+        ("po2_3", [-1, -0.5, -0.25, 0, 0.25, 0.5, 1]),
+        ("fixed_2", [-1, -0.5, 0, 0.5]),
+    ],
+)
+def test_levels_of_narrow_quantizers(name, levels):
+    np.testing.assert_array_equal(aqe.quantizers.get(name).levels, levels)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@given(data=st.data())
+def test_thresholds_of_ones_own(bits, data):
+    q = 2 ** (bits - 1) - 1
+    thresholds = data.draw(
+        st.lists(
+            st.floats(0, 1, width=32, allow_subnormal=False),
+            min_size=q,
+            max_size=q,
+            unique=True,
+        ).map(sorted)
+    )
+    x = data.draw(arrays)
+    np.testing.assert_array_equal(
+        aqe.quantizers.PowerOfTwo(bits, thresholds=thresholds).hard(x),
+        reference.power_of_two(x, bits, thresholds),
+    )
+
+
+@pytest.mark.parametrize(
+    "name, factor", [("ternary", 1.4), ("po2_3", 2.5), ("po2_4", 2.5)]
+)
+def test_kernels_have_relative_thresholds(name, factor):
+    kernel = np.random.uniform(-0.02, 0.02, (3, 3, 8, 8)).astype("float32")
+    layer = aqe.layers.QuantConv2D(8, 3, kernel_quantizer=name)
+    quantizer = layer.kernel_quantizer
+    mean = np.float32(np.abs(kernel.astype("float64")).mean())
+    scale = np.float32(factor) * mean
+    expected = reference.power_of_two(
+        kernel,
+        quantizer.bits,
+        [np.float32(m) * scale for m in reference.midpoints(quantizer.bits)],
+    )
+    np.testing.assert_array_equal(quantizer.hard(kernel), expected)
+
+
+@pytest.mark.parametrize("name", ["ternary", "po2_3", "po2_4"])
+def test_a_fresh_kernel_uses_all_its_levels(name):
+    layer = aqe.layers.QuantConv2D(64, 3, kernel_quantizer=name)
+    layer.build((None, 8, 8, 64))
+    quantizer = layer.kernel_quantizer
+    used = np.unique(quantizer.hard(layer.kernel))
+    np.testing.assert_array_equal(used, quantizer.levels)
+    assert 0.5 < np.mean(quantizer.hard(layer.kernel) != 0)
+
+
+def test_thresholds_do_not_depend_on_the_order_of_the_sum():
+    kernel = np.random.normal(size=5000).astype("float32")
+    quantizer = aqe.quantizers.Ternary(relative=True)
+    np.testing.assert_array_equal(
+        quantizer.hard(kernel[::-1])[::-1], quantizer.hard(kernel)
+    )
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_float16_is_numpys(jit_compile):
+    patterns = np.arange(2**16, dtype="uint16").view("float16")
+    halves = patterns[np.isfinite(patterns)].astype("float32")
+    # halves, the middles between neighbours, and the floats next to both
+    middles = (np.unique(halves)[1:] + np.unique(halves)[:-1]) / 2
+    x = np.concatenate([halves, middles, [1e6, -1e6, 65519.0, 65520.0]])
+    x = x.astype("float32")
+    x = np.concatenate([x, np.nextafter(x, np.float32(np.inf))])
+    x = x[(x == 0) | (np.abs(x) >= np.finfo("float32").tiny)]
+    hard = tf.function(aqe.quantizers.Float16().hard, jit_compile=jit_compile)
+    np.testing.assert_array_equal(hard(tf.constant(x)), reference.float16(x))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_hard_is_the_same_when_compiled(name):
+    x = tf.constant(np.random.uniform(-1.2, 1.2, 5000).astype("float32"))
+    quantizer = aqe.quantizers.get(name)
+    compiled = tf.function(quantizer.hard, jit_compile=True)
+    np.testing.assert_array_equal(compiled(x), quantizer.hard(x))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["binary", "ternary", "po2_3", "fixed_8"])
+def test_hard_keeps_the_type_of_its_input(name, dtype):
+    x = tf.cast(np.random.uniform(-1.2, 1.2, 500).astype("float32"), dtype)
+    quantizer = aqe.quantizers.get(name)
+    hard = quantizer.hard(x)
+    assert hard.dtype == dtype
+    np.testing.assert_array_equal(
+        tf.cast(hard, "float32"), quantizer.hard(tf.cast(x, "float32"))
+    )
