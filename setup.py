@@ -39,11 +39,12 @@ class BuildRuntime(build_ext):
         subprocess.run(["cmake", *map(str, arguments)], check=True)
 
     def get_outputs(self):
-        return [path for path in super().get_outputs() if pathlib.Path(path).exists()]
+        outputs = super().get_outputs()
+        return [path for path in outputs if pathlib.Path(path).exists()]
 
 
 setup(
     ext_modules=[Extension("keras_aqe.runtime.libkeras_aqe_delegate", [])],
     cmdclass={"build_ext": BuildRuntime},
-    setup_requires=[tool for tool in ("cmake", "ninja") if not shutil.which(tool)],
+    setup_requires=[t for t in ("cmake", "ninja") if not shutil.which(t)],
 )

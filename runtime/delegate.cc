@@ -1,4 +1,5 @@
-// The delegate: gives every operator of docs/format.md in a graph to a kernel. C ABI, loaded by path
+// The delegate: gives every operator of docs/format.md in a graph to a kernel.
+// C ABI, loaded by path
 // (`experimental_delegates`, `--external_delegate_path`).
 #include <algorithm>
 #include <cstdlib>
@@ -22,7 +23,8 @@ namespace aqe {
 namespace {
 
 constexpr int kMaxThreads = 256;
-// Work (multiply-accumulates, or elements where there are no weights) below which waking a thread costs more than it saves.
+// Work (multiply-accumulates, or elements where there are no weights) below
+// which waking a thread costs more than it saves.
 constexpr int64_t kWorthThreads = 1 << 18;
 
 // 64-byte aligned memory.
@@ -30,7 +32,8 @@ class AlignedBuffer {
  public:
   void allocate(size_t bytes) {
     memory_.resize(bytes + 63);
-    data_ = memory_.data() + (64 - reinterpret_cast<uintptr_t>(memory_.data()) % 64) % 64;
+    data_ = memory_.data() +
+            (64 - reinterpret_cast<uintptr_t>(memory_.data()) % 64) % 64;
   }
   char* data() const { return data_; }
 
@@ -48,7 +51,9 @@ struct DelegateData {
   // The pool, started when the first graph asks for it.
   ThreadPool* threads(int recommended) {
     std::lock_guard<std::mutex> lock(mutex);
-    if (pool == nullptr) pool = std::make_unique<ThreadPool>(std::clamp(num_threads ? num_threads : recommended, 1, kMaxThreads));
+    if (pool == nullptr)
+      pool = std::make_unique<ThreadPool>(
+          std::clamp(num_threads ? num_threads : recommended, 1, kMaxThreads));
     return pool.get();
   }
 };
@@ -56,41 +61,55 @@ struct DelegateData {
 // One operator of one graph.
 class DelegatedNode {
  public:
-  DelegatedNode(tflite::Context* context, const tflite::DelegateParams& params) {
-    if (params.nodes_to_replace->size != 1) throw FormatError("the interpreter merged operators");
+  DelegatedNode(tflite::Context* context,
+                const tflite::DelegateParams& params) {
+    if (params.nodes_to_replace->size != 1)
+      throw FormatError("the interpreter merged operators");
     tflite::Node* node = nullptr;
     tflite::Registration* registration = nullptr;
     const int index = params.nodes_to_replace->data[0];
-    if (context->GetNodeAndRegistration(context, index, &node, &registration) != tflite::kOk) {
+    if (context->GetNodeAndRegistration(context, index, &node, &registration) !=
+        tflite::kOk) {
       throw FormatError("the interpreter does not know its own operator");
     }
-    name_ = std::string(registration->custom_name) + " (operator " + std::to_string(index) + ")";
+    name_ = std::string(registration->custom_name) + " (operator " +
+            std::to_string(index) + ")";
     find_operator(registration->custom_name, &op_);
-    threads_ = static_cast<DelegateData*>(params.delegate->data)->threads(context->recommended_num_threads);
+    threads_ = static_cast<DelegateData*>(params.delegate->data)
+                   ->threads(context->recommended_num_threads);
     inputs_.assign(node->inputs->data, node->inputs->data + node->inputs->size);
-    outputs_.assign(node->outputs->data, node->outputs->data + node->outputs->size);
+    outputs_.assign(node->outputs->data,
+                    node->outputs->data + node->outputs->size);
     const auto* options = static_cast<const char*>(node->custom_initial_data);
-    if (options != nullptr && node->custom_initial_data_size > 0) options_.assign(options, node->custom_initial_data_size);
+    if (options != nullptr && node->custom_initial_data_size > 0)
+      options_.assign(options, node->custom_initial_data_size);
   }
 
   const std::string& name() const { return name_; }
-  const char* kernel_name() const { return kernel_ ? kernel_->name : "unprepared"; }
+  const char* kernel_name() const {
+    return kernel_ ? kernel_->name : "unprepared";
+  }
 
   // Checks everything, chooses the kernel and makes its memory ready.
   void prepare(tflite::Context* context) {
     kernel_ = nullptr;
-    if (outputs_.size() != 1) throw FormatError("it must have 1 output, but has " + std::to_string(outputs_.size()));
+    if (outputs_.size() != 1)
+      throw FormatError("it must have 1 output, but has " +
+                        std::to_string(outputs_.size()));
     std::vector<const tflite::Tensor*> inputs;
     for (const int index : inputs_) {
-      if (index == outputs_[0]) throw FormatError("its output is also its input");
+      if (index == outputs_[0])
+        throw FormatError("its output is also its input");
       inputs.push_back(find(context, index));
-      if (inputs.back() != nullptr && inputs.back()->dims == nullptr) throw FormatError("an input has no shape");
+      if (inputs.back() != nullptr && inputs.back()->dims == nullptr)
+        throw FormatError("an input has no shape");
     }
     tflite::Tensor* output = find(context, outputs_[0]);
     if (output == nullptr) throw FormatError("its output is missing");
 
     prepared_.reset();
-    prepared_.emplace(op_, Options(options_.data(), options_.size()), inputs, *output);
+    prepared_.emplace(op_, Options(options_.data(), options_.size()), inputs,
+                      *output);
     const Layer& layer = prepared_->layer;
     const Kernel* kernel = select_kernel(layer, cpu_features());
     if (kernel == nullptr) throw FormatError("no kernel computes these widths");
@@ -98,13 +117,16 @@ class DelegatedNode {
     kernel->pack_constants(layer, constants_.data());
     scratch_stride_ = (kernel->scratch_bytes(layer) + 63) / 64 * 64;
     scratch_.allocate(scratch_stride_ * threads_->threads());
-    is_parallel_ = layer.out_pixels() * layer.out_channels * layer.weights_per_output() >= kWorthThreads;
+    is_parallel_ =
+        layer.out_pixels() * layer.out_channels * layer.weights_per_output() >=
+        kWorthThreads;
 
     resize(context, output, prepared_->output_shape);
     kernel_ = kernel;
   }
 
-  // Runs the kernel; false with a message in `error` if a tensor is not what it was at prepare.
+  // Runs the kernel; false with a message in `error` if a tensor is not what it
+  // was at prepare.
   bool invoke(tflite::Context* context, const char** error) {
     if (kernel_ == nullptr) {
       *error = "it was not prepared";
@@ -112,8 +134,11 @@ class DelegatedNode {
     }
     const tflite::Tensor& input = context->tensors[inputs_[0]];
     const tflite::Tensor& output = context->tensors[outputs_[0]];
-    if (!is_usable(input, prepared_->input_bytes) || !is_usable(output, prepared_->output_bytes)) {
-      *error = "a tensor has another size than when it was prepared, or is not aligned to 8 bytes";
+    if (!is_usable(input, prepared_->input_bytes) ||
+        !is_usable(output, prepared_->output_bytes)) {
+      *error =
+          "a tensor has another size than when it was prepared, or is not "
+          "aligned to 8 bytes";
       return false;
     }
     Call call{this, input.data, output.data};
@@ -136,24 +161,32 @@ class DelegatedNode {
   static void run_units(void* state, int thread, int64_t begin, int64_t end) {
     const Call& call = *static_cast<Call*>(state);
     const DelegatedNode& node = *call.node;
-    node.kernel_->run(node.prepared_->layer, node.constants_.data(), call.input, call.output,
-                      node.scratch_.data() + thread * node.scratch_stride_, begin, end);
+    node.kernel_->run(
+        node.prepared_->layer, node.constants_.data(), call.input, call.output,
+        node.scratch_.data() + thread * node.scratch_stride_, begin, end);
   }
 
   static bool is_usable(const tflite::Tensor& tensor, size_t bytes) {
-    return tensor.data != nullptr && tensor.bytes == bytes && reinterpret_cast<uintptr_t>(tensor.data) % 8 == 0;
+    return tensor.data != nullptr && tensor.bytes == bytes &&
+           reinterpret_cast<uintptr_t>(tensor.data) % 8 == 0;
   }
 
   static tflite::Tensor* find(tflite::Context* context, int index) {
-    return index >= 0 && static_cast<size_t>(index) < context->tensors_size ? &context->tensors[index] : nullptr;
+    return index >= 0 && static_cast<size_t>(index) < context->tensors_size
+               ? &context->tensors[index]
+               : nullptr;
   }
 
-  static void resize(tflite::Context* context, tflite::Tensor* tensor, const std::vector<int>& shape) {
-    auto* dims = static_cast<tflite::IntArray*>(std::malloc(sizeof(int) * (shape.size() + 1)));
+  static void resize(tflite::Context* context, tflite::Tensor* tensor,
+                     const std::vector<int>& shape) {
+    auto* dims = static_cast<tflite::IntArray*>(
+        std::malloc(sizeof(int) * (shape.size() + 1)));
     if (dims == nullptr) throw std::bad_alloc();
     dims->size = static_cast<int>(shape.size());
-    std::memcpy(reinterpret_cast<char*>(dims) + sizeof(int), shape.data(), sizeof(int) * shape.size());
-    if (context->ResizeTensor(context, tensor, dims) != tflite::kOk) throw FormatError("its output cannot be resized");
+    std::memcpy(reinterpret_cast<char*>(dims) + sizeof(int), shape.data(),
+                sizeof(int) * shape.size());
+    if (context->ResizeTensor(context, tensor, dims) != tflite::kOk)
+      throw FormatError("its output cannot be resized");
   }
 
   std::string name_;
@@ -169,9 +202,11 @@ class DelegatedNode {
   bool is_parallel_ = false;
 };
 
-// Runs `action`, which may throw, and reports what it throws as the interpreter's error.
+// Runs `action`, which may throw, and reports what it throws as the
+// interpreter's error.
 template <class Action>
-tflite::Status report_errors(tflite::Context* context, const char* name, Action action) {
+tflite::Status report_errors(tflite::Context* context, const char* name,
+                             Action action) {
   try {
     action();
     return tflite::kOk;
@@ -188,41 +223,50 @@ tflite::Status report_errors(tflite::Context* context, const char* name, Action 
 void* init_node(tflite::Context* context, const char* buffer, size_t) {
   DelegatedNode* node = nullptr;
   report_errors(context, "delegate", [&] {
-    node = new DelegatedNode(context, *reinterpret_cast<const tflite::DelegateParams*>(buffer));
+    node = new DelegatedNode(
+        context, *reinterpret_cast<const tflite::DelegateParams*>(buffer));
   });
   return node;
 }
 
-void free_node(tflite::Context*, void* user_data) { delete static_cast<DelegatedNode*>(user_data); }
+void free_node(tflite::Context*, void* user_data) {
+  delete static_cast<DelegatedNode*>(user_data);
+}
 
 tflite::Status prepare_node(tflite::Context* context, tflite::Node* node) {
   auto* delegated = static_cast<DelegatedNode*>(node->user_data);
   if (delegated == nullptr) return tflite::kError;
-  return report_errors(context, delegated->name().c_str(), [&] { delegated->prepare(context); });
+  return report_errors(context, delegated->name().c_str(),
+                       [&] { delegated->prepare(context); });
 }
 
 tflite::Status invoke_node(tflite::Context* context, tflite::Node* node) {
   auto* delegated = static_cast<DelegatedNode*>(node->user_data);
   const char* error = nullptr;
   if (delegated->invoke(context, &error)) return tflite::kOk;
-  context->ReportError(context, "keras-aqe: %s: %s", delegated->name().c_str(), error);
+  context->ReportError(context, "keras-aqe: %s: %s", delegated->name().c_str(),
+                       error);
   return tflite::kError;
 }
 
 const char* profile_node(const tflite::Context*, const tflite::Node* node) {
-  return node->user_data ? static_cast<const DelegatedNode*>(node->user_data)->kernel_name() : nullptr;
+  return node->user_data
+             ? static_cast<const DelegatedNode*>(node->user_data)->kernel_name()
+             : nullptr;
 }
 
 std::vector<int> find_nodes(tflite::Context* context) {
   tflite::IntArray* plan = nullptr;
-  if (context->GetExecutionPlan(context, &plan) != tflite::kOk) throw FormatError("the interpreter has no execution plan");
+  if (context->GetExecutionPlan(context, &plan) != tflite::kOk)
+    throw FormatError("the interpreter has no execution plan");
   // The interpreter reuses the plan's memory while nodes are looked up.
   const std::vector<int> indices(plan->data, plan->data + plan->size);
   std::vector<int> ours;
   for (const int index : indices) {
     tflite::Node* node = nullptr;
     tflite::Registration* registration = nullptr;
-    if (context->GetNodeAndRegistration(context, index, &node, &registration) != tflite::kOk) {
+    if (context->GetNodeAndRegistration(context, index, &node, &registration) !=
+        tflite::kOk) {
       throw FormatError("the interpreter does not know its own operators");
     }
     Operator op;
@@ -231,8 +275,10 @@ std::vector<int> find_nodes(tflite::Context* context) {
   return ours;
 }
 
-// Each operator becomes a delegate node of its own, so that the interpreter's arena holds the tensors between them.
-tflite::Status prepare_delegate(tflite::Context* context, tflite::Delegate* delegate) {
+// Each operator becomes a delegate node of its own, so that the interpreter's
+// arena holds the tensors between them.
+tflite::Status prepare_delegate(tflite::Context* context,
+                                tflite::Delegate* delegate) {
   return report_errors(context, "delegate", [&] {
     tflite::Registration registration = {};
     registration.init = init_node;
@@ -244,8 +290,10 @@ tflite::Status prepare_delegate(tflite::Context* context, tflite::Delegate* dele
     registration.version = 1;
     for (const int index : find_nodes(context)) {
       const tflite::IntArray node = {1, {index}};
-      if (context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, &node, delegate) != tflite::kOk) {
-        throw FormatError("the interpreter refused operator " + std::to_string(index));
+      if (context->ReplaceNodeSubsetsWithDelegateKernels(
+              context, registration, &node, delegate) != tflite::kOk) {
+        throw FormatError("the interpreter refused operator " +
+                          std::to_string(index));
       }
     }
   });
@@ -254,7 +302,8 @@ tflite::Status prepare_delegate(tflite::Context* context, tflite::Delegate* dele
 bool parse_threads(const char* value, int* threads) {
   char* end = nullptr;
   const long number = std::strtol(value, &end, 10);
-  if (end == value || *end != '\0' || number < 1 || number > kMaxThreads) return false;
+  if (end == value || *end != '\0' || number < 1 || number > kMaxThreads)
+    return false;
   *threads = static_cast<int>(number);
   return true;
 }
@@ -262,9 +311,13 @@ bool parse_threads(const char* value, int* threads) {
 std::string table_text() {
   const uint32_t features = cpu_features();
   std::string text = feature_names(features) + "\n";
-  for (const Kernel* const* kernel = kernel_table; *kernel != nullptr; ++kernel) {
-    text += std::string((*kernel)->name) + "\t" + std::to_string((*kernel)->inputs) + "\t" + std::to_string((*kernel)->weights) +
-            "\t" + feature_names((*kernel)->features) + "\t" + (((*kernel)->features & ~features) == 0 ? "yes" : "no") + "\n";
+  for (const Kernel* const* kernel = kernel_table; *kernel != nullptr;
+       ++kernel) {
+    text += std::string((*kernel)->name) + "\t" +
+            std::to_string((*kernel)->inputs) + "\t" +
+            std::to_string((*kernel)->weights) + "\t" +
+            feature_names((*kernel)->features) + "\t" +
+            (((*kernel)->features & ~features) == 0 ? "yes" : "no") + "\n";
   }
   return text;
 }
@@ -272,9 +325,11 @@ std::string table_text() {
 }  // namespace
 }  // namespace aqe
 
-// Option: num_threads, from 1; without it the interpreter's own number of threads.
-KERAS_AQE_EXPORT aqe::tflite::Delegate* tflite_plugin_create_delegate(char** keys, char** values, size_t count,
-                                                                      void (*report_error)(const char*)) {
+// Option: num_threads, from 1; without it the interpreter's own number of
+// threads.
+KERAS_AQE_EXPORT aqe::tflite::Delegate* tflite_plugin_create_delegate(
+    char** keys, char** values, size_t count,
+    void (*report_error)(const char*)) {
   const auto fail = [&](const std::string& message) -> aqe::tflite::Delegate* {
     if (report_error != nullptr) report_error(message.c_str());
     return nullptr;
@@ -282,9 +337,13 @@ KERAS_AQE_EXPORT aqe::tflite::Delegate* tflite_plugin_create_delegate(char** key
   try {
     auto data = std::make_unique<aqe::DelegateData>();
     for (size_t i = 0; i < count; ++i) {
-      if (std::strcmp(keys[i], "num_threads") != 0) return fail(std::string("keras-aqe: unknown delegate option: ") + keys[i]);
+      if (std::strcmp(keys[i], "num_threads") != 0)
+        return fail(std::string("keras-aqe: unknown delegate option: ") +
+                    keys[i]);
       if (!aqe::parse_threads(values[i], &data->num_threads)) {
-        return fail(std::string("keras-aqe: num_threads must be a number from 1 to 256, but is: ") + values[i]);
+        return fail(std::string("keras-aqe: num_threads must be a number from "
+                                "1 to 256, but is: ") +
+                    values[i]);
       }
     }
     data->delegate.data = data.get();
@@ -296,12 +355,15 @@ KERAS_AQE_EXPORT aqe::tflite::Delegate* tflite_plugin_create_delegate(char** key
   }
 }
 
-KERAS_AQE_EXPORT void tflite_plugin_destroy_delegate(aqe::tflite::Delegate* delegate) {
-  if (delegate != nullptr) delete static_cast<aqe::DelegateData*>(delegate->data);
+KERAS_AQE_EXPORT void tflite_plugin_destroy_delegate(
+    aqe::tflite::Delegate* delegate) {
+  if (delegate != nullptr)
+    delete static_cast<aqe::DelegateData*>(delegate->data);
 }
 
-// The CPU's features in the first line, then the kernels, in the order of preference: name, set of input types, set of weight widths,
-// needed features, whether it may run here; separated by tabs.
+// The CPU's features in the first line, then the kernels, in the order of
+// preference: name, set of input types, set of weight widths, needed features,
+// whether it may run here; separated by tabs.
 KERAS_AQE_EXPORT const char* keras_aqe_kernel_table() {
   try {
     static const std::string text = aqe::table_text();

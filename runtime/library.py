@@ -122,7 +122,7 @@ def describe():
 def _row(name, inputs, weights, needs, runs_here):
     return {
         "name": name,
-        "inputs": [text for bit, text in _TYPES.items() if int(inputs) >> bit & 1],
+        "inputs": [_TYPES[bit] for bit in _TYPES if int(inputs) >> bit & 1],
         "weights": [bits for bits in range(1, 5) if int(weights) >> bits & 1],
         "needs": needs,
         "runs_here": runs_here == "yes",

@@ -1,4 +1,5 @@
-// The integer options of an operator, from the flexbuffer map in its custom_options.
+// The integer options of an operator, from the flexbuffer map in its
+// custom_options.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,8 @@ struct FormatError : std::runtime_error {
 
 class Options {
  public:
-  // Reads a flexbuffer whose root is a map; entries that are no integers are left out. Throws FormatError if it is damaged.
+  // Reads a flexbuffer whose root is a map; entries that are no integers are
+  // left out. Throws FormatError if it is damaged.
   Options(const void* data, size_t size);
 
   bool has(const std::string& name) const { return values_.count(name) != 0; }

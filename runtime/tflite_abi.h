@@ -1,6 +1,7 @@
-// The C structs through which an interpreter (TensorFlow Lite since 2.14, LiteRT) and a delegate speak. No wheel ships their header, so
-// the fields used here are declared with their offsets; fields after the last one used are left out where the interpreter
-// allocates the struct.
+// The C structs through which an interpreter (TensorFlow Lite since 2.14,
+// LiteRT) and a delegate speak. No wheel ships their header, so the fields used
+// here are declared with their offsets; fields after the last one used are left
+// out where the interpreter allocates the struct.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +11,13 @@ namespace aqe::tflite {
 
 enum Status : int32_t { kOk = 0, kError = 1, kDelegateError = 2 };
 
-enum TensorType : int32_t { kFloat32 = 1, kInt32 = 2, kUInt8 = 3, kInt64 = 4, kInt8 = 9 };
+enum TensorType : int32_t {
+  kFloat32 = 1,
+  kInt32 = 2,
+  kUInt8 = 3,
+  kInt64 = 4,
+  kInt8 = 9
+};
 
 enum AllocationType : int32_t { kReadOnly = 1 };
 
@@ -65,7 +72,8 @@ struct Registration {
   void* registration_external;
   void* async_kernel;
   uint64_t inplace_operator;
-  uint64_t reserved[4];  // passed by value: zeros for fields of later interpreters
+  uint64_t
+      reserved[4];  // passed by value: zeros for fields of later interpreters
 };
 
 struct Context {
@@ -76,8 +84,11 @@ struct Context {
   Status (*ResizeTensor)(Context*, Tensor*, IntArray* takes_ownership);
   void (*ReportError)(Context*, const char* format, ...);
   Status (*AddTensors)(Context*, int, int*);
-  Status (*GetNodeAndRegistration)(Context*, int node_index, Node**, Registration**);
-  Status (*ReplaceNodeSubsetsWithDelegateKernels)(Context*, Registration, const IntArray* nodes, Delegate*);
+  Status (*GetNodeAndRegistration)(Context*, int node_index, Node**,
+                                   Registration**);
+  Status (*ReplaceNodeSubsetsWithDelegateKernels)(Context*, Registration,
+                                                  const IntArray* nodes,
+                                                  Delegate*);
   int recommended_num_threads;
 };
 
@@ -98,29 +109,40 @@ struct DelegateParams {
   IntArray* output_tensors;
 };
 
-// Delegate::flags: the graph may hold tensors whose shape is known only when it runs. Without it an interpreter that meets
-// a custom operator it does not know gives up before it asks the delegate.
+// Delegate::flags: the graph may hold tensors whose shape is known only when it
+// runs. Without it an interpreter that meets a custom operator it does not know
+// gives up before it asks the delegate.
 constexpr int64_t kAllowDynamicTensors = 1;
 
 #if UINTPTR_MAX == UINT64_MAX
 static_assert(offsetof(IntArray, data) == 4, "");
-static_assert(offsetof(Tensor, data) == 8 && offsetof(Tensor, dims) == 16 && offsetof(Tensor, allocation_type) == 32 &&
-                  offsetof(Tensor, bytes) == 40 && offsetof(Tensor, delegate) == 64 && offsetof(Tensor, sparsity) == 96 &&
-                  sizeof(Tensor) == 112,
+static_assert(offsetof(Tensor, data) == 8 && offsetof(Tensor, dims) == 16 &&
+                  offsetof(Tensor, allocation_type) == 32 &&
+                  offsetof(Tensor, bytes) == 40 &&
+                  offsetof(Tensor, delegate) == 64 &&
+                  offsetof(Tensor, sparsity) == 96 && sizeof(Tensor) == 112,
               "");
-static_assert(offsetof(Node, user_data) == 32 && offsetof(Node, custom_initial_data) == 48 &&
+static_assert(offsetof(Node, user_data) == 32 &&
+                  offsetof(Node, custom_initial_data) == 48 &&
                   offsetof(Node, custom_initial_data_size) == 56,
               "");
-static_assert(offsetof(Registration, invoke) == 24 && offsetof(Registration, builtin_code) == 40 &&
-                  offsetof(Registration, custom_name) == 48 && offsetof(Registration, version) == 56 &&
+static_assert(offsetof(Registration, invoke) == 24 &&
+                  offsetof(Registration, builtin_code) == 40 &&
+                  offsetof(Registration, custom_name) == 48 &&
+                  offsetof(Registration, version) == 56 &&
                   offsetof(Registration, inplace_operator) == 80,
               "");
-static_assert(offsetof(Context, tensors) == 16 && offsetof(Context, ResizeTensor) == 32 && offsetof(Context, ReportError) == 40 &&
+static_assert(offsetof(Context, tensors) == 16 &&
+                  offsetof(Context, ResizeTensor) == 32 &&
+                  offsetof(Context, ReportError) == 40 &&
                   offsetof(Context, GetNodeAndRegistration) == 56 &&
-                  offsetof(Context, ReplaceNodeSubsetsWithDelegateKernels) == 64 &&
+                  offsetof(Context, ReplaceNodeSubsetsWithDelegateKernels) ==
+                      64 &&
                   offsetof(Context, recommended_num_threads) == 72,
               "");
-static_assert(offsetof(Delegate, Prepare) == 8 && offsetof(Delegate, flags) == 40 && sizeof(Delegate) == 56, "");
+static_assert(offsetof(Delegate, Prepare) == 8 &&
+                  offsetof(Delegate, flags) == 40 && sizeof(Delegate) == 56,
+              "");
 #endif
 
 }  // namespace aqe::tflite

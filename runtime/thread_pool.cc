@@ -5,7 +5,8 @@
 namespace aqe {
 namespace {
 
-// Layers follow each other within microseconds, so a thread waits this many rounds awake before it sleeps or yields.
+// Layers follow each other within microseconds, so a thread waits this many
+// rounds awake before it sleeps or yields.
 constexpr int kSpinRounds = 4000;
 
 inline void pause() {
@@ -19,7 +20,8 @@ inline void pause() {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  for (int i = 1; i < threads; ++i)
+    workers_.emplace_back([this, i] { work(i); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -74,7 +76,9 @@ void ThreadPool::run(Task task, void* state, int64_t units) {
   busy_ = static_cast<int>(workers_.size());
   ++call_;
   if (sleepers_ > 0) {
-    { std::lock_guard<std::mutex> lock(sleep_mutex_); }
+    {
+      std::lock_guard<std::mutex> lock(sleep_mutex_);
+    }
     wake_.notify_all();
   }
   take_units(0);

@@ -1,4 +1,5 @@
-// Threads that share out the units of one kernel call. Nothing is allocated after construction.
+// Threads that share out the units of one kernel call. Nothing is allocated
+// after construction.
 #pragma once
 
 #include <atomic>
@@ -20,7 +21,8 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Runs all units on all threads, the caller's among them; on the caller's alone while another call is under way.
+  // Runs all units on all threads, the caller's among them; on the caller's
+  // alone while another call is under way.
   void run(Task task, void* state, int64_t units);
 
  private:

@@ -23,7 +23,7 @@ def test_extras():
     assert {"lce", "examples", "dev"} <= set(extras)
 
 
-@pytest.mark.parametrize("part", ["layers", "models", "converters"])
+@pytest.mark.parametrize("part", ["layers", "models", "converters", "runtime"])
 def test_packages_import(part):
     importlib.import_module(f"keras_aqe.{part}")
 

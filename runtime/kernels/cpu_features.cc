@@ -29,11 +29,14 @@ uint32_t detect() {
   uint32_t features = 0;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  const auto add = [&](bool has, CpuFeature feature) { features |= has ? feature : 0u; };
-  add(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
-          __builtin_cpu_supports("popcnt"),
+  const auto add = [&](bool has, CpuFeature feature) {
+    features |= has ? feature : 0u;
+  };
+  add(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+          __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt"),
       kAvx2);
-  add(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+  add(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+          __builtin_cpu_supports("avx512dq") &&
           __builtin_cpu_supports("avx512vl"),
       kAvx512);
   add(__builtin_cpu_supports("avx512vnni"), kAvx512Vnni);
@@ -45,7 +48,10 @@ uint32_t detect() {
 #elif defined(__aarch64__) && defined(__APPLE__)
   int has = 0;
   size_t size = sizeof has;
-  if (sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, nullptr, 0) == 0 && has) features |= kNeonDot;
+  if (sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, nullptr, 0) ==
+          0 &&
+      has)
+    features |= kNeonDot;
 #endif
   return features;
 }
@@ -55,7 +61,8 @@ uint32_t detect() {
 std::string feature_names(uint32_t features) {
   std::string names;
   for (const NamedFeature& named : kNames) {
-    if (features & named.feature) names += (names.empty() ? "" : ",") + std::string(named.name);
+    if (features & named.feature)
+      names += (names.empty() ? "" : ",") + std::string(named.name);
   }
   return names.empty() ? "none" : names;
 }
@@ -67,7 +74,8 @@ uint32_t cpu_features() {
   const std::string list = "," + std::string(listed) + ",";
   uint32_t features = 0;
   for (const NamedFeature& named : kNames) {
-    if (list.find("," + std::string(named.name) + ",") != std::string::npos) features |= named.feature;
+    if (list.find("," + std::string(named.name) + ",") != std::string::npos)
+      features |= named.feature;
   }
   return features & detected;
 }

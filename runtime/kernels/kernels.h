@@ -7,8 +7,10 @@ namespace aqe {
 
 // portable_planes.cc, portable_codes.cc, portable_elementwise.cc
 extern const Kernel kConvPlanesPortable, kDensePlanesPortable;
-extern const Kernel kConvShiftPortable, kDepthwiseShiftPortable, kDenseShiftPortable;
+extern const Kernel kConvShiftPortable, kDepthwiseShiftPortable,
+    kDenseShiftPortable;
 extern const Kernel kConvDotPortable, kDepthwiseDotPortable;
-extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable, kDequantizePortable;
+extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable,
+    kDequantizePortable;
 
 }  // namespace aqe

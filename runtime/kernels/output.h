@@ -14,34 +14,45 @@ inline int channels_in_block(int channels, int block) {
   return rest < kBlock ? rest : kBlock;
 }
 
-inline void count_thresholds(const Layer& layer, const int32_t* acc, int first, int count, int* index) {
+inline void count_thresholds(const Layer& layer, const int32_t* acc, int first,
+                             int count, int* index) {
   for (int k = 0; k < threshold_count(layer.output); ++k) {
-    const int32_t* threshold = layer.thresholds + int64_t{k} * layer.out_channels + first;
-    for (int i = 0; i < count; ++i) index[i] += layer.direction[first + i] * acc[i] >= threshold[i];
+    const int32_t* threshold =
+        layer.thresholds + int64_t{k} * layer.out_channels + first;
+    for (int i = 0; i < count; ++i)
+      index[i] += layer.direction[first + i] * acc[i] >= threshold[i];
   }
 }
 
-inline void count_thresholds(const Layer& layer, const float* acc, int first, int count, int* index) {
+inline void count_thresholds(const Layer& layer, const float* acc, int first,
+                             int count, int* index) {
   for (int k = 0; k < threshold_count(layer.output); ++k) {
-    const float* threshold = layer.float_thresholds + int64_t{k} * layer.out_channels + first;
-    for (int i = 0; i < count; ++i) index[i] += layer.direction[first + i] * acc[i] >= threshold[i];
+    const float* threshold =
+        layer.float_thresholds + int64_t{k} * layer.out_channels + first;
+    for (int i = 0; i < count; ++i)
+      index[i] += layer.direction[first + i] * acc[i] >= threshold[i];
   }
 }
 
 // Writes `count` codes as the words of one 64-channel group.
-inline void pack_block(Type type, const int8_t* codes, int count, uint64_t* group) {
+inline void pack_block(Type type, const int8_t* codes, int count,
+                       uint64_t* group) {
   for (int p = 0; p < bits(type); ++p) group[p] = 0;
   for (int i = 0; i < count; ++i) {
     const unsigned planes = planes_from_code(bits(type), codes[i]);
-    for (int p = 0; p < bits(type); ++p) group[p] |= uint64_t{planes >> p & 1} << i;
+    for (int p = 0; p < bits(type); ++p)
+      group[p] |= uint64_t{planes >> p & 1} << i;
   }
 }
 
-inline void store_codes(const Layer& layer, const int8_t* codes, int block, int count, void* pixel) {
+inline void store_codes(const Layer& layer, const int8_t* codes, int block,
+                        int count, void* pixel) {
   if (layer.output == Type::kInt8) {
     std::memcpy(static_cast<int8_t*>(pixel) + block * kBlock, codes, count);
   } else {
-    pack_block(layer.output, codes, count, static_cast<uint64_t*>(pixel) + int64_t{block} * bits(layer.output));
+    pack_block(
+        layer.output, codes, count,
+        static_cast<uint64_t*>(pixel) + int64_t{block} * bits(layer.output));
   }
 }
 
@@ -51,7 +62,9 @@ void store_block(const Layer& layer, const Acc* acc, int block, void* pixel) {
   const int count = channels_in_block(layer.out_channels, block);
   if (layer.output == Type::kFloat32) {
     float* out = static_cast<float*>(pixel) + first;
-    for (int i = 0; i < count; ++i) out[i] = static_cast<float>(acc[i]) * layer.scale[first + i] + layer.bias[first + i];
+    for (int i = 0; i < count; ++i)
+      out[i] = static_cast<float>(acc[i]) * layer.scale[first + i] +
+               layer.bias[first + i];
   } else if (layer.output == Type::kInt32) {
     int32_t* out = static_cast<int32_t*>(pixel) + first;
     for (int i = 0; i < count; ++i) out[i] = static_cast<int32_t>(acc[i]);
@@ -59,18 +72,22 @@ void store_block(const Layer& layer, const Acc* acc, int block, void* pixel) {
     int index[kBlock] = {};
     count_thresholds(layer, acc, first, count, index);
     int8_t codes[kBlock];
-    for (int i = 0; i < count; ++i) codes[i] = static_cast<int8_t>(code_at(layer.output, index[i]));
+    for (int i = 0; i < count; ++i)
+      codes[i] = static_cast<int8_t>(code_at(layer.output, index[i]));
     store_codes(layer, codes, block, count, pixel);
   }
 }
 
 // Codes of one block of a pixel.
-inline void load_block(Type type, const void* pixel, int channels, int block, int8_t* codes) {
+inline void load_block(Type type, const void* pixel, int channels, int block,
+                       int8_t* codes) {
   const int count = channels_in_block(channels, block);
-  for (int i = 0; i < count; ++i) codes[i] = static_cast<int8_t>(load_code(type, pixel, block * kBlock + i));
+  for (int i = 0; i < count; ++i)
+    codes[i] = static_cast<int8_t>(load_code(type, pixel, block * kBlock + i));
 }
 
-inline const char* pixel_at(Type type, int channels, const void* tensor, int64_t pixel) {
+inline const char* pixel_at(Type type, int channels, const void* tensor,
+                            int64_t pixel) {
   return static_cast<const char*>(tensor) + pixel * pixel_bytes(type, channels);
 }
 
@@ -78,9 +95,11 @@ inline char* pixel_at(Type type, int channels, void* tensor, int64_t pixel) {
   return static_cast<char*>(tensor) + pixel * pixel_bytes(type, channels);
 }
 
-// A unit of the portable kernels: one output row (over the batch) and one block of 64 output channels.
+// A unit of the portable kernels: one output row (over the batch) and one block
+// of 64 output channels.
 inline int64_t row_block_units(const Layer& layer) {
-  return int64_t{layer.batch} * layer.out_height * block_count(layer.out_channels);
+  return int64_t{layer.batch} * layer.out_height *
+         block_count(layer.out_channels);
 }
 
 struct RowBlock {
@@ -91,7 +110,8 @@ struct RowBlock {
 inline RowBlock row_block(const Layer& layer, int64_t unit) {
   const int blocks = block_count(layer.out_channels);
   const int64_t row = unit / blocks;
-  return {static_cast<int>(row / layer.out_height), static_cast<int>(row % layer.out_height),
+  return {static_cast<int>(row / layer.out_height),
+          static_cast<int>(row % layer.out_height),
           static_cast<int>(unit % blocks), row * layer.out_width};
 }
 

@@ -8,47 +8,59 @@
 namespace aqe {
 namespace {
 
-// Calls visit(codes) with the codes of one block for each position of the window inside the input; returns their number.
+// Calls visit(codes) with the codes of one block for each position of the
+// window inside the input; returns their number.
 template <class Visit>
-int for_each_pooled(const Layer& layer, const void* input, const RowBlock& at, int x, Visit visit) {
+int for_each_pooled(const Layer& layer, const void* input, const RowBlock& at,
+                    int x, Visit visit) {
   int count = 0;
   int8_t codes[kBlock];
-  for_each_tap(layer, input, at.batch, at.y, x, [&](int64_t, const char* pixel) {
-    load_block(layer.input, pixel, layer.in_channels, at.block, codes);
-    visit(codes);
-    ++count;
-  });
+  for_each_tap(
+      layer, input, at.batch, at.y, x, [&](int64_t, const char* pixel) {
+        load_block(layer.input, pixel, layer.in_channels, at.block, codes);
+        visit(codes);
+        ++count;
+      });
   return count;
 }
 
-void run_max_pool(const Layer& layer, const void*, const void* input, void* output, void*, int64_t begin, int64_t end) {
+void run_max_pool(const Layer& layer, const void*, const void* input,
+                  void* output, void*, int64_t begin, int64_t end) {
   for (int64_t unit = begin; unit < end; ++unit) {
     const RowBlock at = row_block(layer, unit);
     const int channels = channels_in_block(layer.out_channels, at.block);
     for (int x = 0; x < layer.out_width; ++x) {
       int8_t best[kBlock];
-      std::fill_n(best, kBlock, static_cast<int8_t>(-max_code(bits(layer.input))));
+      std::fill_n(best, kBlock,
+                  static_cast<int8_t>(-max_code(bits(layer.input))));
       for_each_pooled(layer, input, at, x, [&](const int8_t* codes) {
-        for (int i = 0; i < channels; ++i) best[i] = std::max(best[i], codes[i]);
+        for (int i = 0; i < channels; ++i)
+          best[i] = std::max(best[i], codes[i]);
       });
-      store_codes(layer, best, at.block, channels, pixel_at(layer.output, layer.out_channels, output, at.first_pixel + x));
+      store_codes(layer, best, at.block, channels,
+                  pixel_at(layer.output, layer.out_channels, output,
+                           at.first_pixel + x));
     }
   }
 }
 
-void run_average_pool(const Layer& layer, const void*, const void* input, void* output, void*, int64_t begin, int64_t end) {
+void run_average_pool(const Layer& layer, const void*, const void* input,
+                      void* output, void*, int64_t begin, int64_t end) {
   for (int64_t unit = begin; unit < end; ++unit) {
     const RowBlock at = row_block(layer, unit);
     const int channels = channels_in_block(layer.out_channels, at.block);
     for (int x = 0; x < layer.out_width; ++x) {
       int32_t sum[kBlock] = {};
-      const int count = for_each_pooled(layer, input, at, x, [&](const int8_t* codes) {
-        for (int i = 0; i < channels; ++i) sum[i] += codes[i];
-      });
-      char* pixel = pixel_at(layer.output, layer.out_channels, output, at.first_pixel + x);
+      const int count =
+          for_each_pooled(layer, input, at, x, [&](const int8_t* codes) {
+            for (int i = 0; i < channels; ++i) sum[i] += codes[i];
+          });
+      char* pixel = pixel_at(layer.output, layer.out_channels, output,
+                             at.first_pixel + x);
       if (layer.output == Type::kFloat32) {
         float mean[kBlock] = {};
-        for (int i = 0; i < channels; ++i) mean[i] = static_cast<float>(sum[i]) / static_cast<float>(count);
+        for (int i = 0; i < channels; ++i)
+          mean[i] = static_cast<float>(sum[i]) / static_cast<float>(count);
         store_block(layer, mean, at.block, pixel);
       } else {
         store_block(layer, sum, at.block, pixel);
@@ -57,42 +69,55 @@ void run_average_pool(const Layer& layer, const void*, const void* input, void* 
   }
 }
 
-void round_block(const Layer& layer, const float* values, int first, int count, int8_t* codes) {
+void round_block(const Layer& layer, const float* values, int first, int count,
+                 int8_t* codes) {
   for (int i = 0; i < count; ++i) {
-    const float value = values[i] * layer.scale[first + i] + layer.bias[first + i];
+    const float value =
+        values[i] * layer.scale[first + i] + layer.bias[first + i];
     const float limited = std::min(std::max(value, -128.0f), 127.0f);
-    codes[i] = std::isnan(value) ? 0 : static_cast<int8_t>(std::nearbyint(limited));
+    codes[i] =
+        std::isnan(value) ? 0 : static_cast<int8_t>(std::nearbyint(limited));
   }
 }
 
-void run_quantize(const Layer& layer, const void*, const void* input, void* output, void*, int64_t begin, int64_t end) {
+void run_quantize(const Layer& layer, const void*, const void* input,
+                  void* output, void*, int64_t begin, int64_t end) {
   for (int64_t unit = begin; unit < end; ++unit) {
     const RowBlock at = row_block(layer, unit);
     const int channels = channels_in_block(layer.out_channels, at.block);
     const int first = at.block * kBlock;
     for (int x = 0; x < layer.out_width; ++x) {
-      const char* in = pixel_at(layer.input, layer.in_channels, input, at.first_pixel + x);
-      char* out = pixel_at(layer.output, layer.out_channels, output, at.first_pixel + x);
+      const char* in =
+          pixel_at(layer.input, layer.in_channels, input, at.first_pixel + x);
+      char* out = pixel_at(layer.output, layer.out_channels, output,
+                           at.first_pixel + x);
       if (layer.input == Type::kInt32) {
-        store_block(layer, reinterpret_cast<const int32_t*>(in) + first, at.block, out);
+        store_block(layer, reinterpret_cast<const int32_t*>(in) + first,
+                    at.block, out);
       } else if (layer.scale == nullptr) {
-        store_block(layer, reinterpret_cast<const float*>(in) + first, at.block, out);
+        store_block(layer, reinterpret_cast<const float*>(in) + first, at.block,
+                    out);
       } else {
-        round_block(layer, reinterpret_cast<const float*>(in) + first, first, channels, reinterpret_cast<int8_t*>(out) + first);
+        round_block(layer, reinterpret_cast<const float*>(in) + first, first,
+                    channels, reinterpret_cast<int8_t*>(out) + first);
       }
     }
   }
 }
 
-void run_dequantize(const Layer& layer, const void*, const void* input, void* output, void*, int64_t begin, int64_t end) {
+void run_dequantize(const Layer& layer, const void*, const void* input,
+                    void* output, void*, int64_t begin, int64_t end) {
   for (int64_t unit = begin; unit < end; ++unit) {
     const RowBlock at = row_block(layer, unit);
     const int channels = channels_in_block(layer.out_channels, at.block);
     for (int x = 0; x < layer.out_width; ++x) {
       int8_t codes[kBlock] = {};
-      load_block(layer.input, pixel_at(layer.input, layer.in_channels, input, at.first_pixel + x), layer.in_channels, at.block,
-                 codes);
-      char* pixel = pixel_at(layer.output, layer.out_channels, output, at.first_pixel + x);
+      load_block(
+          layer.input,
+          pixel_at(layer.input, layer.in_channels, input, at.first_pixel + x),
+          layer.in_channels, at.block, codes);
+      char* pixel = pixel_at(layer.output, layer.out_channels, output,
+                             at.first_pixel + x);
       if (layer.output == Type::kInt8) {
         store_codes(layer, codes, at.block, channels, pixel);
       } else {
@@ -104,20 +129,29 @@ void run_dequantize(const Layer& layer, const void*, const void* input, void* ou
   }
 }
 
-constexpr WidthSet kCodes = width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4, Type::kInt8);
+constexpr WidthSet kCodes =
+    width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4,
+              Type::kInt8);
 constexpr WidthSet kNoWeights = width_set(0);
 
-constexpr Kernel elementwise(const char* name, Operator op, WidthSet inputs, decltype(Kernel::run) run) {
-  return {name, op, inputs, kNoWeights, 0, 1, kBlock, nullptr, no_bytes, no_constants, no_bytes, row_block_units, run};
+constexpr Kernel elementwise(const char* name, Operator op, WidthSet inputs,
+                             decltype(Kernel::run) run) {
+  return {name,   op,      inputs,   kNoWeights,   0,        1,
+          kBlock, nullptr, no_bytes, no_constants, no_bytes, row_block_units,
+          run};
 }
 
 }  // namespace
 
-extern const Kernel kMaxPoolPortable = elementwise("max_pool_2d_portable", Operator::kMaxPool2D, kCodes, run_max_pool);
+extern const Kernel kMaxPoolPortable = elementwise(
+    "max_pool_2d_portable", Operator::kMaxPool2D, kCodes, run_max_pool);
 extern const Kernel kAveragePoolPortable =
-    elementwise("average_pool_2d_portable", Operator::kAveragePool2D, kCodes, run_average_pool);
+    elementwise("average_pool_2d_portable", Operator::kAveragePool2D, kCodes,
+                run_average_pool);
 extern const Kernel kQuantizePortable =
-    elementwise("quantize_portable", Operator::kQuantize, width_set(Type::kFloat32, Type::kInt32), run_quantize);
-extern const Kernel kDequantizePortable = elementwise("dequantize_portable", Operator::kDequantize, kCodes, run_dequantize);
+    elementwise("quantize_portable", Operator::kQuantize,
+                width_set(Type::kFloat32, Type::kInt32), run_quantize);
+extern const Kernel kDequantizePortable = elementwise(
+    "dequantize_portable", Operator::kDequantize, kCodes, run_dequantize);
 
 }  // namespace aqe

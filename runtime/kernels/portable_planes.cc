@@ -1,7 +1,10 @@
-// XNOR on bit planes in plain C++, for pairs of widths of which one is 1 or 2 bits.
+// XNOR on bit planes in plain C++, for pairs of widths of which one is 1 or 2
+// bits.
 //
-// A code is a sign times a power of two, so a tensor is a sign plane and one "magnitude is 2^k" plane for each k. The dot product is
-// then, over all pairs of magnitudes, 2^(j + k) * (popcount(a_j & b_k) - 2 * popcount(a_j & b_k & (sign_a ^ sign_b))).
+// A code is a sign times a power of two, so a tensor is a sign plane and one
+// "magnitude is 2^k" plane for each k. The dot product is then, over all pairs
+// of magnitudes, 2^(j + k) * (popcount(a_j & b_k) - 2 * popcount(a_j & b_k &
+// (sign_a ^ sign_b))).
 #include <algorithm>
 
 #include "kernels/kernels.h"
@@ -10,9 +13,12 @@
 namespace aqe {
 namespace {
 
-constexpr int magnitude_count(int bits) { return bits == 1 ? 1 : (1 << (bits - 1)) - 1; }
+constexpr int magnitude_count(int bits) {
+  return bits == 1 ? 1 : (1 << (bits - 1)) - 1;
+}
 
-// One 64-channel word group as magnitude planes; `valid` marks the channels that exist.
+// One 64-channel word group as magnitude planes; `valid` marks the channels
+// that exist.
 template <int kBits>
 inline void split(const uint64_t* group, uint64_t valid, uint64_t* magnitude) {
   if constexpr (kBits == 1) {
@@ -20,7 +26,8 @@ inline void split(const uint64_t* group, uint64_t valid, uint64_t* magnitude) {
   } else {
     for (int k = 0; k < magnitude_count(kBits); ++k) {
       magnitude[k] = ~uint64_t{0};
-      for (int p = 0; p < kBits - 1; ++p) magnitude[k] &= (k + 1) >> p & 1 ? group[p] : ~group[p];
+      for (int p = 0; p < kBits - 1; ++p)
+        magnitude[k] &= (k + 1) >> p & 1 ? group[p] : ~group[p];
     }
   }
 }
@@ -30,20 +37,25 @@ inline uint64_t valid_bits(int channels, int group) {
   return count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
 }
 
-// Constants: one pixel filled with the padding code, then the weights [block][tap][group][64 outputs][plane].
-size_t pad_pixel_words(const Layer& layer) { return pixel_elements(layer.input, layer.in_channels); }
+// Constants: one pixel filled with the padding code, then the weights
+// [block][tap][group][64 outputs][plane].
+size_t pad_pixel_words(const Layer& layer) {
+  return pixel_elements(layer.input, layer.in_channels);
+}
 
 size_t planes_constants_bytes(const Layer& layer) {
   const int64_t taps = int64_t{layer.window.height} * layer.window.width;
-  return 8 * (pad_pixel_words(layer) +
-              block_count(layer.out_channels) * taps * words(layer.in_channels) * kBlock * layer.weight_bits);
+  return 8 * (pad_pixel_words(layer) + block_count(layer.out_channels) * taps *
+                                           words(layer.in_channels) * kBlock *
+                                           layer.weight_bits);
 }
 
 void pack_planes(const Layer& layer, void* constants) {
   auto* all = static_cast<uint64_t*>(constants);
   std::fill_n(all, planes_constants_bytes(layer) / 8, 0);
   if (layer.pad_value != 0) {
-    for (int c = 0; c < layer.in_channels; ++c) store_code(layer.input, all, c, layer.pad_value);
+    for (int c = 0; c < layer.in_channels; ++c)
+      store_code(layer.input, all, c, layer.pad_value);
   }
   uint64_t* weights = all + pad_pixel_words(layer);
   const int64_t taps = int64_t{layer.window.height} * layer.window.width;
@@ -52,9 +64,14 @@ void pack_planes(const Layer& layer, void* constants) {
   for (int o = 0; o < layer.out_channels; ++o) {
     for (int64_t tap = 0; tap < taps; ++tap) {
       for (int c = 0; c < layer.in_channels; ++c) {
-        uint64_t* group = weights + (((o / kBlock * taps + tap) * groups + c / 64) * kBlock + o % kBlock) * width;
-        const unsigned planes = planes_from_code(width, weight_code(layer, o, tap * layer.in_channels + c));
-        for (int p = 0; p < width; ++p) group[p] |= uint64_t{planes >> p & 1} << (c % 64);
+        uint64_t* group =
+            weights + (((o / kBlock * taps + tap) * groups + c / 64) * kBlock +
+                       o % kBlock) *
+                          width;
+        const unsigned planes = planes_from_code(
+            width, weight_code(layer, o, tap * layer.in_channels + c));
+        for (int p = 0; p < width; ++p)
+          group[p] |= uint64_t{planes >> p & 1} << (c % 64);
       }
     }
   }
@@ -64,16 +81,19 @@ template <int kInput, int kWeight>
 struct Planes {
   using Acc = int32_t;
 
-  static void accumulate(const Layer& layer, const void* constants, const void* input, void*, int n, int y, int x, int block,
-                         int32_t* acc) {
+  static void accumulate(const Layer& layer, const void* constants,
+                         const void* input, void*, int n, int y, int x,
+                         int block, int32_t* acc) {
     const auto* pad_pixel = static_cast<const uint64_t*>(constants);
     const uint64_t* weights = pad_pixel + pad_pixel_words(layer);
     const int64_t taps = int64_t{layer.window.height} * layer.window.width;
     const int groups = words(layer.in_channels);
     std::fill_n(acc, kBlock, 0);
     for_each_tap(layer, input, n, y, x, [&](int64_t tap, const char* pixel) {
-      const uint64_t* in = pixel ? reinterpret_cast<const uint64_t*>(pixel) : pad_pixel;
-      const uint64_t* w = weights + (block * taps + tap) * groups * kBlock * kWeight;
+      const uint64_t* in =
+          pixel ? reinterpret_cast<const uint64_t*>(pixel) : pad_pixel;
+      const uint64_t* w =
+          weights + (block * taps + tap) * groups * kBlock * kWeight;
       for (int g = 0; g < groups; ++g, in += kInput) {
         const uint64_t valid = valid_bits(layer.in_channels, g);
         uint64_t in_magnitude[magnitude_count(kInput)];
@@ -85,8 +105,10 @@ struct Planes {
           for (int j = 0; j < magnitude_count(kInput); ++j) {
             for (int k = 0; k < magnitude_count(kWeight); ++k) {
               const uint64_t both = in_magnitude[j] & w_magnitude[k];
-              const int sum = __builtin_popcountll(both) - 2 * __builtin_popcountll(both & negative);
-              acc[o] += static_cast<int32_t>(static_cast<uint32_t>(sum) << (j + k));
+              const int sum = __builtin_popcountll(both) -
+                              2 * __builtin_popcountll(both & negative);
+              acc[o] +=
+                  static_cast<int32_t>(static_cast<uint32_t>(sum) << (j + k));
             }
           }
         }
@@ -96,8 +118,8 @@ struct Planes {
 };
 
 template <int kInput>
-void run_weights(const Layer& layer, const void* constants, const void* input, void* output, void* scratch, int64_t begin,
-                 int64_t end) {
+void run_weights(const Layer& layer, const void* constants, const void* input,
+                 void* output, void* scratch, int64_t begin, int64_t end) {
   const auto run = layer.weight_bits == 1   ? run_conv<Planes<kInput, 1>>
                    : layer.weight_bits == 2 ? run_conv<Planes<kInput, 2>>
                    : layer.weight_bits == 3 ? run_conv<Planes<kInput, 3>>
@@ -105,8 +127,8 @@ void run_weights(const Layer& layer, const void* constants, const void* input, v
   run(layer, constants, input, output, scratch, begin, end);
 }
 
-void run_planes(const Layer& layer, const void* constants, const void* input, void* output, void* scratch, int64_t begin,
-                int64_t end) {
+void run_planes(const Layer& layer, const void* constants, const void* input,
+                void* output, void* scratch, int64_t begin, int64_t end) {
   const auto run = layer.input == Type::kPacked1   ? run_weights<1>
                    : layer.input == Type::kPacked2 ? run_weights<2>
                    : layer.input == Type::kPacked3 ? run_weights<3>
@@ -114,19 +136,43 @@ void run_planes(const Layer& layer, const void* constants, const void* input, vo
   run(layer, constants, input, output, scratch, begin, end);
 }
 
-bool is_xnor(const Layer& layer) { return layer.groups == 1 && std::min(bits(layer.input), layer.weight_bits) <= 2; }
+bool is_xnor(const Layer& layer) {
+  return layer.groups == 1 &&
+         std::min(bits(layer.input), layer.weight_bits) <= 2;
+}
 
-constexpr WidthSet kInputs = width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4);
+constexpr WidthSet kInputs =
+    width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4);
 constexpr WidthSet kWeights = width_set(1, 2, 3, 4);
 
 }  // namespace
 
-extern const Kernel kConvPlanesPortable = {
-    "conv_2d_planes_portable", Operator::kConv2D, kInputs, kWeights, 0, 1, kBlock, is_xnor,
-    planes_constants_bytes, pack_planes, no_bytes, row_block_units, run_planes};
+extern const Kernel kConvPlanesPortable = {"conv_2d_planes_portable",
+                                           Operator::kConv2D,
+                                           kInputs,
+                                           kWeights,
+                                           0,
+                                           1,
+                                           kBlock,
+                                           is_xnor,
+                                           planes_constants_bytes,
+                                           pack_planes,
+                                           no_bytes,
+                                           row_block_units,
+                                           run_planes};
 
-extern const Kernel kDensePlanesPortable = {
-    "fully_connected_planes_portable", Operator::kFullyConnected, kInputs, kWeights, 0, 1, kBlock, is_xnor,
-    planes_constants_bytes, pack_planes, no_bytes, row_block_units, run_planes};
+extern const Kernel kDensePlanesPortable = {"fully_connected_planes_portable",
+                                            Operator::kFullyConnected,
+                                            kInputs,
+                                            kWeights,
+                                            0,
+                                            1,
+                                            kBlock,
+                                            is_xnor,
+                                            planes_constants_bytes,
+                                            pack_planes,
+                                            no_bytes,
+                                            row_block_units,
+                                            run_planes};
 
 }  // namespace aqe

@@ -1,5 +1,6 @@
-// Which kernel runs where: the first that fits. XNOR on planes before codes; SHIFT before the dot product, which without
-// an instruction for it costs a multiplication for what is a shift.
+// Which kernel runs where: the first that fits. XNOR on planes before codes;
+// SHIFT before the dot product, which without an instruction for it costs a
+// multiplication for what is a shift.
 #include <cstdlib>
 #include <cstring>
 
@@ -13,7 +14,9 @@ bool is_listed(const char* name, const char* list) {
   const size_t length = std::strlen(name);
   for (const char* at = list; at != nullptr; at = std::strchr(at, ',')) {
     if (*at == ',') ++at;
-    if (std::strncmp(at, name, length) == 0 && (at[length] == '\0' || at[length] == ',')) return true;
+    if (std::strncmp(at, name, length) == 0 &&
+        (at[length] == '\0' || at[length] == ','))
+      return true;
   }
   return false;
 }
@@ -21,31 +24,27 @@ bool is_listed(const char* name, const char* list) {
 }  // namespace
 
 extern const Kernel* const kernel_table[] = {
-    &kConvPlanesPortable,
-    &kDensePlanesPortable,
-    &kConvShiftPortable,
-    &kDepthwiseShiftPortable,
-    &kDenseShiftPortable,
-    &kConvDotPortable,
-    &kDepthwiseDotPortable,
-    &kMaxPoolPortable,
-    &kAveragePoolPortable,
-    &kQuantizePortable,
-    &kDequantizePortable,
-    nullptr,
+    &kConvPlanesPortable,     &kDensePlanesPortable, &kConvShiftPortable,
+    &kDepthwiseShiftPortable, &kDenseShiftPortable,  &kConvDotPortable,
+    &kDepthwiseDotPortable,   &kMaxPoolPortable,     &kAveragePoolPortable,
+    &kQuantizePortable,       &kDequantizePortable,  nullptr,
 };
 
 bool fits(const Kernel& kernel, const Layer& layer, uint32_t features) {
-  return kernel.op == layer.op && (kernel.inputs & width_set(layer.input)) && (kernel.weights & width_set(layer.weight_bits)) &&
-         (kernel.features & ~features) == 0 && (kernel.supports == nullptr || kernel.supports(layer));
+  return kernel.op == layer.op && (kernel.inputs & width_set(layer.input)) &&
+         (kernel.weights & width_set(layer.weight_bits)) &&
+         (kernel.features & ~features) == 0 &&
+         (kernel.supports == nullptr || kernel.supports(layer));
 }
 
 const Kernel* select_kernel(const Layer& layer, uint32_t features) {
   const char* preferred = std::getenv("KERAS_AQE_KERNELS");
   const Kernel* first = nullptr;
-  for (const Kernel* const* kernel = kernel_table; *kernel != nullptr; ++kernel) {
+  for (const Kernel* const* kernel = kernel_table; *kernel != nullptr;
+       ++kernel) {
     if (!fits(**kernel, layer, features)) continue;
-    if (preferred != nullptr && is_listed((*kernel)->name, preferred)) return *kernel;
+    if (preferred != nullptr && is_listed((*kernel)->name, preferred))
+      return *kernel;
     if (first == nullptr) first = *kernel;
   }
   return first;

@@ -1,4 +1,5 @@
-// What the reference operators share: reading one input value, the output stage for one value, walking a window.
+// What the reference operators share: reading one input value, the output stage
+// for one value, walking a window.
 #pragma once
 
 #include <cstring>
@@ -10,14 +11,17 @@ namespace aqe::reference {
 // Input value of a pixel as the accumulator's type.
 template <class Acc>
 Acc input_value(const Layer& layer, const void* input, int64_t pixel, int c) {
-  const char* start = static_cast<const char*>(input) + pixel * pixel_bytes(layer.input, layer.in_channels);
+  const char* start = static_cast<const char*>(input) +
+                      pixel * pixel_bytes(layer.input, layer.in_channels);
   switch (layer.input) {
     case Type::kFloat32:
       return static_cast<Acc>(reinterpret_cast<const float*>(start)[c]);
     case Type::kInt32:
       return static_cast<Acc>(reinterpret_cast<const int32_t*>(start)[c]);
     case Type::kUInt8: {
-      const float scaled = static_cast<float>(reinterpret_cast<const uint8_t*>(start)[c]) * layer.input_scale[c];
+      const float scaled =
+          static_cast<float>(reinterpret_cast<const uint8_t*>(start)[c]) *
+          layer.input_scale[c];
       return static_cast<Acc>(scaled + layer.input_offset[c]);
     }
     default:
@@ -26,21 +30,26 @@ Acc input_value(const Layer& layer, const void* input, int64_t pixel, int c) {
 }
 
 inline void clear_output(const Layer& layer, void* output) {
-  std::memset(output, 0, layer.out_pixels() * pixel_bytes(layer.output, layer.out_channels));
+  std::memset(
+      output, 0,
+      layer.out_pixels() * pixel_bytes(layer.output, layer.out_channels));
 }
 
 inline bool passes(const Layer& layer, int k, int c, int32_t acc) {
-  return layer.direction[c] * acc >= layer.thresholds[int64_t{k} * layer.out_channels + c];
+  return layer.direction[c] * acc >=
+         layer.thresholds[int64_t{k} * layer.out_channels + c];
 }
 
 inline bool passes(const Layer& layer, int k, int c, float acc) {
-  return static_cast<float>(layer.direction[c]) * acc >= layer.float_thresholds[int64_t{k} * layer.out_channels + c];
+  return static_cast<float>(layer.direction[c]) * acc >=
+         layer.float_thresholds[int64_t{k} * layer.out_channels + c];
 }
 
 // The output stage for one accumulator.
 template <class Acc>
 void store(const Layer& layer, void* output, int64_t pixel, int c, Acc acc) {
-  char* start = static_cast<char*>(output) + pixel * pixel_bytes(layer.output, layer.out_channels);
+  char* start = static_cast<char*>(output) +
+                pixel * pixel_bytes(layer.output, layer.out_channels);
   if (layer.output == Type::kFloat32) {
     const float scaled = static_cast<float>(acc) * layer.scale[c];
     reinterpret_cast<float*>(start)[c] = scaled + layer.bias[c];
@@ -48,23 +57,30 @@ void store(const Layer& layer, void* output, int64_t pixel, int c, Acc acc) {
     reinterpret_cast<int32_t*>(start)[c] = static_cast<int32_t>(acc);
   } else {
     int index = 0;
-    for (int k = 0; k < threshold_count(layer.output); ++k) index += passes(layer, k, c, acc);
+    for (int k = 0; k < threshold_count(layer.output); ++k)
+      index += passes(layer, k, c, acc);
     store_code(layer.output, start, c, code_at(layer.output, index));
   }
 }
 
-// Calls visit(tap, y, x) for the positions of a window placed at output (out_y, out_x), row by row, also for those outside the input.
+// Calls visit(tap, y, x) for the positions of a window placed at output (out_y,
+// out_x), row by row, also for those outside the input.
 template <class Visit>
 void for_each_tap(const Window& window, int out_y, int out_x, Visit visit) {
   for (int ky = 0; ky < window.height; ++ky) {
     for (int kx = 0; kx < window.width; ++kx) {
-      visit(int64_t{ky} * window.width + kx, int64_t{out_y} * window.stride_y - window.pad_top + int64_t{ky} * window.dilation_y,
-            int64_t{out_x} * window.stride_x - window.pad_left + int64_t{kx} * window.dilation_x);
+      visit(int64_t{ky} * window.width + kx,
+            int64_t{out_y} * window.stride_y - window.pad_top +
+                int64_t{ky} * window.dilation_y,
+            int64_t{out_x} * window.stride_x - window.pad_left +
+                int64_t{kx} * window.dilation_x);
     }
   }
 }
 
-inline bool inside(int64_t y, int64_t x, int height, int width) { return y >= 0 && y < height && x >= 0 && x < width; }
+inline bool inside(int64_t y, int64_t x, int height, int width) {
+  return y >= 0 && y < height && x >= 0 && x < width;
+}
 
 // Calls visit(pixel, n, y, x, c) for every output value.
 template <class Visit>

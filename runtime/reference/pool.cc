@@ -9,11 +9,13 @@ void max_pool_2d(const Layer& layer, const void* input, void* output) {
     int best = -max_code(bits(layer.input));
     for_each_tap(layer.window, y, x, [&](int64_t, int64_t in_y, int64_t in_x) {
       if (!inside(in_y, in_x, layer.in_height, layer.in_width)) return;
-      const int64_t in_pixel = (int64_t{n} * layer.in_height + in_y) * layer.in_width + in_x;
+      const int64_t in_pixel =
+          (int64_t{n} * layer.in_height + in_y) * layer.in_width + in_x;
       const int code = input_value<int>(layer, input, in_pixel, c);
       if (code > best) best = code;
     });
-    char* start = static_cast<char*>(output) + pixel * pixel_bytes(layer.output, layer.out_channels);
+    char* start = static_cast<char*>(output) +
+                  pixel * pixel_bytes(layer.output, layer.out_channels);
     store_code(layer.output, start, c, best);
   });
 }
@@ -25,12 +27,14 @@ void average_pool_2d(const Layer& layer, const void* input, void* output) {
     int32_t count = 0;
     for_each_tap(layer.window, y, x, [&](int64_t, int64_t in_y, int64_t in_x) {
       if (!inside(in_y, in_x, layer.in_height, layer.in_width)) return;
-      const int64_t in_pixel = (int64_t{n} * layer.in_height + in_y) * layer.in_width + in_x;
+      const int64_t in_pixel =
+          (int64_t{n} * layer.in_height + in_y) * layer.in_width + in_x;
       sum += input_value<int32_t>(layer, input, in_pixel, c);
       ++count;
     });
     if (layer.output == Type::kFloat32) {
-      store(layer, output, pixel, c, static_cast<float>(sum) / static_cast<float>(count));
+      store(layer, output, pixel, c,
+            static_cast<float>(sum) / static_cast<float>(count));
     } else {
       store(layer, output, pixel, c, sum);
     }

@@ -9,7 +9,9 @@ namespace {
 int8_t round_to_code(float value) {
   if (std::isnan(value)) return 0;
   const float rounded = std::nearbyint(value);
-  return static_cast<int8_t>(rounded < -128.0f ? -128.0f : rounded > 127.0f ? 127.0f : rounded);
+  return static_cast<int8_t>(rounded < -128.0f  ? -128.0f
+                             : rounded > 127.0f ? 127.0f
+                                                : rounded);
 }
 
 }  // namespace
@@ -18,12 +20,16 @@ void quantize(const Layer& layer, const void* input, void* output) {
   clear_output(layer, output);
   for_each_output(layer, [&](int64_t pixel, int, int, int, int c) {
     if (layer.input == Type::kInt32) {
-      store(layer, output, pixel, c, input_value<int32_t>(layer, input, pixel, c));
+      store(layer, output, pixel, c,
+            input_value<int32_t>(layer, input, pixel, c));
     } else if (layer.scale == nullptr) {
-      store(layer, output, pixel, c, input_value<float>(layer, input, pixel, c));
+      store(layer, output, pixel, c,
+            input_value<float>(layer, input, pixel, c));
     } else {
-      const float scaled = input_value<float>(layer, input, pixel, c) * layer.scale[c];
-      static_cast<int8_t*>(output)[pixel * layer.out_channels + c] = round_to_code(scaled + layer.bias[c]);
+      const float scaled =
+          input_value<float>(layer, input, pixel, c) * layer.scale[c];
+      static_cast<int8_t*>(output)[pixel * layer.out_channels + c] =
+          round_to_code(scaled + layer.bias[c]);
     }
   });
 }
@@ -33,7 +39,8 @@ void dequantize(const Layer& layer, const void* input, void* output) {
   for_each_output(layer, [&](int64_t pixel, int, int, int, int c) {
     const int code = input_value<int>(layer, input, pixel, c);
     if (layer.output == Type::kInt8) {
-      static_cast<int8_t*>(output)[pixel * layer.out_channels + c] = static_cast<int8_t>(code);
+      static_cast<int8_t*>(output)[pixel * layer.out_channels + c] =
+          static_cast<int8_t>(code);
     } else {
       store(layer, output, pixel, c, code);
     }

@@ -1,4 +1,5 @@
-// The definition of every operator as plain loops: docs/format.md in C++. Kernels are tested against these.
+// The definition of every operator as plain loops: docs/format.md in C++.
+// Kernels are tested against these.
 #pragma once
 
 #include "keras_aqe/layer.h"

@@ -1,12 +1,8 @@
-import contextlib
-
-import pytest
-
 from keras_aqe import runtime
 
 
 def interpreter(file, engine="litert", num_threads=1):
-    """A LiteRT ("litert") or TensorFlow ("tf") interpreter with our delegate."""
+    """An interpreter of LiteRT or TensorFlow ("tf") with our delegate."""
     if engine == "tf":
         import tensorflow as tf
 
@@ -36,10 +32,3 @@ def run(file, *inputs, **options):
         for detail in engine.get_output_details()
     ]
     return outputs[0] if len(outputs) == 1 else outputs
-
-
-@contextlib.contextmanager
-def refused(message):
-    """Expects an interpreter's error with a message that matches."""
-    with pytest.raises((RuntimeError, ValueError), match=message):
-        yield

@@ -1,4 +1,5 @@
-"""Runs damaged packed files: `fuzz.py LIBRARY NUMBER [SEED]`.
+"""Runs damaged packed files: `python -m tests.runtime.fuzz`
+with a library, a number of files and a seed.
 
 Options, constants, shapes, types and connections are mutated; the flatbuffer
 around them stays whole, since reading that is the interpreter's part. A file
@@ -18,8 +19,8 @@ from ai_edge_litert.interpreter import (
 )
 from flatbuffers import flexbuffers
 
-from networks import small_network
-from packed_files import PackedFile
+from tests.runtime.networks import small_network
+from tests.runtime.packed_files import PackedFile
 
 _SIZES = (0, 1, 2, 3, 5, 8, 14, 63, 64, 65, 80, 100, 128, 200)
 _NUMBERS = (-(2**31), -129, -1, *_SIZES, 2**15, 2**20, 2**31 - 1, 2**40)
@@ -184,16 +185,14 @@ def run(flatbuffer, library, rng):
         engine.allocate_tensors()
         for detail in engine.get_input_details():
             values = rng.integers(0, 256, detail["shape"])
-            engine.set_tensor(
-                detail["index"], values.astype(detail["dtype"])
-            )
+            engine.set_tensor(detail["index"], values.astype(detail["dtype"]))
         engine.invoke()
         return True
     except (RuntimeError, ValueError, TypeError):
         return False
 
 
-def main(library, number, seed=0):
+def main(library, number, seed):
     files = list(zoo())
     rng = np.random.default_rng(seed)
     for file, source, targets in files:

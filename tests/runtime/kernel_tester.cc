@@ -1,8 +1,10 @@
-// Runs every kernel of the table against reference on random layers around its tile.
+// Runs every kernel of the table against reference on random layers around its
+// tile.
 //
 //   kernel_tester [--cases N] [--seed S] [--kernel PART_OF_NAME]
 //
-// Prints one line a kernel; exit status 1 if one differs. Kernels for instructions that the CPU lacks are named and skipped.
+// Prints one line a kernel; exit status 1 if one differs. Kernels for
+// instructions that the CPU lacks are named and skipped.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -21,11 +23,13 @@
 namespace aqe {
 namespace {
 
-// Memory of exactly so many bytes, so that AddressSanitizer sees every access beyond.
+// Memory of exactly so many bytes, so that AddressSanitizer sees every access
+// beyond.
 class Buffer {
  public:
   Buffer(size_t bytes, int fill) : size_(bytes) {
-    if (posix_memalign(&data_, 64, std::max<size_t>(bytes, 1)) != 0) std::abort();
+    if (posix_memalign(&data_, 64, std::max<size_t>(bytes, 1)) != 0)
+      std::abort();
     std::memset(data_, fill, bytes);
   }
   ~Buffer() { std::free(data_); }
@@ -42,7 +46,9 @@ class Buffer {
 class Random {
  public:
   explicit Random(uint64_t seed) : engine_(seed) {}
-  int between(int low, int high) { return std::uniform_int_distribution<int>(low, high)(engine_); }
+  int between(int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(engine_);
+  }
   float real() { return std::normal_distribution<float>()(engine_); }
   bool chance(int percent) { return between(1, 100) <= percent; }
   template <class T>
@@ -57,7 +63,9 @@ class Random {
 
 // A size around a multiple of `tile`: below, at, above.
 int around(Random& random, int tile, int limit) {
-  return std::clamp(tile * random.between(0, 2) + random.between(-2, 2) * random.between(0, 1), 1, limit);
+  return std::clamp(tile * random.between(0, 2) +
+                        random.between(-2, 2) * random.between(0, 1),
+                    1, limit);
 }
 
 // A layer with the memory behind its pointers.
@@ -75,8 +83,10 @@ std::vector<float> reals(Random& random, int count) {
   return values;
 }
 
-// Sizes of output and padding on one axis; enlarges the input until the window fits.
-void place(Random& random, int kernel, int stride, int dilation, int* in, int* out, int* pad) {
+// Sizes of output and padding on one axis; enlarges the input until the window
+// fits.
+void place(Random& random, int kernel, int stride, int dilation, int* in,
+           int* out, int* pad) {
   const int extent = (kernel - 1) * dilation + 1;
   switch (random.between(0, 2)) {
     case 0:
@@ -105,11 +115,16 @@ void place_inside(int size, int stride, int* in, int* out, int* pad) {
 
 void choose_shape(Random& random, const Kernel& kernel, Layer* layer) {
   layer->batch = random.chance(70) ? 1 : random.between(2, 3);
-  layer->in_channels = random.pick({random.between(1, 9), around(random, 64, 200), around(random, 128, 300)});
-  layer->out_channels = random.pick({random.between(1, 9), around(random, kernel.tile_channels, 200), around(random, 64, 200)});
+  layer->in_channels =
+      random.pick({random.between(1, 9), around(random, 64, 200),
+                   around(random, 128, 300)});
+  layer->out_channels = random.pick({random.between(1, 9),
+                                     around(random, kernel.tile_channels, 200),
+                                     around(random, 64, 200)});
   switch (layer->op) {
     case Operator::kFullyConnected:
-      layer->in_width = layer->window.width = random.chance(50) ? 1 : random.between(2, 12);
+      layer->in_width = layer->window.width =
+          random.chance(50) ? 1 : random.between(2, 12);
       return;
     case Operator::kQuantize:
     case Operator::kDequantize:
@@ -125,8 +140,10 @@ void choose_shape(Random& random, const Kernel& kernel, Layer* layer) {
   window.stride_y = random.chance(60) ? 1 : random.between(2, 3);
   window.stride_x = random.chance(60) ? 1 : random.between(2, 3);
   layer->in_height = random.between(1, 9);
-  layer->in_width = random.chance(50) ? random.between(1, 9) : around(random, kernel.tile_pixels, 40);
-  if (layer->op == Operator::kMaxPool2D || layer->op == Operator::kAveragePool2D) {
+  layer->in_width = random.chance(50) ? random.between(1, 9)
+                                      : around(random, kernel.tile_pixels, 40);
+  if (layer->op == Operator::kMaxPool2D ||
+      layer->op == Operator::kAveragePool2D) {
     layer->out_channels = layer->in_channels;
   } else {
     window.dilation_y = random.chance(80) ? 1 : random.between(2, 3);
@@ -140,18 +157,27 @@ void choose_shape(Random& random, const Kernel& kernel, Layer* layer) {
       layer->out_channels = layer->groups * random.between(1, 40);
     }
   }
-  // A partial window makes the mean's divisor differ, which only float output can express.
-  const bool whole = layer->op == Operator::kAveragePool2D && layer->output != Type::kFloat32;
+  // A partial window makes the mean's divisor differ, which only float output
+  // can express.
+  const bool whole =
+      layer->op == Operator::kAveragePool2D && layer->output != Type::kFloat32;
   if (whole) {
-    place_inside(window.height, window.stride_y, &layer->in_height, &layer->conv_height, &window.pad_top);
-    place_inside(window.width, window.stride_x, &layer->in_width, &layer->conv_width, &window.pad_left);
+    place_inside(window.height, window.stride_y, &layer->in_height,
+                 &layer->conv_height, &window.pad_top);
+    place_inside(window.width, window.stride_x, &layer->in_width,
+                 &layer->conv_width, &window.pad_left);
   } else {
     const bool pooling = layer->weight_bits == 0;
     do {  // a pooling window never lies wholly in the padding
-      place(random, window.height, window.stride_y, window.dilation_y, &layer->in_height, &layer->conv_height, &window.pad_top);
-      place(random, window.width, window.stride_x, window.dilation_x, &layer->in_width, &layer->conv_width, &window.pad_left);
-    } while (pooling && ((layer->conv_height - 1) * window.stride_y - window.pad_top >= layer->in_height ||
-                         (layer->conv_width - 1) * window.stride_x - window.pad_left >= layer->in_width));
+      place(random, window.height, window.stride_y, window.dilation_y,
+            &layer->in_height, &layer->conv_height, &window.pad_top);
+      place(random, window.width, window.stride_x, window.dilation_x,
+            &layer->in_width, &layer->conv_width, &window.pad_left);
+    } while (pooling &&
+             ((layer->conv_height - 1) * window.stride_y - window.pad_top >=
+                  layer->in_height ||
+              (layer->conv_width - 1) * window.stride_x - window.pad_left >=
+                  layer->in_width));
   }
   layer->out_height = layer->conv_height;
   layer->out_width = layer->conv_width;
@@ -162,15 +188,19 @@ void choose_shape(Random& random, const Kernel& kernel, Layer* layer) {
     layer->pool.stride_y = random.between(1, 3);
     layer->pool.stride_x = random.between(1, 3);
     if (random.chance(70)) {
-      layer->out_height = (layer->conv_height - layer->pool.height) / layer->pool.stride_y + 1;
-      layer->out_width = (layer->conv_width - layer->pool.width) / layer->pool.stride_x + 1;
+      layer->out_height =
+          (layer->conv_height - layer->pool.height) / layer->pool.stride_y + 1;
+      layer->out_width =
+          (layer->conv_width - layer->pool.width) / layer->pool.stride_x + 1;
     } else {
       const auto same = [](int in, int size, int stride, int* out, int* pad) {
         *out = (in + stride - 1) / stride;
         *pad = std::max((*out - 1) * stride + size - in, 0) / 2;
       };
-      same(layer->conv_height, layer->pool.height, layer->pool.stride_y, &layer->out_height, &layer->pool.pad_top);
-      same(layer->conv_width, layer->pool.width, layer->pool.stride_x, &layer->out_width, &layer->pool.pad_left);
+      same(layer->conv_height, layer->pool.height, layer->pool.stride_y,
+           &layer->out_height, &layer->pool.pad_top);
+      same(layer->conv_width, layer->pool.width, layer->pool.stride_x,
+           &layer->out_width, &layer->pool.pad_left);
     }
   }
 }
@@ -178,9 +208,12 @@ void choose_shape(Random& random, const Kernel& kernel, Layer* layer) {
 // Greatest |accumulator| that is likely, for thresholds that cut somewhere.
 int spread(const Layer& layer) {
   if (layer.op == Operator::kQuantize) return 1000;
-  double values = layer.weight_bits ? static_cast<double>(layer.weights_per_output()) : layer.window.height * layer.window.width;
-  const int magnitude = (layer.float_accumulator() ? 1 : max_code(bits(layer.input))) *
-                        (layer.weight_bits ? max_code(layer.weight_bits) : 1);
+  double values = layer.weight_bits
+                      ? static_cast<double>(layer.weights_per_output())
+                      : layer.window.height * layer.window.width;
+  const int magnitude =
+      (layer.float_accumulator() ? 1 : max_code(bits(layer.input))) *
+      (layer.weight_bits ? max_code(layer.weight_bits) : 1);
   return std::max(2, static_cast<int>(std::sqrt(values) * magnitude));
 }
 
@@ -188,15 +221,19 @@ void choose_constants(Random& random, Case* c) {
   Layer& layer = c->layer;
   const int outputs = layer.out_channels;
   if (layer.weight_bits) {
-    const size_t count = static_cast<size_t>(layer.weights_per_output()) * outputs;
+    const size_t count =
+        static_cast<size_t>(layer.weights_per_output()) * outputs;
     layer.weight_plane_bytes = (count + 7) / 8;
     c->weights.assign(layer.weight_plane_bytes * layer.weight_bits, 0);
     for (size_t i = 0; i < count; ++i) {
-      const int codes = threshold_count(static_cast<Type>(layer.weight_bits)) + 1;
-      const int code = code_at(static_cast<Type>(layer.weight_bits), random.between(0, codes - 1));
+      const int codes =
+          threshold_count(static_cast<Type>(layer.weight_bits)) + 1;
+      const int code = code_at(static_cast<Type>(layer.weight_bits),
+                               random.between(0, codes - 1));
       const unsigned planes = planes_from_code(layer.weight_bits, code);
       for (int p = 0; p < layer.weight_bits; ++p) {
-        c->weights[p * layer.weight_plane_bytes + i / 8] |= static_cast<uint8_t>((planes >> p & 1) << (i % 8));
+        c->weights[p * layer.weight_plane_bytes + i / 8] |=
+            static_cast<uint8_t>((planes >> p & 1) << (i % 8));
       }
     }
     layer.weights = c->weights.data();
@@ -207,8 +244,9 @@ void choose_constants(Random& random, Case* c) {
     layer.input_scale = c->input_scale.data();
     layer.input_offset = c->input_offset.data();
   }
-  const bool rounding = layer.op == Operator::kQuantize && layer.output == Type::kInt8 && layer.input == Type::kFloat32 &&
-                        random.chance(50);
+  const bool rounding = layer.op == Operator::kQuantize &&
+                        layer.output == Type::kInt8 &&
+                        layer.input == Type::kFloat32 && random.chance(50);
   if (layer.output == Type::kFloat32 || rounding) {
     c->scale = reals(random, outputs);
     c->bias = reals(random, outputs);
@@ -217,9 +255,13 @@ void choose_constants(Random& random, Case* c) {
     layer.bias = c->bias.data();
     return;
   }
-  if (!is_code(layer.output) || layer.op == Operator::kMaxPool2D || layer.op == Operator::kDequantize) return;
+  if (!is_code(layer.output) || layer.op == Operator::kMaxPool2D ||
+      layer.op == Operator::kDequantize)
+    return;
 
-  const bool real = layer.op == Operator::kQuantize ? layer.input == Type::kFloat32 : layer.float_accumulator();
+  const bool real = layer.op == Operator::kQuantize
+                        ? layer.input == Type::kFloat32
+                        : layer.float_accumulator();
   const int levels = threshold_count(layer.output);
   const int limit = spread(layer);
   c->direction.resize(outputs);
@@ -229,16 +271,18 @@ void choose_constants(Random& random, Case* c) {
     c->direction[o] = random.chance(50) ? 1 : -1;
     std::vector<int> sorted(levels);
     for (int& value : sorted) {
-      value = random.chance(10) ? (random.chance(50) ? INT32_MIN : INT32_MAX) : random.between(-limit, limit);
+      value = random.chance(10) ? (random.chance(50) ? INT32_MIN : INT32_MAX)
+                                : random.between(-limit, limit);
     }
     std::sort(sorted.begin(), sorted.end());
     for (int k = 0; k < levels; ++k) {
       const size_t at = static_cast<size_t>(k) * outputs + o;
       const float infinity = std::numeric_limits<float>::infinity();
       c->thresholds[at] = sorted[k];
-      c->float_thresholds[at] = sorted[k] == INT32_MIN   ? -infinity
-                                : sorted[k] == INT32_MAX ? infinity
-                                                         : static_cast<float>(sorted[k]) * 0.37f;
+      c->float_thresholds[at] = sorted[k] == INT32_MIN ? -infinity
+                                : sorted[k] == INT32_MAX
+                                    ? infinity
+                                    : static_cast<float>(sorted[k]) * 0.37f;
     }
   }
   layer.direction = c->direction.data();
@@ -252,7 +296,8 @@ void choose_constants(Random& random, Case* c) {
 void fill_input(Random& random, const Layer& layer, void* input) {
   const int64_t pixels = layer.in_pixels();
   for (int64_t pixel = 0; pixel < pixels; ++pixel) {
-    char* start = static_cast<char*>(input) + pixel * pixel_bytes(layer.input, layer.in_channels);
+    char* start = static_cast<char*>(input) +
+                  pixel * pixel_bytes(layer.input, layer.in_channels);
     for (int c = 0; c < layer.in_channels; ++c) {
       switch (layer.input) {
         case Type::kFloat32:
@@ -262,17 +307,21 @@ void fill_input(Random& random, const Layer& layer, void* input) {
           reinterpret_cast<int32_t*>(start)[c] = random.between(-1000, 1000);
           break;
         case Type::kUInt8:
-          reinterpret_cast<uint8_t*>(start)[c] = static_cast<uint8_t>(random.between(0, 255));
+          reinterpret_cast<uint8_t*>(start)[c] =
+              static_cast<uint8_t>(random.between(0, 255));
           break;
         default:
-          store_code(layer.input, start, c, code_at(layer.input, random.between(0, threshold_count(layer.input))));
+          store_code(layer.input, start, c,
+                     code_at(layer.input,
+                             random.between(0, threshold_count(layer.input))));
       }
     }
   }
 }
 
 Type choose_output(Random& random, const Layer& layer) {
-  const Type code = random.pick({Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4, Type::kInt8});
+  const Type code = random.pick({Type::kPacked1, Type::kPacked2, Type::kPacked3,
+                                 Type::kPacked4, Type::kInt8});
   switch (layer.op) {
     case Operator::kMaxPool2D:
       return layer.input;
@@ -282,7 +331,8 @@ Type choose_output(Random& random, const Layer& layer) {
       return random.pick({Type::kFloat32, Type::kInt8});
     default:
       if (random.chance(70)) return code;
-      return layer.float_accumulator() || random.chance(50) ? Type::kFloat32 : Type::kInt32;
+      return layer.float_accumulator() || random.chance(50) ? Type::kFloat32
+                                                            : Type::kInt32;
   }
 }
 
@@ -292,7 +342,8 @@ int choose_pad_value(Random& random, const Layer& layer) {
   return code_at(layer.input, random.between(0, threshold_count(layer.input)));
 }
 
-Case make_case(Random& random, const Kernel& kernel, Type input, int weight_bits) {
+Case make_case(Random& random, const Kernel& kernel, Type input,
+               int weight_bits) {
   Case c;
   c.layer.op = kernel.op;
   c.layer.input = input;
@@ -306,23 +357,32 @@ Case make_case(Random& random, const Kernel& kernel, Type input, int weight_bits
 
 std::string describe(const Layer& layer) {
   char text[400];
-  std::snprintf(text, sizeof text,
-                "input type %d %dx%dx%dx%d, weights %d bits, window %dx%d stride %dx%d dilation %dx%d pad %d,%d value %d, groups %d, "
-                "conv %dx%d, pool %d %dx%d stride %dx%d pad %d,%d, output type %d %dx%dx%d",
-                static_cast<int>(layer.input), layer.batch, layer.in_height, layer.in_width, layer.in_channels, layer.weight_bits,
-                layer.window.height, layer.window.width, layer.window.stride_y, layer.window.stride_x, layer.window.dilation_y,
-                layer.window.dilation_x, layer.window.pad_top, layer.window.pad_left, layer.pad_value, layer.groups,
-                layer.conv_height, layer.conv_width, layer.has_pool, layer.pool.height, layer.pool.width, layer.pool.stride_y,
-                layer.pool.stride_x, layer.pool.pad_top, layer.pool.pad_left, static_cast<int>(layer.output), layer.out_height,
-                layer.out_width, layer.out_channels);
+  std::snprintf(
+      text, sizeof text,
+      "input type %d %dx%dx%dx%d, weights %d bits, window %dx%d stride %dx%d "
+      "dilation %dx%d pad %d,%d value %d, groups %d, "
+      "conv %dx%d, pool %d %dx%d stride %dx%d pad %d,%d, output type %d "
+      "%dx%dx%d",
+      static_cast<int>(layer.input), layer.batch, layer.in_height,
+      layer.in_width, layer.in_channels, layer.weight_bits, layer.window.height,
+      layer.window.width, layer.window.stride_y, layer.window.stride_x,
+      layer.window.dilation_y, layer.window.dilation_x, layer.window.pad_top,
+      layer.window.pad_left, layer.pad_value, layer.groups, layer.conv_height,
+      layer.conv_width, layer.has_pool, layer.pool.height, layer.pool.width,
+      layer.pool.stride_y, layer.pool.stride_x, layer.pool.pad_top,
+      layer.pool.pad_left, static_cast<int>(layer.output), layer.out_height,
+      layer.out_width, layer.out_channels);
   return text;
 }
 
-// Whether kernel and reference agree to the bit, the units run in parts and in random order.
+// Whether kernel and reference agree to the bit, the units run in parts and in
+// random order.
 bool agrees(Random& random, const Kernel& kernel, const Layer& layer) {
-  Buffer input(layer.in_pixels() * pixel_bytes(layer.input, layer.in_channels), 0);
+  Buffer input(layer.in_pixels() * pixel_bytes(layer.input, layer.in_channels),
+               0);
   fill_input(random, layer, input.data());
-  Buffer expected(layer.out_pixels() * pixel_bytes(layer.output, layer.out_channels), 0x5a);
+  Buffer expected(
+      layer.out_pixels() * pixel_bytes(layer.output, layer.out_channels), 0x5a);
   Buffer actual(expected.size(), 0xa5);
   reference::run(layer, input.data(), expected.data());
 
@@ -338,7 +398,8 @@ bool agrees(Random& random, const Kernel& kernel, const Layer& layer) {
   std::shuffle(parts.begin(), parts.end(), random.engine());
   for (const auto& part : parts) {
     Buffer scratch(kernel.scratch_bytes(layer), 0xa5);
-    kernel.run(layer, constants.data(), input.data(), actual.data(), scratch.data(), part.first, part.second);
+    kernel.run(layer, constants.data(), input.data(), actual.data(),
+               scratch.data(), part.first, part.second);
   }
   return std::memcmp(expected.data(), actual.data(), expected.size()) == 0;
 }
@@ -351,11 +412,13 @@ bool test_kernel(const Kernel& kernel, int cases, uint64_t seed) {
       if (!(kernel.weights >> width & 1)) continue;
       for (int i = 0; i < cases; ++i) {
         Random random(seed + i);
-        const Case c = make_case(random, kernel, static_cast<Type>(type), width);
+        const Case c =
+            make_case(random, kernel, static_cast<Type>(type), width);
         if (!fits(kernel, c.layer, ~0u)) continue;
         ++run;
         if (!agrees(random, kernel, c.layer)) {
-          std::printf("%s differs from reference, seed %llu: %s\n", kernel.name, static_cast<unsigned long long>(seed + i),
+          std::printf("%s differs from reference, seed %llu: %s\n", kernel.name,
+                      static_cast<unsigned long long>(seed + i),
                       describe(c.layer).c_str());
           return false;
         }
@@ -375,16 +438,19 @@ int main(int argc, char** argv) {
   const char* part = "";
   for (int i = 1; i + 1 < argc; i += 2) {
     if (!std::strcmp(argv[i], "--cases")) cases = std::atoi(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--seed")) seed = std::strtoull(argv[i + 1], nullptr, 10);
+    if (!std::strcmp(argv[i], "--seed"))
+      seed = std::strtoull(argv[i + 1], nullptr, 10);
     if (!std::strcmp(argv[i], "--kernel")) part = argv[i + 1];
   }
   const uint32_t features = aqe::cpu_features();
   std::printf("CPU features: %s\n", aqe::feature_names(features).c_str());
   bool all_equal = true;
-  for (const aqe::Kernel* const* kernel = aqe::kernel_table; *kernel != nullptr; ++kernel) {
+  for (const aqe::Kernel* const* kernel = aqe::kernel_table; *kernel != nullptr;
+       ++kernel) {
     if (std::strstr((*kernel)->name, part) == nullptr) continue;
     if ((*kernel)->features & ~features) {
-      std::printf("%s: skipped, needs %s\n", (*kernel)->name, aqe::feature_names((*kernel)->features).c_str());
+      std::printf("%s: skipped, needs %s\n", (*kernel)->name,
+                  aqe::feature_names((*kernel)->features).c_str());
       continue;
     }
     all_equal &= aqe::test_kernel(**kernel, cases, seed);

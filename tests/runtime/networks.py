@@ -1,8 +1,8 @@
-"""A small network as a packed file, with its layers in NumPy beside it."""
+"""A small random network as a packed file."""
 
 import numpy as np
 
-from packed_files import (
+from tests.runtime.packed_files import (
     LEVELS,
     PackedFile,
     activation_shape,
@@ -14,12 +14,12 @@ def small_network(input_bits, weight_bits, seed=0, size=14, channels=80):
     """Image, convolution, convolution with max pool, dense, dense to float.
 
     Returns:
-        The collected `PackedFile` with the numbers of its input and output.
+        The `PackedFile`, and the numbers of its input and output.
     """
     rng = np.random.default_rng(seed)
     file = PackedFile()
     image = file.tensor((1, size, size, 3), np.float32)
-    x, shape = image, (1, size, size, 3)
+    x = image
 
     def thresholds(count, spread, dtype):
         levels = len(LEVELS[input_bits]) - 1
@@ -44,10 +44,11 @@ def small_network(input_bits, weight_bits, seed=0, size=14, channels=80):
             ]
         else:
             out_shape = activation_shape(out_shape, input_bits)
+        constants.insert(0, pack_weights(weights, weight_bits))
         target = file.tensor(out_shape, dtype)
         file.operator(
             name,
-            [x, *map(file.constant, [pack_weights(weights, weight_bits), *constants])],
+            [x, *map(file.constant, constants)],
             [target],
             {
                 "format": 1,

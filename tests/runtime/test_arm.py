@@ -15,10 +15,10 @@ import sys
 import numpy as np
 import pytest
 
-from engines import run
-from networks import small_network
-from test_delegate import WIDTHS, images
-from test_kernels import RUNTIME, build
+from tests.runtime.engines import run
+from tests.runtime.networks import small_network
+from tests.runtime.test_delegate import WIDTHS, images
+from tests.runtime.test_kernels import RUNTIME, build
 
 TOOLS = ("aarch64-linux-gnu-g++", "qemu-aarch64-static", "mmdebstrap")
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]

@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from engines import run
-from packed_files import LEVELS, one_operator, pack_activations, pack_weights
+from tests.runtime.engines import run
+from tests.runtime.packed_files import (
+    LEVELS,
+    one_operator,
+    pack_activations,
+    pack_weights,
+)
 
 OPTIONS = {
     "input_channels": 70,

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from engines import interpreter, run
 from keras_aqe import runtime
-from networks import small_network
+from tests.runtime.engines import interpreter, run
+from tests.runtime.networks import small_network
 
 WIDTHS = [(1, 1), (1, 2), (2, 2), (3, 1), (3, 3), (4, 4), (8, 3)]
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-HERE = pathlib.Path(__file__).parent
-RUNTIME = HERE.parents[1] / "runtime"
+ROOT = pathlib.Path(__file__).parents[2]
+RUNTIME = ROOT / "runtime"
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("cmake", "ninja", "c++"))),
@@ -20,9 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 def build(folder, *options):
     configure = ["cmake", "-G", "Ninja", "-S", RUNTIME, "-B", folder]
-    subprocess.run(
-        [*configure, "-DKERAS_AQE_TESTS=ON", *options], check=True
-    )
+    subprocess.run([*configure, "-DKERAS_AQE_TESTS=ON", *options], check=True)
     subprocess.run(["cmake", "--build", folder], check=True)
     return folder
 
@@ -55,12 +53,12 @@ def test_damaged_files_under_sanitizers(sanitized):
     ]
     subprocess.run(
         [
-            sys.executable,
-            HERE / "fuzz.py",
+            *(sys.executable, "-m", "tests.runtime.fuzz"),
             sanitized / "libkeras_aqe_delegate.so",
-            "10000",
+            *("10000", "0"),
         ],
         check=True,
+        cwd=ROOT,
         env={
             **os.environ,
             "LD_PRELOAD": ":".join(libraries),

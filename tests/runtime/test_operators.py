@@ -6,8 +6,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines import run
-from packed_files import (
+from tests.runtime.engines import run
+from tests.runtime.packed_files import (
     LEVELS,
     activation_shape,
     apply_thresholds,
@@ -19,7 +19,7 @@ from packed_files import (
 
 BITS = (1, 2, 3, 4)
 INPUT_BITS = (1, 2, 3, 4, 8)
-few_cases = settings(max_examples=8, deadline=None)
+few_cases = settings(max_examples=8)
 
 
 def random_codes(rng, shape, bits):
@@ -35,7 +35,8 @@ def random_thresholds(rng, bits, channels, spread, dtype=np.int32):
     )
     values[rng.random(shape) < 0.1] = low
     values[rng.random(shape) < 0.1] = high
-    return np.sort(values, axis=0), rng.choice([-1, 1], channels).astype(np.int8)
+    direction = rng.choice([-1, 1], channels).astype(np.int8)
+    return np.sort(values, axis=0), direction
 
 
 def window_options(kernel, stride, dilation, padding):
@@ -181,7 +182,12 @@ def test_grouped_conv_2d(bits, groups):
     }
     packed = pack_activations(x, bits)
     file = one_operator(
-        "AqeConv2D", packed, [pack_weights(w, bits)], acc.shape, "int32", options
+        "AqeConv2D",
+        packed,
+        [pack_weights(w, bits)],
+        acc.shape,
+        "int32",
+        options,
     )
     np.testing.assert_array_equal(run(file, packed), acc)
 

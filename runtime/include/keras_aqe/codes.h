@@ -1,4 +1,5 @@
-// Codes one at a time: for the reference, for preparing constants, for tests. Too slow for inner loops.
+// Codes one at a time: for the reference, for preparing constants, for tests.
+// Too slow for inner loops.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,10 @@ inline int weight_code(const Layer& layer, int o, int64_t i) {
   const int64_t index = o * layer.weights_per_output() + i;
   unsigned planes = 0;
   for (int p = 0; p < layer.weight_bits; ++p) {
-    planes |= (layer.weights[p * layer.weight_plane_bytes + index / 8] >> (index % 8) & 1u) << p;
+    planes |= (layer.weights[p * layer.weight_plane_bytes + index / 8] >>
+                   (index % 8) &
+               1u)
+              << p;
   }
   return code_from_planes(layer.weight_bits, planes);
 }
@@ -45,9 +49,11 @@ inline int weight_code(const Layer& layer, int o, int64_t i) {
 // Code of channel c in the pixel that starts at `pixel`.
 inline int load_code(Type type, const void* pixel, int c) {
   if (type == Type::kInt8) return static_cast<const int8_t*>(pixel)[c];
-  const auto* group = static_cast<const uint64_t*>(pixel) + int64_t{c / 64} * bits(type);
+  const auto* group =
+      static_cast<const uint64_t*>(pixel) + int64_t{c / 64} * bits(type);
   unsigned planes = 0;
-  for (int p = 0; p < bits(type); ++p) planes |= static_cast<unsigned>(group[p] >> (c % 64) & 1) << p;
+  for (int p = 0; p < bits(type); ++p)
+    planes |= static_cast<unsigned>(group[p] >> (c % 64) & 1) << p;
   return code_from_planes(bits(type), planes);
 }
 
@@ -59,7 +65,8 @@ inline void store_code(Type type, void* pixel, int c, int code) {
   }
   auto* group = static_cast<uint64_t*>(pixel) + int64_t{c / 64} * bits(type);
   const unsigned planes = planes_from_code(bits(type), code);
-  for (int p = 0; p < bits(type); ++p) group[p] |= uint64_t{planes >> p & 1} << (c % 64);
+  for (int p = 0; p < bits(type); ++p)
+    group[p] |= uint64_t{planes >> p & 1} << (c % 64);
 }
 
 }  // namespace aqe

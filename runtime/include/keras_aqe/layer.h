@@ -17,7 +17,8 @@ enum class Operator : uint8_t {
   kDequantize,
 };
 
-// How a tensor's values are stored. The packed types equal their number of bits.
+// How a tensor's values are stored. The packed types equal their number of
+// bits.
 enum class Type : uint8_t {
   kPacked1 = 1,
   kPacked2 = 2,
@@ -54,7 +55,8 @@ constexpr int64_t pixel_bytes(Type type, int channels) {
 
 // Thresholds of one channel: number of codes less one.
 constexpr int threshold_count(Type type) {
-  return type == Type::kPacked1 ? 1 : (1 << bits(type)) - (is_packed(type) ? 2 : 1);
+  return type == Type::kPacked1 ? 1
+                                : (1 << bits(type)) - (is_packed(type) ? 2 : 1);
 }
 
 // Greatest magnitude of a code of so many bits.
@@ -62,8 +64,8 @@ constexpr int max_code(int bits) {
   return bits == 8 ? 128 : bits == 1 ? 1 : 1 << ((1 << (bits - 1)) - 2);
 }
 
-// A window sliding over rows and columns. `pad_*` stand before the first row and column; what stands after the last follows from
-// the sizes.
+// A window sliding over rows and columns. `pad_*` stand before the first row
+// and column; what stands after the last follows from the sizes.
 struct Window {
   int height = 1, width = 1;
   int stride_y = 1, stride_x = 1;
@@ -71,9 +73,11 @@ struct Window {
   int pad_top = 0, pad_left = 0;
 };
 
-// One operator. A dense layer is the convolution whose window is its whole input: in_height * in_width counts its pixels
-// (in_width alone, in_height = 1), the window has the same size, and the output is 1 x 1. A depthwise convolution has one
-// group for each input channel. Quantize and dequantize have a 1 x 1 window.
+// One operator. A dense layer is the convolution whose window is its whole
+// input: in_height * in_width counts its pixels (in_width alone, in_height =
+// 1), the window has the same size, and the output is 1 x 1. A depthwise
+// convolution has one group for each input channel. Quantize and dequantize
+// have a 1 x 1 window.
 struct Layer {
   Operator op = Operator::kConv2D;
 
@@ -92,11 +96,13 @@ struct Layer {
   int weight_bits = 0;  // 0: no weights
   Type output = Type::kPacked1;
 
-  // Weights as they stand in the file, any alignment; plane p starts at weights + p * weight_plane_bytes.
+  // Weights as they stand in the file, any alignment; plane p starts at weights
+  // + p * weight_plane_bytes.
   const uint8_t* weights = nullptr;
   size_t weight_plane_bytes = 0;
 
-  // Code output: [threshold_count][out_channels], one of the two; direction [out_channels].
+  // Code output: [threshold_count][out_channels], one of the two; direction
+  // [out_channels].
   const int32_t* thresholds = nullptr;
   const float* float_thresholds = nullptr;
   const int8_t* direction = nullptr;
@@ -109,10 +115,14 @@ struct Layer {
   const float* input_scale = nullptr;
   const float* input_offset = nullptr;
 
-  bool float_accumulator() const { return input == Type::kFloat32 || input == Type::kUInt8; }
+  bool float_accumulator() const {
+    return input == Type::kFloat32 || input == Type::kUInt8;
+  }
   int group_channels() const { return in_channels / groups; }
   // Weights of one output channel.
-  int64_t weights_per_output() const { return int64_t{window.height} * window.width * group_channels(); }
+  int64_t weights_per_output() const {
+    return int64_t{window.height} * window.width * group_channels();
+  }
   int64_t in_pixels() const { return int64_t{batch} * in_height * in_width; }
   int64_t out_pixels() const { return int64_t{batch} * out_height * out_width; }
 };
