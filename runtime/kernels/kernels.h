@@ -13,4 +13,9 @@ extern const Kernel kConvDotPortable, kDepthwiseDotPortable;
 extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable,
     kDequantizePortable;
 
+#if defined(__x86_64__)
+// avx512_planes.cc
+extern const Kernel kConvPlanesAvx512, kDensePlanesAvx512;
+#endif
+
 }  // namespace aqe

@@ -24,6 +24,9 @@ bool is_listed(const char* name, const char* list) {
 }  // namespace
 
 extern const Kernel* const kernel_table[] = {
+#if defined(__x86_64__)
+    &kConvPlanesAvx512, &kDensePlanesAvx512,
+#endif
     &kConvPlanesPortable,     &kDensePlanesPortable, &kConvShiftPortable,
     &kDepthwiseShiftPortable, &kDenseShiftPortable,  &kConvDotPortable,
     &kDepthwiseDotPortable,   &kMaxPoolPortable,     &kAveragePoolPortable,
