@@ -4,9 +4,9 @@
 //                    [--bits INPUT/WEIGHT] [--runs N] [--all 1]
 //
 // For each layer and pair of widths: the kernel that dispatch takes (with --all
-// every kernel that fits), the median time of a call, and how it compares with
-// the kernel's bound: the vector instructions that the multiply-accumulates of
-// the convolution need, divided by how many of them the CPU starts in a cycle.
+// every kernel that fits), the median and the least time of a call, and how the
+// least compares with the kernel's bound: the vector instructions that the
+// multiply-accumulates need, divided by how many the CPU starts in a cycle.
 // The clock is measured before each layer.
 #include <algorithm>
 #include <chrono>
@@ -92,8 +92,8 @@ double seconds_since(Clock::time_point start) {
 // Cycles of a second, by additions that wait for each other.
 double measure_clock() {
   double best = 0;
-  for (int repeat = 0; repeat < 5; ++repeat) {
-    constexpr int kRounds = 20000;
+  for (int repeat = 0; repeat < 200; ++repeat) {
+    constexpr int kRounds = 1000;
     uint64_t value = 1;
     const auto start = Clock::now();
     for (int i = 0; i < kRounds; ++i) {
@@ -180,7 +180,11 @@ void make_case(const Shape& shape, Type input, int weight_bits, Case* c) {
   layer.direction = c->direction.data();
 }
 
-double median_seconds(const Kernel& kernel, const Layer& layer, int runs) {
+struct Times {
+  double median, least;
+};
+
+Times time_runs(const Kernel& kernel, const Layer& layer, int runs) {
   Buffer input(layer.in_pixels() * pixel_bytes(layer.input, layer.in_channels));
   if (layer.input == Type::kFloat32) {
     std::fill_n(static_cast<float*>(input.data()),
@@ -199,8 +203,8 @@ double median_seconds(const Kernel& kernel, const Layer& layer, int runs) {
     times.push_back(seconds_since(start));
   }
   times.erase(times.begin(), times.begin() + 5);
-  std::nth_element(times.begin(), times.begin() + runs / 2, times.end());
-  return times[runs / 2];
+  std::sort(times.begin(), times.end());
+  return {times[runs / 2], times[0]};
 }
 
 struct Options {
@@ -213,17 +217,18 @@ void time_kernel(const Options& options, const Shape& shape, const Case& c,
                  const Kernel& kernel, const std::string& bits) {
   if (std::strstr(kernel.name, options.kernel.c_str()) == nullptr) return;
   const double clock = measure_clock();
-  const double seconds = median_seconds(kernel, c.layer, options.runs);
+  const Times times = time_runs(kernel, c.layer, options.runs);
   const double positions =
       c.layer.has_pool ? double{1} * c.layer.out_height * c.layer.out_width *
                              c.layer.pool.height * c.layer.pool.width
                        : double{1} * c.layer.out_height * c.layer.out_width;
   const double macs =
       positions * c.layer.out_channels * c.layer.weights_per_output();
-  const double per_cycle = macs / (seconds * clock);
+  const double per_cycle = macs / (times.least * clock);
   const double bound = bound_macs_per_cycle(kernel, c.layer);
-  std::printf("%-20s %-6s %-32s %10.2f us %7.1f MAC/cycle", shape.name,
-              bits.c_str(), kernel.name, seconds * 1e6, per_cycle);
+  std::printf("%-20s %-6s %-32s %9.2f us, least %9.2f: %6.1f MAC/cycle",
+              shape.name, bits.c_str(), kernel.name, times.median * 1e6,
+              times.least * 1e6, per_cycle);
   if (bound > 0)
     std::printf("  %3.0f %% of %.0f", 100 * per_cycle / bound, bound);
   std::printf("\n");

@@ -101,12 +101,12 @@ AQE_AVX512 inline __m512i load_direction(const Layer& layer, int first,
       _mm_maskz_loadu_epi8(valid, layer.direction + first));
 }
 
-template <class Lanes>
+template <class Lanes, int kBits>
 AQE_AVX512 void store_packed(const Layer& layer,
                              const typename Lanes::Acc* acc, int first,
                              int count, uint64_t* group) {
-  const int levels = threshold_count(layer.output);
-  uint64_t passes[14] = {};
+  constexpr int levels = threshold_count(static_cast<Type>(kBits));
+  uint64_t passes[levels] = {};
   for (int i = 0; i < count; i += kLanes) {
     const __mmask16 valid = lanes(count - i);
     const auto value = Lanes::times(Lanes::load(acc + i),
@@ -118,7 +118,7 @@ AQE_AVX512 void store_packed(const Layer& layer,
                    << i;
     }
   }
-  planes_from_passes(bits(layer.output), passes, count, group);
+  planes_from_passes<kBits>(passes, count, group);
 }
 
 // The number of thresholds passed by binary search.
@@ -169,9 +169,13 @@ void store_lanes(const Layer& layer, const typename Lanes::Acc* acc, int block,
   const int first = block * kBlock;
   const int count = channels_in_block(layer.out_channels, block);
   if (is_packed(layer.output)) {
-    store_packed<Lanes>(layer, acc, first, count,
-                        reinterpret_cast<uint64_t*>(pixel) +
-                            int64_t{block} * bits(layer.output));
+    const auto store = layer.output == Type::kPacked1   ? store_packed<Lanes, 1>
+                       : layer.output == Type::kPacked2 ? store_packed<Lanes, 2>
+                       : layer.output == Type::kPacked3 ? store_packed<Lanes, 3>
+                                                        : store_packed<Lanes, 4>;
+    store(layer, acc, first, count,
+          reinterpret_cast<uint64_t*>(pixel) +
+              int64_t{block} * bits(layer.output));
   } else if (layer.output == Type::kInt8) {
     store_int8<Lanes>(layer, acc, first, count,
                       reinterpret_cast<int8_t*>(pixel) + first);

@@ -125,9 +125,10 @@ AQE_AVX512_POPCNT void multiply_rows(const uint64_t* patch, int64_t stride,
   using P = Pair<kInput, kWeight>;
   constexpr int kIn = kInput * P::kWords, kW = kWeight * P::kWords;
   Sum sums[kRowCount][kVectors];
-  for (auto& row : sums) {
-    for (Sum& sum : row)
-      sum = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+#pragma GCC unroll 8
+  for (int r = 0; r < kRowCount; ++r) {
+    for (int v = 0; v < kVectors; ++v)
+      sums[r][v] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
   }
   for (int64_t step = 0; step < steps; ++step) {
     __m512i w[kVectors][kW];
@@ -135,6 +136,7 @@ AQE_AVX512_POPCNT void multiply_rows(const uint64_t* patch, int64_t stride,
       for (int p = 0; p < kW; ++p)
         w[v][p] = _mm512_load_si512(weights + (p * kVectors + v) * 8);
     }
+#pragma GCC unroll 8
     for (int r = 0; r < kRowCount; ++r) {
       __m512i in[kIn];
       for (int p = 0; p < kIn; ++p)
@@ -145,6 +147,7 @@ AQE_AVX512_POPCNT void multiply_rows(const uint64_t* patch, int64_t stride,
     weights += kW * kVectors * 8;
   }
   const __m512i first = _mm512_load_si512(init);
+#pragma GCC unroll 8
   for (int r = 0; r < kRowCount; ++r) {
     __m512i total = interleave(sums[r][0].count, sums[r][1].count);
     if constexpr (P::kHasParity) {

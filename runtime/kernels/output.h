@@ -49,18 +49,19 @@ inline void pack_block(Type type, const int8_t* codes, int count,
 // bit i of passes[k] for channel i. A code's number m in docs/format.md is at
 // least j where the threshold j above the middle is passed or the one j below
 // it is not; bit p of m changes at each multiple of 2^p.
-inline void planes_from_passes(int bits, const uint64_t* passes, int count,
+template <int kBits>
+inline void planes_from_passes(const uint64_t* passes, int count,
                                uint64_t* group) {
   const uint64_t valid =
       count == kBlock ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
-  const int middle = bits == 1 ? 1 : (1 << (bits - 1)) - 1;
-  for (int p = 0; p < bits - 1; ++p) {
+  constexpr int middle = kBits == 1 ? 1 : (1 << (kBits - 1)) - 1;
+  for (int p = 0; p < kBits - 1; ++p) {
     uint64_t plane = 0;
     for (int j = 1 << p; j <= middle; j += 1 << p)
       plane ^= passes[middle - 1 + j] | ~passes[middle - j];
     group[p] = plane & valid;
   }
-  group[bits - 1] = ~passes[middle - 1] & valid;
+  group[kBits - 1] = ~passes[middle - 1] & valid;
 }
 
 inline void store_codes(const Layer& layer, const int8_t* codes, int block,

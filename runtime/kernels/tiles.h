@@ -163,8 +163,9 @@ inline int64_t tap_position(int out, int stride, int pad, int tap,
   return int64_t{out} * stride - pad + int64_t{tap} * dilation;
 }
 
+// Returns whether a part of the window lies outside the input.
 template <class Method>
-void gather(const Layer& layer, const void* constants, const void* input,
+bool gather(const Layer& layer, const void* constants, const void* input,
             const Position& at, char* patch) {
   const Window& window = layer.window;
   const size_t step = Method::pixel_bytes(layer);
@@ -173,11 +174,13 @@ void gather(const Layer& layer, const void* constants, const void* input,
   // Neighbouring taps are neighbouring pixels where there is no dilation.
   const int run = window.dilation_x == 1 ? window.width : 1;
   char* to = patch;
+  bool is_padded = false;
   for (int ky = 0; ky < window.height; ++ky) {
     const int64_t y = tap_position(at.y, window.stride_y, window.pad_top, ky,
                                    window.dilation_y);
     if (y < 0 || y >= layer.in_height) {
       Method::pad(layer, constants, window.width, to);
+      is_padded = true;
       to += window.width * step;
       continue;
     }
@@ -196,10 +199,12 @@ void gather(const Layer& layer, const void* constants, const void* input,
             end - begin, to + begin * step);
       }
       if (end < run) Method::pad(layer, constants, run - end, to + end * step);
+      is_padded |= begin > 0 || end < run;
       to += run * step;
     }
   }
   Method::finish(layer, patch);
+  return is_padded;
 }
 
 // Takes back what padded pixels added to the sums of one position.
@@ -251,6 +256,7 @@ void run_tiles(const Layer& layer, const void* constants, const void* input,
   auto* acc = reinterpret_cast<Acc*>(patches + kMaxPositions * patch_bytes);
 
   Tile tile;
+  bool is_padded[kMaxPositions];
   int64_t gathered = -1;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t index = unit % tiling.tiles();
@@ -258,8 +264,8 @@ void run_tiles(const Layer& layer, const void* constants, const void* input,
     if (index != gathered) {
       tiling.locate(index, &tile);
       for (int i = 0; i < tile.positions; ++i)
-        gather<Method>(layer, constants, input, tile.position[i],
-                       patches + i * patch_bytes);
+        is_padded[i] = gather<Method>(layer, constants, input, tile.position[i],
+                                      patches + i * patch_bytes);
       gathered = index;
     }
     for (int block = first; block < std::min(first + step, blocks); ++block) {
@@ -267,9 +273,11 @@ void run_tiles(const Layer& layer, const void* constants, const void* input,
                        static_cast<int>(round_up(tile.positions, 4)), block,
                        acc);
       if (corrects) {
-        for (int i = 0; i < tile.positions; ++i)
-          correct_padding<Method>(layer, constants, tile.position[i], block,
-                                  acc + i * kBlock);
+        for (int i = 0; i < tile.positions; ++i) {
+          if (is_padded[i])
+            correct_padding<Method>(layer, constants, tile.position[i], block,
+                                    acc + i * kBlock);
+        }
       }
       for (int i = 0; i < tile.outputs; ++i) {
         char* pixel = pixel_at(layer.output, layer.out_channels, output,
