@@ -20,6 +20,17 @@ inline uint16_t lanes(int count) {
                          : static_cast<uint16_t>((1u << std::max(count, 0)) - 1);
 }
 
+// Copies so many 32-bit words.
+AQE_AVX512 inline void copy_words(const void* from, int64_t count, void* to) {
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const __mmask16 some =
+        lanes(static_cast<int>(std::min<int64_t>(count - i, kLanes)));
+    _mm512_mask_storeu_epi32(
+        static_cast<int32_t*>(to) + i, some,
+        _mm512_maskz_loadu_epi32(some, static_cast<const int32_t*>(from) + i));
+  }
+}
+
 // The vectors of one accumulator type.
 struct Int32Lanes {
   using Acc = int32_t;

@@ -259,13 +259,10 @@ struct Planes {
     return needs_tap_sums(layer);
   }
 
-  AQE_AVX512_POPCNT static void load(const Layer& layer, const char* pixels,
-                                     int count, char* to) {
-    for (int64_t left = count * pixel_elements(layer.input, layer.in_channels);
-         left > 0; left -= 8, pixels += 64, to += 64) {
-      const __mmask8 some = left >= 8 ? 0xff : (1u << left) - 1;
-      _mm512_mask_storeu_epi64(to, some, _mm512_maskz_loadu_epi64(some, pixels));
-    }
+  static void load(const Layer& layer, const char* pixels, int count,
+                   char* to) {
+    copy_words(pixels,
+               2 * count * pixel_elements(layer.input, layer.in_channels), to);
   }
 
   static void pad(const Layer& layer, const void* constants, int count,

@@ -14,8 +14,10 @@ extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable,
     kDequantizePortable;
 
 #if defined(__x86_64__)
-// avx512_planes.cc
+// avx512_planes.cc, avx512_dot.cc, avx512_dense.cc
 extern const Kernel kConvPlanesAvx512, kDensePlanesAvx512;
+extern const Kernel kConvDotAvx512, kConvImageAvx512;
+extern const Kernel kDenseDotAvx512, kDenseFloatAvx512;
 #endif
 
 }  // namespace aqe

@@ -25,7 +25,8 @@ bool is_listed(const char* name, const char* list) {
 
 extern const Kernel* const kernel_table[] = {
 #if defined(__x86_64__)
-    &kConvPlanesAvx512, &kDensePlanesAvx512,
+    &kConvPlanesAvx512, &kDensePlanesAvx512, &kConvDotAvx512, &kConvImageAvx512,
+    &kDenseDotAvx512, &kDenseFloatAvx512,
 #endif
     &kConvPlanesPortable,     &kDensePlanesPortable, &kConvShiftPortable,
     &kDepthwiseShiftPortable, &kDenseShiftPortable,  &kConvDotPortable,
