@@ -207,7 +207,8 @@ def _check_alpha(model):
                 f"Training stopped at alpha = {float(quantizer.alpha):.3f} in "
                 f"quantizer {quantizer.name!r}: batch normalisation has seen "
                 "blended values, not the hard ones of the file. Train until "
-                "alpha is 1 with `keras_aqe.callbacks.AlphaScheduler`."
+                "alpha is 1 with `keras_aqe.callbacks.AlphaScheduler`, or call "
+                "`keras_aqe.recalibrate`."
             )
 
 
