@@ -60,7 +60,7 @@ def test_the_report_follows_the_file_not_the_plan():
     code = next(
         c for c in parsed.operatorCodes if c.customCode == b"LceBconv2d"
     )
-    code.customCode = b"LceOther"
+    code.customCode = b"AqeConv2D"
     rows = report(metadata.seal(parsed, description))
     assert [row.op for row in rows][1] == "AqeConv2D"
 
