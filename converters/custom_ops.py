@@ -1,0 +1,74 @@
+"""Custom TFLite operators written from TensorFlow."""
+
+import tensorflow as tf
+
+
+def custom_op(name, inputs, shape, dtype, options):
+    """Writes a tensor that one custom TFLite operator computes.
+
+    Only `tf.lite.TFLiteConverter` with `allow_custom_ops = True` knows what
+    to make of it; TensorFlow itself computes zeros.
+
+    Args:
+        name: The operator's custom name in the file.
+        inputs: Tensors and NumPy arrays; arrays stay constants of the file.
+        shape: Shape of the result; a first dimension of `None` is that of the
+            first input.
+        dtype: Type of the result.
+        options: A dict from strings to integers, the operator's
+            `custom_options` as a flexbuffer map.
+
+    Returns:
+        A `tf.Tensor`.
+
+    Example:
+
+    ```python
+    @tf.function(input_signature=[tf.TensorSpec((None, 4))])
+    def infer(x):
+        scale = np.ones(4, "float32")
+        return custom_op("Scale", [x, scale], (None, 4), x.dtype, {"axis": 1})
+
+    flatbuffer = to_flatbuffer(infer)
+    ```
+    """
+    attributes = "".join(
+        f' attr {{ key: "{key}" value {{ i: {int(value)} }} }}'
+        for key, value in options.items()
+    )
+
+    @tf.function(
+        autograph=False,
+        experimental_implements=(
+            f'name: "{name}" attr {{ key: "tfl_fusable_op" '
+            f"value {{ b: true }} }}{attributes}"
+        ),
+    )
+    def composite(*tensors):
+        batch = tf.shape(tensors[0])[0] if shape[0] is None else shape[0]
+        output = tf.zeros((batch, *shape[1:]), dtype)
+        return tf.ensure_shape(output, shape)
+
+    return composite(*map(tf.convert_to_tensor, inputs))
+
+
+def to_flatbuffer(function):
+    """Converts a function of one signature, its custom operators too.
+
+    Args:
+        function: A `tf.function` with an `input_signature`.
+
+    Returns:
+        The .tflite file as bytes.
+    """
+    module = tf.Module()
+    module.infer = function
+    concrete = function.get_concrete_function()
+    # A SavedModel only takes variables that its module knows of.
+    module.weights = concrete.variables
+    # Without a module the converter inlines functions, composites too.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [concrete], module
+    )
+    converter.allow_custom_ops = True
+    return converter.convert()
