@@ -3,7 +3,7 @@ import os
 import pathlib
 import tempfile
 
-from keras_aqe.converters import graph, lce, report, tflite
+from keras_aqe.converters import graph, lce, packed, report, tflite
 from keras_aqe.converters.errors import ConversionError
 
 
@@ -36,7 +36,7 @@ class Converted:
             raise
 
 
-def convert(model, target="lce", strict=True):
+def convert(model, target="packed", strict=True):
     """Converts a trained model to a .tflite file that computes the same.
 
     The file's codes and accumulators equal those of `model(x,
@@ -45,7 +45,8 @@ def convert(model, target="lce", strict=True):
 
     Args:
         model: A built Functional or Sequential `keras.Model` in float32.
-        target: `"lce"`: Larq Compute Engine's operators, every layer of 1-bit
+        target: `"packed"`: N bits a weight, run as XNOR and SHIFT by
+            `keras_aqe.runtime` in LiteRT. `"lce"`: Larq Compute Engine's operators, every layer of 1-bit
             inputs and weights as XNOR. `"tflite"`: builtin operators only,
             any width, in float arithmetic.
         strict: Whether a quantized layer that would not run as its operation
@@ -68,15 +69,18 @@ def convert(model, target="lce", strict=True):
     print(converted.report)
     ```
     """
-    if target not in ("lce", "tflite"):
+    if target not in ("packed", "lce", "tflite"):
         raise ValueError(
-            f"`target` must be 'lce' or 'tflite'. Received: target={target!r}"
+            "`target` must be 'packed', 'lce' or 'tflite'. "
+            f"Received: target={target!r}"
         )
     if target == "lce":
         lce.require()
     inference = graph.build(model)
     if target == "lce":
         flatbuffer, sums = lce.emit(inference, strict)
+    elif target == "packed":
+        flatbuffer, sums = packed.emit(inference, strict)
     else:
         flatbuffer, sums = tflite.emit(inference)
     rows = report.make(flatbuffer, sums)

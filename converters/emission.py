@@ -43,13 +43,16 @@ class Emitter:
         def infer(*inputs):
             self.sums = []
             self._tensors = dict(zip(self.graph.inputs, inputs))
-            outputs = [self.value(node) for node in self.graph.outputs]
             return {
                 f"output_{index:03}": tf.identity(output)
-                for index, output in enumerate(outputs)
+                for index, output in enumerate(self.outputs())
             }
 
         return infer
+
+    def outputs(self):
+        """The values of the graph's outputs."""
+        return [self.value(node) for node in self.graph.outputs]
 
     def tensor(self, node):
         """What the node's tensor holds: codes, accumulators or floats."""

@@ -29,6 +29,9 @@ _KERNELS = {
     "BATCH_MATMUL": -1,
     "LceBconv2d": 0,
 }
+# Packed kernels are planes of bits: the channels are those of the scale or
+# the thresholds that come next.
+_PACKED_KERNELS = {"AqeConv2D", "AqeDepthwiseConv2D", "AqeFullyConnected"}
 
 
 def read(flatbuffer):
@@ -98,12 +101,15 @@ def weighted_operators(flatbuffer):
     graph = model.subgraphs[0]
     found = []
     for name, operator in zip(operator_names(model), graph.operators):
-        if name not in _KERNELS:
+        if name not in _KERNELS and name not in _PACKED_KERNELS:
             continue
         kernel = graph.tensors[operator.inputs[1]]
         data = model.buffers[kernel.buffer].data
         if data is None:
             continue
-        channels = int(kernel.shape[_KERNELS[name]])
+        if name in _KERNELS:
+            channels = int(kernel.shape[_KERNELS[name]])
+        else:
+            channels = int(graph.tensors[operator.inputs[2]].shape[-1])
         found.append(Operator(name, channels, np.asarray(data).nbytes))
     return found
