@@ -46,12 +46,13 @@ def convert(model, target="packed", strict=True):
     Args:
         model: A built Functional or Sequential `keras.Model` in float32.
         target: `"packed"`: N bits a weight, run as XNOR and SHIFT by
-            `keras_aqe.runtime` in LiteRT. `"lce"`: Larq Compute Engine's operators, every layer of 1-bit
-            inputs and weights as XNOR. `"tflite"`: builtin operators only,
-            any width, in float arithmetic.
+            `keras_aqe.runtime` in LiteRT. `"lce"`: Larq Compute Engine's
+            operators, every layer of 1-bit inputs and weights as XNOR.
+            `"tflite"`: builtin operators only, any width, in float
+            arithmetic.
         strict: Whether a quantized layer that would not run as its operation
-            is an error (under `"lce"`; the layer on the image keeps a float
-            convolution with its ±1 kernel).
+            is an error. (Under `"lce"` the layer on the image keeps a float
+            convolution with its ±1 kernel all the same.)
 
     Returns:
         A `Converted`.
@@ -64,7 +65,7 @@ def convert(model, target="packed", strict=True):
     Example:
 
     ```python
-    converted = keras_aqe.converters.convert(model, target="lce")
+    converted = keras_aqe.converters.convert(model)
     converted.save("model.tflite")
     print(converted.report)
     ```

@@ -14,7 +14,8 @@ LAYERS = {
         *("concatenate", "residual", "sequence"),
     ],
 }
-WIDTHS = {"lce": [1], "tflite": [1, 2, 3, 4]}
+LAYERS["packed"] = LAYERS["tflite"]
+WIDTHS = {"lce": [1], "tflite": [1, 2, 3, 4], "packed": [1, 2, 3, 4]}
 
 
 def images(shape, examples=3, seed=0):
