@@ -46,12 +46,6 @@ def _obstacle(node):
             f"its kernel has {node.weight_bits} bits, and the packed format "
             "has kernels of 1 to 4 bits. Give it a kernel quantizer of those"
         )
-    bits = packing.width(node.kernel, node.weight_bits)
-    if bits is None or bits > 4:
-        return (
-            "the kernel that its two steps come to holds more than the powers "
-            "of two of 4 bits. Use 1- or 2-bit kernels, depth_multiplier=1"
-        )
     if not is_codes(node.source):
         return None
     source_bits = packing.width(node.source.levels)
@@ -67,10 +61,40 @@ def _obstacle(node):
             "its input. Use one"
         )
     terms = node.kernel[..., 0].size
+    bits = max(packing.width(kernel) for kernel, _ in pieces(node))
     largest = packing.LEVELS[source_bits].min() * packing.LEVELS[bits].min()
     if terms * int(abs(largest)) > _LARGEST_SUM:
         return f"a sum of {terms} products can overflow 32 bits. Use fewer bits"
     return None
+
+
+def pieces(node):
+    """Kernels of 1 to 4 bits and factors whose products add up to a kernel.
+
+    There is one, with factor 1, but for a separable layer, where two kernels
+    come to one that can hold more than the codes of 4 bits.
+
+    Args:
+        node: A `nodes.Sum`.
+
+    Returns:
+        A list of pairs.
+    """
+    if packing.width(node.kernel, node.weight_bits) in range(1, 5):
+        return [(node.kernel, 1)]
+    found, rest = [], node.kernel
+    while rest.any():
+        magnitude = np.log2(np.maximum(np.abs(rest), 1))
+        nearest = np.sign(rest) * 2 ** np.rint(magnitude)
+        rest = rest - nearest
+        for factor in (1, 2**7, 2**14):
+            part = nearest / factor
+            part = np.where(
+                (np.abs(part) >= 1) & (np.abs(part) < 2**7), part, 0
+            )
+            if part.any():
+                found.append((part, factor))
+    return found
 
 
 def pads_outside(node):

@@ -98,7 +98,7 @@ class PackedEmitter(Emitter):
                 return _dequantized(node, codes, node.unit)
         if self._is_fused(node):
             bias = 0.0 if node.bias is None else node.bias
-            x = self._sum(node, _to_float(node, node.unit, bias))
+            x = self._sum(node, _to_float(node, node.unit, bias), node.kernel)
             x = ops.reshape(x, node.shape)
             return x if node.activation is None else node.activation(x)
         return super().value(node)
@@ -167,12 +167,19 @@ class PackedEmitter(Emitter):
         return (
             isinstance(node, g.Sum)
             and packable.is_packable(node, self.strict)
+            and len(packable.pieces(node)) == 1
             and self._uses[node] == 1
         )
 
     def _write_sum(self, node):
         if packable.is_packable(node, self.strict):
-            return self._sum(node, _to_float(node))
+            x = tf.add_n(
+                [
+                    self._sum(node, _to_float(node, factor), kernel)
+                    for kernel, factor in packable.pieces(node)
+                ]
+            )
+            return ops.reshape(x, node.shape)
         return super()._write_sum(node)
 
     def _write_compared_sum(self, node):
@@ -200,19 +207,21 @@ class PackedEmitter(Emitter):
             fit(node.thresholds, node.levels, bits),
             turns[-1] * turns[0],
         )
-        codes = self._sum(source, output, turns[0], *here)
+        kernel = source.kernel * turns[0]
+        codes = self._sum(source, output, kernel, *here)
         for pool in later:
             codes = ops.max_pool(codes, pooling.window(pool, source.shape))
         return ops.reshape(codes, node.shape)
 
-    def _sum(self, node, output, turn=1, pool=None):
-        """Writes a packed sum whose outputs are multiplied with `turn`.
+    def _sum(self, node, output, kernel, pool=None):
+        """Writes a packed sum with a kernel of the shape of its own.
 
         Sequences stay images of one row.
         """
-        kernel, window = node.kernel * turn, node.window
         x, pads, image = self._source(node)
-        self.sums.append(node)
+        window = node.window
+        if node not in self.sums:
+            self.sums.append(node)
         if window is not None:
             window = dataclasses.replace(window, pads=pads)
         elif len(node.shape) > 2:
@@ -298,7 +307,9 @@ class PackedEmitter(Emitter):
             scale, bias = folding.scale_and_bias(norm)
         bias = 0.0 if bias is None else bias
         output = _to_float(source, source.unit * scale, bias)
-        return ops.reshape(self._sum(source, output, 1, pool), node.shape)
+        return ops.reshape(
+            self._sum(source, output, source.kernel, pool), node.shape
+        )
 
 
 def _to_float(node, scale=1.0, bias=0.0):

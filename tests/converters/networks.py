@@ -16,6 +16,7 @@ LAYERS = {
 }
 LAYERS["packed"] = LAYERS["tflite"]
 WIDTHS = {"lce": [1], "tflite": [1, 2, 3, 4], "packed": [1, 2, 3, 4]}
+INPUT_WIDTHS = {**WIDTHS, "packed": [1, 2, 3, 4, 8]}
 
 
 def images(shape, examples=3, seed=0):
@@ -119,13 +120,13 @@ class RandomNetwork:
         model = keras.Model(inputs, [*self._codes, x])
         return randomise(model, self._draw(st.integers(0, 2**16)))
 
-    def _quantizer(self):
+    def _quantizer(self, widths=WIDTHS):
         return quantizers.of_width(
-            self._draw(st.sampled_from(WIDTHS[self._target]))
+            self._draw(st.sampled_from(widths[self._target]))
         )
 
     def _quantized(self, x):
-        x = layers.QuantActivation(self._quantizer())(x)
+        x = layers.QuantActivation(self._quantizer(INPUT_WIDTHS))(x)
         self._codes.append(x)
         return x
 
@@ -209,7 +210,7 @@ class RandomNetwork:
         return ["same"] if min(x.shape[1:3]) < 5 else ["valid", "same"]
 
     def _concatenate_block(self, x):
-        quantizer = self._draw(st.sampled_from(WIDTHS[self._target]))
+        quantizer = self._draw(st.sampled_from(INPUT_WIDTHS[self._target]))
         branches = [
             block(
                 x,
