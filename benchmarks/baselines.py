@@ -1,5 +1,7 @@
 """What files are compared with: plain int8 networks, and how time is taken."""
 
+import contextlib
+import os
 import statistics
 import tempfile
 import time
@@ -8,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_aqe import runtime
 from keras_aqe.models.minw_net import VARIANTS
 
 
@@ -79,36 +82,68 @@ def int8(model):
         return converter.convert()
 
 
-def runner(flatbuffer, num_threads=1):
-    """A function that runs a file once on random inputs.
+def runner(flatbuffer, num_threads=1, features=None):
+    """A function that runs a file once on random inputs of batch 1.
 
     Files of builtin operators run in LiteRT with XNNPACK, packed ones in
     LiteRT with the delegate of `keras_aqe.runtime`.
 
     Args:
-        flatbuffer: The file as bytes; batches are 1.
+        flatbuffer: The file as bytes.
         num_threads: Number of threads.
+        features: CPU features that the delegate may use, names separated by
+            commas; `None` is all.
     """
     from ai_edge_litert.interpreter import Interpreter
 
     delegates = []
-    if b"AqeConv2D" in flatbuffer or b"AqeFullyConnected" in flatbuffer:
-        from keras_aqe import runtime
-
+    if b"Aqe" in flatbuffer:
         delegates = [runtime.load_delegate(num_threads)]
     interpreter = Interpreter(
         model_content=flatbuffer,
         num_threads=num_threads,
         experimental_delegates=delegates,
     )
-    interpreter.allocate_tensors()
+    with _environment("KERAS_AQE_CPU_FEATURES", features):
+        interpreter.allocate_tensors()
     rng = np.random.default_rng(0)
     for detail in interpreter.get_input_details():
-        values = rng.uniform(-1, 1, detail["shape"])
-        if detail["dtype"] != np.float32:
-            values = np.rint(values * 127)
-        interpreter.set_tensor(detail["index"], values.astype(detail["dtype"]))
+        interpreter.set_tensor(
+            detail["index"], _random(rng, detail["shape"], detail["dtype"])
+        )
     return interpreter.invoke
+
+
+def lce_runner(flatbuffer, use_xnnpack):
+    """Likewise for a file of Larq Compute Engine, its indirect kernels."""
+    from larq_compute_engine.tflite.python.interpreter import Interpreter
+
+    interpreter = Interpreter(
+        flatbuffer, use_indirect_bgemm=True, use_xnnpack=use_xnnpack
+    )
+    rng = np.random.default_rng(0)
+    inputs = [
+        _random(rng, shape, np.float32) for shape in interpreter.input_shapes
+    ]
+    return lambda: interpreter.interpreter.predict(inputs)
+
+
+def _random(rng, shape, dtype):
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        return rng.integers(limits.min, limits.max, shape, dtype)
+    return rng.uniform(-1, 1, shape).astype(dtype)
+
+
+@contextlib.contextmanager
+def _environment(name, value):
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        if value is not None:
+            del os.environ[name]
 
 
 def median_ms(runs, rounds=50, warmup=5):
