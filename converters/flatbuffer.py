@@ -96,11 +96,18 @@ def weighted_operators(flatbuffer):
     """The operators that multiply with a constant kernel, in file order."""
     model = read(flatbuffer)
     graph = model.subgraphs[0]
+    named = list(zip(operator_names(model), graph.operators))
+    stored = {
+        operator.outputs[0]: operator.inputs[0]
+        for name, operator in named
+        if name == "DEQUANTIZE"
+    }
     found = []
-    for name, operator in zip(operator_names(model), graph.operators):
+    for name, operator in named:
         if name not in _KERNELS:
             continue
-        kernel = graph.tensors[operator.inputs[1]]
+        kernel = operator.inputs[1]
+        kernel = graph.tensors[stored.get(kernel, kernel)]
         data = model.buffers[kernel.buffer].data
         if data is None:
             continue

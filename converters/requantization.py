@@ -71,7 +71,9 @@ def find(thresholds, bins, reach, largest_weight):
 
     slopes = _slopes(lower, upper, edges[:, 0], factors)
     # (slopes, bins, channels)
-    margin = _error(edges * slopes[:, None] * factors, slopes[:, None] * factors)
+    margin = _error(
+        edges * slopes[:, None] * factors, slopes[:, None] * factors
+    )
     margin = margin / factors
     least = (lower + margin - slopes[:, None] * edges).max(axis=1)
     most = (upper - margin - slopes[:, None] * edges).min(axis=1)
