@@ -4,7 +4,6 @@ import pathlib
 import tempfile
 
 from keras_aqe.converters import graph, lce, report, tflite
-from keras_aqe.converters.errors import ConversionError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +44,12 @@ def convert(model, target="lce", strict=True):
 
     Args:
         model: A built Functional or Sequential `keras.Model` in float32.
-        target: `"lce"`: Larq Compute Engine's operators, every layer of 1-bit
-            inputs and weights as XNOR. `"tflite"`: builtin operators only,
-            any width, in float arithmetic.
+        target: `"lce"`: Larq Compute Engine's operators, layers of up to 8
+            bits as sums of XNORs. `"tflite"`: builtin operators only, any
+            width, in float arithmetic.
         strict: Whether a quantized layer that would not run as its operation
             is an error (under `"lce"`; the layer on the image keeps a float
-            convolution with its ±1 kernel).
+            convolution with the codes of its kernel).
 
     Returns:
         A `Converted`.
@@ -79,24 +78,7 @@ def convert(model, target="lce", strict=True):
         flatbuffer, sums = lce.emit(inference, strict)
     else:
         flatbuffer, sums = tflite.emit(inference)
-    rows = report.make(flatbuffer, sums)
-    if target == "lce" and strict:
-        _require_xnor(rows, sums)
-    return Converted(flatbuffer, rows)
-
-
-def _require_xnor(rows, sums):
-    for row, node in zip(rows, sums):
-        if (
-            row.op != "LceBconv2d"
-            and row.weight_bits == 1
-            and not node.source.is_image
-        ):
-            raise ConversionError(
-                f"Layer {row.name!r} came out as {row.op} and not as "
-                "LceBconv2d, so it would run in float. Pass strict=False to "
-                "accept that, or use target='tflite'."
-            )
+    return Converted(flatbuffer, report.make(flatbuffer, sums))
 
 
 def _umask():

@@ -110,7 +110,7 @@ class Emitter:
 
     def _write_sum(self, node):
         x = self.tensor(node.source)
-        self.sums.append(node)
+        self.sums.append((node, 1))
         if node.window is None:
             return tf.matmul(x, node.kernel)
         if len(node.shape) == 4:

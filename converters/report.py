@@ -1,6 +1,7 @@
 """What runs how: one row for each quantized layer of a converted file."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 from rich.console import Console
@@ -72,11 +73,10 @@ def make(data, sums):
     """
     rows = Report()
     found = iter(flatbuffer.weighted_operators(data))
-    for node in sums:
-        carrier = next(
-            (op for op in found if op.channels == node.kernel.shape[-1]), None
-        )
-        if carrier is None:
+    for node, count in sums:
+        matching = (op for op in found if op.channels == node.kernel.shape[-1])
+        carriers = list(itertools.islice(matching, count))
+        if len(carriers) < count:
             raise ConversionError(
                 f"Layer {node.name!r} is in the model, but the file holds no "
                 "operator for it. This is a fault of the converter; please "
@@ -89,8 +89,8 @@ def make(data, sums):
                 input_bits=node.source.bits,
                 weight_bits=node.weight_bits,
                 operation=operation(node.source.bits, node.weight_bits),
-                op=carrier.name,
-                weight_bytes=carrier.weight_bytes,
+                op=carriers[0].name,
+                weight_bytes=sum(op.weight_bytes for op in carriers),
                 macs=positions * int(node.kernel.size),
             )
         )
