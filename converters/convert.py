@@ -3,8 +3,9 @@ import os
 import pathlib
 import tempfile
 
-from keras_aqe.converters import graph, lce, report, tflite
+from keras_aqe.converters import graph, lce, metadata, packed, tflite
 from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.report import RUNS_IN_FLOAT, Report, report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Converted:
     """
 
     flatbuffer: bytes
-    report: report.Report
+    report: Report
 
     def save(self, path):
         """Writes the file; a failure leaves nothing half written."""
@@ -36,7 +37,7 @@ class Converted:
             raise
 
 
-def convert(model, target="lce", strict=True):
+def convert(model, target="packed", strict=True):
     """Converts a trained model to a .tflite file that computes the same.
 
     The file's codes and accumulators equal those of `model(x,
@@ -45,12 +46,14 @@ def convert(model, target="lce", strict=True):
 
     Args:
         model: A built Functional or Sequential `keras.Model` in float32.
-        target: `"lce"`: Larq Compute Engine's operators, every layer of 1-bit
-            inputs and weights as XNOR. `"tflite"`: builtin operators only,
-            any width, in float arithmetic.
+        target: `"packed"`: N bits a weight, run as XNOR and SHIFT by
+            `keras_aqe.runtime` in LiteRT. `"lce"`: Larq Compute Engine's
+            operators, every layer of 1-bit inputs and weights as XNOR.
+            `"tflite"`: builtin operators only, any width, in float
+            arithmetic.
         strict: Whether a quantized layer that would not run as its operation
-            is an error (under `"lce"`; the layer on the image keeps a float
-            convolution with its ±1 kernel).
+            is an error. (Under `"lce"` the layer on the image keeps a float
+            convolution with its ±1 kernel all the same.)
 
     Returns:
         A `Converted`.
@@ -63,39 +66,38 @@ def convert(model, target="lce", strict=True):
     Example:
 
     ```python
-    converted = keras_aqe.converters.convert(model, target="lce")
+    converted = keras_aqe.converters.convert(model)
     converted.save("model.tflite")
     print(converted.report)
     ```
     """
-    if target not in ("lce", "tflite"):
+    if target not in ("packed", "lce", "tflite"):
         raise ValueError(
-            f"`target` must be 'lce' or 'tflite'. Received: target={target!r}"
+            "`target` must be 'packed', 'lce' or 'tflite'. "
+            f"Received: target={target!r}"
         )
-    if target == "lce":
-        lce.require()
     inference = graph.build(model)
     if target == "lce":
-        flatbuffer, sums = lce.emit(inference, strict)
+        flatbuffer = lce.emit(inference, strict)
+    elif target == "packed":
+        flatbuffer = packed.emit(inference, strict)
     else:
-        flatbuffer, sums = tflite.emit(inference)
-    rows = report.make(flatbuffer, sums)
-    if target == "lce" and strict:
-        _require_xnor(rows, sums)
+        flatbuffer = tflite.emit(inference)
+    flatbuffer = metadata.add(flatbuffer, inference, target)
+    rows = report(flatbuffer)
+    if strict:
+        _require_integers(rows)
     return Converted(flatbuffer, rows)
 
 
-def _require_xnor(rows, sums):
-    for row, node in zip(rows, sums):
-        if (
-            row.op != "LceBconv2d"
-            and row.weight_bits == 1
-            and not node.source.is_image
-        ):
+def _require_integers(rows):
+    for row in rows:
+        if row.note == RUNS_IN_FLOAT:
             raise ConversionError(
-                f"Layer {row.name!r} came out as {row.op} and not as "
-                "LceBconv2d, so it would run in float. Pass strict=False to "
-                "accept that, or use target='tflite'."
+                f"Layer {row.name!r} ({row.input_bits}-bit input, "
+                f"{row.weight_bits}-bit kernel) came out as {row.op} in float "
+                f"and not as {row.operation}. Pass strict=False to accept "
+                "that, or use another target."
             )
 
 

@@ -1,22 +1,27 @@
+import importlib.util
+
 import numpy as np
 
 from keras_aqe.converters import flatbuffer as fb
-from keras_aqe.converters import lce
+from keras_aqe.converters import metadata
+from keras_aqe.converters.errors import ConversionError
+
+_numpy_major = int(np.__version__.split(".")[0])
 
 
 class Interpreter:
     """Runs a .tflite file, whichever target it was converted for.
 
     Files with Larq Compute Engine's operators run in its interpreter, others
-    in LiteRT.
+    in LiteRT, packed ones with the delegate of `keras_aqe.runtime`.
 
     Args:
         flatbuffer: The file as bytes.
         num_threads: Number of threads.
 
     Raises:
-        ConversionError: If the bytes are no .tflite file, or need an engine
-            that is not installed.
+        ConversionError: If the bytes are no .tflite file or a damaged one,
+            or need an engine that is not installed.
 
     Example:
 
@@ -26,11 +31,14 @@ class Interpreter:
     """
 
     def __init__(self, flatbuffer, num_threads=1):
-        names = fb.operator_names(fb.read(flatbuffer))
+        model = fb.read(flatbuffer)
+        metadata.check(model)
+        names = fb.operator_names(model)
         if any(name.startswith("Lce") for name in names):
             self._engine = _LceEngine(flatbuffer, num_threads)
         else:
-            self._engine = _LiteRTEngine(flatbuffer, num_threads)
+            packed = any(name.startswith("Aqe") for name in names)
+            self._engine = _LiteRTEngine(flatbuffer, num_threads, packed)
 
     def predict(self, x):
         """Outputs for a batch.
@@ -62,18 +70,22 @@ class Interpreter:
 
 
 class _LiteRTEngine:
-    def __init__(self, flatbuffer, num_threads):
+    def __init__(self, flatbuffer, num_threads, packed):
         from ai_edge_litert.interpreter import Interpreter as LiteRT
 
+        delegates = [_load_delegate(num_threads)] if packed else None
         self._litert = LiteRT(
-            model_content=bytes(flatbuffer), num_threads=num_threads
+            model_content=bytes(flatbuffer),
+            num_threads=num_threads,
+            experimental_delegates=delegates,
         )
         self._details = self._litert.get_input_details()
         self.input_shapes = [d["shape"] for d in self._details]
 
     def predict(self, inputs):
         for detail, value in zip(self._details, inputs):
-            self._litert.resize_tensor_input(detail["index"], value.shape)
+            if tuple(detail["shape"]) != value.shape:
+                self._litert.resize_tensor_input(detail["index"], value.shape)
         self._litert.allocate_tensors()
         for detail, value in zip(self._details, inputs):
             self._litert.set_tensor(
@@ -86,9 +98,18 @@ class _LiteRTEngine:
         ]
 
 
+def _load_delegate(num_threads):
+    from keras_aqe import runtime
+
+    try:
+        return runtime.load_delegate(num_threads)
+    except RuntimeError as error:
+        raise ConversionError(f"This is a packed file. {error}") from error
+
+
 class _LceEngine:
     def __init__(self, flatbuffer, num_threads):
-        lce.require()
+        _require_lce()
         from larq_compute_engine.tflite.python.interpreter import (
             Interpreter as Larq,
         )
@@ -106,3 +127,18 @@ class _LceEngine:
             inputs[0] if len(inputs) == 1 else inputs, verbose=0
         )
         return outputs if isinstance(outputs, list) else [outputs]
+
+
+def _require_lce():
+    """Raises `ConversionError` if LCE's interpreter cannot be used here."""
+    if importlib.util.find_spec("larq_compute_engine") is None:
+        raise ConversionError(
+            "The file needs Larq Compute Engine's interpreter, which is not "
+            "installed. Install it with `pip install 'keras-aqe[lce]'`."
+        )
+    if _numpy_major >= 2:
+        raise ConversionError(
+            "Larq Compute Engine needs NumPy below 2: its interpreter was "
+            f"built against NumPy 1. Installed is NumPy {np.__version__}. "
+            "Install a fitting one with `pip install 'keras-aqe[lce]'`."
+        )

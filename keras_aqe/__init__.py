@@ -16,10 +16,13 @@ from keras_aqe import (
     constraints,
     estimators,
     layers,
+    metrics,
     models,
+    plots,
     quantizers,
     schedules,
 )
+from keras_aqe.recalibrate import recalibrate
 from keras_aqe.summary import summary
 
 __all__ = [
@@ -27,8 +30,11 @@ __all__ = [
     "constraints",
     "estimators",
     "layers",
+    "metrics",
     "models",
+    "plots",
     "quantizers",
+    "recalibrate",
     "schedules",
     "summary",
 ]
