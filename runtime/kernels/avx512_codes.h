@@ -17,19 +17,22 @@ inline size_t patch_pixel_bytes(const Layer& layer) {
 // first operand. The sums then hold that times the sum of the weights too much.
 inline int raise_of(Type input) { return max_code(bits(input)); }
 
-// The bytes of one pixel of codes.
+inline __mmask64 first_bytes(int count) {
+  return count >= 64 ? ~0ull : (1ull << count) - 1;
+}
+
+// The bytes of one pixel of codes, and 0 up to a multiple of four: there are
+// weights that have no 0.
 AQE_AVX512 inline void decode_pixel(Type input, const char* pixel, int channels,
                              char* to) {
   if (input == Type::kInt8) {
     for (int c = 0; c < channels; c += 64) {
-      const int left = static_cast<int>(round_up(channels, 4)) - c;
-      const __mmask64 to_write = left >= 64 ? ~0ull : (1ull << left) - 1;
-      const int in_left = channels - c;
-      const __mmask64 to_read = in_left >= 64 ? ~0ull : (1ull << in_left) - 1;
+      const __mmask64 valid = first_bytes(channels - c);
+      const __m512i codes = _mm512_maskz_loadu_epi8(valid, pixel + c);
       _mm512_mask_storeu_epi8(
-          to + c, to_write,
-          _mm512_xor_si512(_mm512_maskz_loadu_epi8(to_read, pixel + c),
-                           _mm512_set1_epi8(static_cast<char>(0x80))));
+          to + c, first_bytes(static_cast<int>(round_up(channels, 4)) - c),
+          _mm512_maskz_add_epi8(valid, codes,
+                                _mm512_set1_epi8(static_cast<char>(0x80))));
     }
     return;
   }
@@ -47,9 +50,9 @@ AQE_AVX512 inline void decode_pixel(Type input, const char* pixel, int channels,
       number = _mm512_or_si512(
           number,
           _mm512_maskz_set1_epi8(group[p], static_cast<char>(1 << p)));
-    const int left = static_cast<int>(round_up(channels, 4)) - c;
-    _mm512_mask_storeu_epi8(to + c, left >= 64 ? ~0ull : (1ull << left) - 1,
-                            _mm512_shuffle_epi8(table, number));
+    _mm512_mask_storeu_epi8(
+        to + c, first_bytes(static_cast<int>(round_up(channels, 4)) - c),
+        _mm512_maskz_shuffle_epi8(first_bytes(channels - c), table, number));
   }
 }
 
