@@ -146,23 +146,27 @@ def _environment(name, value):
             del os.environ[name]
 
 
-def median_ms(runs, rounds=50, warmup=5):
+def median_ms(runs, rounds=12, repeats=5):
     """Times functions in turn, A B A B, so that all see the same machine.
+
+    Each turn begins with a run that is not counted, since the others have
+    filled the caches.
 
     Args:
         runs: A dict from names to functions without arguments.
-        rounds: Times that each is run.
-        warmup: Times that each is run before.
+        rounds: Turns of each.
+        repeats: Runs counted in each turn.
 
     Returns:
         A dict from names to medians in milliseconds.
     """
     times = {name: [] for name in runs}
-    for round_ in range(warmup + rounds):
+    for _ in range(rounds):
         for name, run in runs.items():
-            began = time.perf_counter()
             run()
-            if round_ >= warmup:
+            for _ in range(repeats):
+                began = time.perf_counter()
+                run()
                 times[name].append(time.perf_counter() - began)
     return {
         name: 1e3 * statistics.median(seconds)
