@@ -13,4 +13,9 @@ extern const Kernel kConvDotPortable, kDepthwiseDotPortable;
 extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable,
     kDequantizePortable;
 
+#if defined(__aarch64__)
+// neon_planes.cc
+extern const Kernel kConvXnorNeon, kConvPlanesNeon, kDensePlanesNeon;
+#endif
+
 }  // namespace aqe

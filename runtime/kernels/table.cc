@@ -24,6 +24,11 @@ bool is_listed(const char* name, const char* list) {
 }  // namespace
 
 extern const Kernel* const kernel_table[] = {
+#if defined(__aarch64__)
+    &kConvXnorNeon,
+    &kConvPlanesNeon,
+    &kDensePlanesNeon,
+#endif
     &kConvPlanesPortable,     &kDensePlanesPortable, &kConvShiftPortable,
     &kDepthwiseShiftPortable, &kDenseShiftPortable,  &kConvDotPortable,
     &kDepthwiseDotPortable,   &kMaxPoolPortable,     &kAveragePoolPortable,
