@@ -14,8 +14,10 @@ extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable,
     kDequantizePortable;
 
 #if defined(__aarch64__)
-// neon_planes.cc
+// neon_planes.cc, neon_multiply.cc, neon_shift.cc
 extern const Kernel kConvXnorNeon, kConvPlanesNeon, kDensePlanesNeon;
+extern const Kernel kConvMultiplyNeon, kDenseMultiplyNeon;
+extern const Kernel kConvShiftNeon, kDenseShiftNeon;
 #endif
 
 }  // namespace aqe

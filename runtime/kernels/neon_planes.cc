@@ -202,7 +202,8 @@ class Planes {
         constants_(constants),
         input_(input),
         rows_(scratch),
-        tile_(find_tile<kTile>(layer)),
+        tile_pixels_(tile_pixels(layer)),
+        tile_(tile_pixels_ == 2 ? find_tile<2>(layer) : find_tile<kTile>(layer)),
         single_(find_tile<1>(layer)) {}
 
   void start_row(int n, int y) {
@@ -216,13 +217,17 @@ class Planes {
     for (int i = 0; i < kPixels; ++i)
       is_padded[i] = gather(x + i, rows_ + i * row_bytes(layer_));
     const Tile tile = kPixels == 1 ? single_ : tile_;
+    const int step = kPixels == 1 ? 1 : tile_pixels_;
     const int count = channels_in_block(layer_.out_channels, block);
     const auto* weights = reinterpret_cast<const uint8_t*>(
         constants_ + weights_offset(layer_) +
         int64_t{block} * (kBlock / kQuad) * quad_bytes(layer_));
     for (int o = 0; o < count; o += kQuad, weights += quad_bytes(layer_)) {
-      tile(reinterpret_cast<const uint8_t*>(rows_), row_bytes(layer_), weights,
-           chunks(layer_), acc + o);
+      for (int i = 0; i < kPixels; i += step) {
+        tile(reinterpret_cast<const uint8_t*>(rows_) + i * row_bytes(layer_),
+             row_bytes(layer_), weights, chunks(layer_),
+             acc + i * kBlock + o);
+      }
     }
     for (int i = 0; i < kPixels; ++i) {
       finish(block, rows_ + i * row_bytes(layer_), acc + i * kBlock);
@@ -233,6 +238,10 @@ class Planes {
   }
 
  private:
+  // Four planes of one operand leave registers for half the tile.
+  static int tile_pixels(const Layer& layer) {
+    return std::max(bits(layer.input), layer.weight_bits) == 3 ? 2 : kTile;
+  }
   static int quads(const Layer& layer) {
     return (layer.out_channels + kQuad - 1) / kQuad;
   }
@@ -352,6 +361,7 @@ class Planes {
   const char* constants_;
   const void* input_;
   char* rows_;
+  int tile_pixels_;
   Tile tile_, single_;
   int n_ = 0, y_ = 0;
 };

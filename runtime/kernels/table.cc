@@ -28,6 +28,10 @@ extern const Kernel* const kernel_table[] = {
     &kConvXnorNeon,
     &kConvPlanesNeon,
     &kDensePlanesNeon,
+    &kConvMultiplyNeon,
+    &kDenseMultiplyNeon,
+    &kConvShiftNeon,
+    &kDenseShiftNeon,
 #endif
     &kConvPlanesPortable,     &kDensePlanesPortable, &kConvShiftPortable,
     &kDepthwiseShiftPortable, &kDenseShiftPortable,  &kConvDotPortable,
