@@ -74,20 +74,23 @@ class CodeRows {
   // Fills a row of `bytes` bytes.
   void gather(int x, int8_t* row, size_t bytes) const {
     int8_t* to = row;
-    for_each_tap(
+    for_each_run(
         layer_, y_, x,
-        [&](int64_t tap, int64_t in_y, int64_t in_x, bool is_inside) {
+        [&](int64_t tap, int64_t count, int64_t in_y, int64_t in_x,
+            bool is_inside) {
+          const int64_t run = count * layer_.in_channels;
           if (!is_inside) {
-            std::memset(to, layer_.pad_value, layer_.in_channels);
+            std::memset(to, layer_.pad_value, run);
           } else if (layer_.input == Type::kInt8) {
-            std::memcpy(to, pixel(in_y, in_x), layer_.in_channels);
+            std::memcpy(to, pixel(in_y, in_x), run);
           } else {
+            const int64_t line = tap / layer_.window.width;
             std::memcpy(to,
-                        lines_ + tap / layer_.window.width * line_bytes(layer_) +
+                        lines_ + line * line_bytes(layer_) +
                             in_x * layer_.in_channels,
-                        layer_.in_channels);
+                        run);
           }
-          to += layer_.in_channels;
+          to += run;
         });
     std::memset(to, 0, bytes - (to - row));
   }
@@ -127,8 +130,10 @@ inline void put_field(int field, unsigned planes, int vector, int lane,
       static_cast<uint8_t>(planes << (vector % vectors * field));
 }
 
-inline unsigned weight_planes(const Layer& layer, int o, int64_t i) {
-  return planes_from_code(layer.weight_bits, weight_code(layer, o, i));
-}
+
+constexpr WidthSet kCodeWidths =
+    width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4,
+              Type::kInt8);
+constexpr WidthSet kWeightWidths = width_set(1, 2, 3, 4);
 
 }  // namespace aqe::neon

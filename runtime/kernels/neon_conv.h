@@ -6,18 +6,26 @@
 
 namespace aqe::neon {
 
-// Calls visit(tap, in_y, in_x, is_inside) for the taps of one position.
+// Calls visit(tap, count, in_y, in_x, is_inside) for the taps of one position,
+// as many at a time as are neighbours and all inside the input or all outside.
 template <class Visit>
-void for_each_tap(const Layer& layer, int y, int x, Visit visit) {
+void for_each_run(const Layer& layer, int y, int x, Visit visit) {
   const Window& window = layer.window;
-  int64_t tap = 0;
+  const int64_t left = int64_t{x} * window.stride_x - window.pad_left;
   for (int ky = 0; ky < window.height; ++ky) {
     const int64_t in_y = int64_t{y} * window.stride_y - window.pad_top +
                          int64_t{ky} * window.dilation_y;
     const bool is_row = in_y >= 0 && in_y < layer.in_height;
-    int64_t in_x = int64_t{x} * window.stride_x - window.pad_left;
-    for (int kx = 0; kx < window.width; ++kx, ++tap, in_x += window.dilation_x)
-      visit(tap, in_y, in_x, is_row && in_x >= 0 && in_x < layer.in_width);
+    for (int64_t kx = 0, count; kx < window.width; kx += count) {
+      const int64_t in_x = left + kx * window.dilation_x;
+      count = window.width - kx;
+      if (is_row && in_x < layer.in_width)
+        count = window.dilation_x > 1
+                    ? 1
+                    : std::min(count, in_x < 0 ? -in_x : layer.in_width - in_x);
+      visit(ky * window.width + kx, count, in_y, in_x,
+            is_row && in_x >= 0 && in_x < layer.in_width);
+    }
   }
 }
 
@@ -128,6 +136,8 @@ struct Convolution {
       store(to + i, greater(load(to + i), load(acc + i)));
   }
 };
+
+inline bool has_one_group(const Layer& layer) { return layer.groups == 1; }
 
 template <class Method>
 constexpr Kernel kernel(const char* name, Operator op, WidthSet inputs,

@@ -114,19 +114,26 @@ __attribute__((noinline)) void planes_tile(const uint8_t* rows,
 using Tile = void (*)(const uint8_t*, size_t, const uint8_t*, int64_t,
                       int32_t*);
 
+// Four planes of one operand leave registers for half the tile.
+constexpr int tile_pixels(int in_bits, int weight_bits, int pixels) {
+  return std::max(in_bits, weight_bits) == 3 ? std::min(pixels, 2) : pixels;
+}
+
+// The tile for so many pixels, or for half as many.
 template <int kPixels>
 Tile find_tile(const Layer& layer) {
+  constexpr int kHalf = tile_pixels(1, 3, kPixels);
   const int in = bits(layer.input), weight = layer.weight_bits;
   if (in == 1) {
     return weight == 1   ? planes_tile<1, 1, kPixels>
            : weight == 2 ? planes_tile<1, 2, kPixels>
-                         : planes_tile<1, 3, kPixels>;
+                         : planes_tile<1, 3, kHalf>;
   }
   if (in == 2) {
     return weight == 1 ? planes_tile<2, 1, kPixels>
                        : planes_tile<2, 2, kPixels>;
   }
-  return planes_tile<3, 1, kPixels>;
+  return planes_tile<3, 1, kHalf>;
 }
 
 // Words of one operand's group, as its file has them, to magnitudes and sign.
@@ -145,6 +152,23 @@ void split(int bits, const uint64_t* group, uint64_t* planes) {
 // 2 words further.
 int64_t word_position(int64_t index, int planes) {
   return index / 2 * 2 * planes + index % 2;
+}
+
+// Puts `count` groups into a row, from word `index` on.
+void put_words(const uint64_t* groups, int bits, int64_t index, int64_t count,
+               uint64_t* row) {
+  if (bits == 1) {
+    std::memcpy(row + index, groups, size_t{8} * count);
+    return;
+  }
+  const int planes = plane_count(bits);
+  for (const int64_t end = index + count; index < end; ++index) {
+    uint64_t split_planes[4];
+    split(bits, groups, split_planes);
+    uint64_t* at = row + word_position(index, planes);
+    for (int p = 0; p < planes; ++p) at[2 * p] = split_planes[p];
+    groups += bits;
+  }
 }
 
 class Planes {
@@ -202,8 +226,7 @@ class Planes {
         constants_(constants),
         input_(input),
         rows_(scratch),
-        tile_pixels_(tile_pixels(layer)),
-        tile_(tile_pixels_ == 2 ? find_tile<2>(layer) : find_tile<kTile>(layer)),
+        tile_(find_tile<kTile>(layer)),
         single_(find_tile<1>(layer)) {}
 
   void start_row(int n, int y) {
@@ -217,7 +240,8 @@ class Planes {
     for (int i = 0; i < kPixels; ++i)
       is_padded[i] = gather(x + i, rows_ + i * row_bytes(layer_));
     const Tile tile = kPixels == 1 ? single_ : tile_;
-    const int step = kPixels == 1 ? 1 : tile_pixels_;
+    const int step =
+        tile_pixels(bits(layer_.input), layer_.weight_bits, kPixels);
     const int count = channels_in_block(layer_.out_channels, block);
     const auto* weights = reinterpret_cast<const uint8_t*>(
         constants_ + weights_offset(layer_) +
@@ -238,10 +262,6 @@ class Planes {
   }
 
  private:
-  // Four planes of one operand leave registers for half the tile.
-  static int tile_pixels(const Layer& layer) {
-    return std::max(bits(layer.input), layer.weight_bits) == 3 ? 2 : kTile;
-  }
   static int quads(const Layer& layer) {
     return (layer.out_channels + kQuad - 1) / kQuad;
   }
@@ -280,29 +300,22 @@ class Planes {
     auto* to = reinterpret_cast<uint64_t*>(row);
     bool is_padded = false;
     int64_t index = 0;
-    neon::for_each_tap(
+    neon::for_each_run(
         layer_, y_, x,
-        [&](int64_t, int64_t in_y, int64_t in_x, bool is_inside) {
+        [&](int64_t, int64_t count, int64_t in_y, int64_t in_x,
+            bool is_inside) {
           is_padded |= !is_inside;
           const auto* from = reinterpret_cast<const uint64_t*>(
-              is_inside
-                  ? pixel_at(
-                        layer_.input, layer_.in_channels, input_,
-                        (int64_t{n_} * layer_.in_height + in_y) *
-                                layer_.in_width +
-                            in_x)
-                  : constants_);
-          if (width == 1) {
-            std::memcpy(to + index, from, size_t{8} * groups);
-            index += groups;
-            return;
-          }
-          for (int g = 0; g < groups; ++g, ++index, from += width) {
-            uint64_t split_planes[4];
-            split(width, from, split_planes);
-            uint64_t* at = to + word_position(index, planes);
-            for (int p = 0; p < planes; ++p) at[2 * p] = split_planes[p];
-          }
+              is_inside ? pixel_at(layer_.input, layer_.in_channels, input_,
+                                   (int64_t{n_} * layer_.in_height + in_y) *
+                                           layer_.in_width +
+                                       in_x)
+                        : constants_);
+          // There is one padding pixel only.
+          const int64_t repeats = is_inside ? 1 : count;
+          const int64_t run = is_inside ? count * groups : groups;
+          for (int64_t i = 0; i < repeats; ++i, index += run)
+            put_words(from, width, index, run, to);
         });
     if (index % 2) {
       uint64_t* at = to + word_position(index, planes);
@@ -347,29 +360,27 @@ class Planes {
     const auto* sums = reinterpret_cast<const int32_t*>(
                            constants_ + tap_offset(layer_)) +
                        block * neon::taps(layer_) * kBlock;
-    neon::for_each_tap(
-        layer_, y_, x, [&](int64_t tap, int64_t, int64_t, bool is_inside) {
-          if (is_inside) return;
-          for (int o = 0; o < kBlock; o += 4) {
-            vst1q_s32(acc + o, vsubq_s32(vld1q_s32(acc + o),
-                                         vld1q_s32(sums + tap * kBlock + o)));
-          }
-        });
+    neon::for_each_run(layer_, y_, x,
+                       [&](int64_t tap, int64_t count, int64_t, int64_t,
+                           bool is_inside) {
+                         for (int64_t i = tap; !is_inside && i < tap + count;
+                              ++i)
+                           subtract(sums + i * kBlock, acc);
+                       });
+  }
+
+  static void subtract(const int32_t* values, int32_t* acc) {
+    for (int o = 0; o < kBlock; o += 4)
+      vst1q_s32(acc + o, vsubq_s32(vld1q_s32(acc + o), vld1q_s32(values + o)));
   }
 
   const Layer& layer_;
   const char* constants_;
   const void* input_;
   char* rows_;
-  int tile_pixels_;
   Tile tile_, single_;
   int n_ = 0, y_ = 0;
 };
-
-// The pairs where planes take fewer instructions than a dot product.
-bool is_narrow(const Layer& layer) {
-  return layer.groups == 1 && bits(layer.input) + layer.weight_bits <= 3;
-}
 
 bool has_tile(const Layer& layer) {
   const int in = bits(layer.input), weight = layer.weight_bits;
@@ -383,7 +394,8 @@ constexpr WidthSet kOneToThree = width_set(1, 2, 3);
 
 extern const Kernel kConvXnorNeon =
     neon::kernel<Planes>("conv_2d_xnor_neon", Operator::kConv2D, kOneTwo,
-                         kOneTwo, 0, is_narrow, kQuad);
+                         kOneTwo, 0, neon::has_one_group,
+                         kQuad);
 extern const Kernel kConvPlanesNeon =
     neon::kernel<Planes>("conv_2d_planes_neon", Operator::kConv2D, kOneToThree,
                          kOneToThree, 0, has_tile, kQuad);

@@ -202,11 +202,4 @@ class Products {
   Tile tile_, single_;
 };
 
-inline bool has_one_group(const Layer& layer) { return layer.groups == 1; }
-
-constexpr WidthSet kCodeWidths =
-    width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4,
-              Type::kInt8);
-constexpr WidthSet kWeightWidths = width_set(1, 2, 3, 4);
-
 }  // namespace aqe::neon

@@ -26,12 +26,17 @@ bool is_listed(const char* name, const char* list) {
 extern const Kernel* const kernel_table[] = {
 #if defined(__aarch64__)
     &kConvXnorNeon,
+    &kConvDotNeon,
     &kConvPlanesNeon,
-    &kDensePlanesNeon,
     &kConvMultiplyNeon,
-    &kDenseMultiplyNeon,
     &kConvShiftNeon,
+    &kDensePlanesNeon,
+    &kDenseDotNeon,
+    &kDenseMultiplyNeon,
     &kDenseShiftNeon,
+    &kConvFloatNeon,
+    &kDenseFloatNeon,
+    &kQuantizeNeon,
 #endif
     &kConvPlanesPortable,     &kDensePlanesPortable, &kConvShiftPortable,
     &kDepthwiseShiftPortable, &kDenseShiftPortable,  &kConvDotPortable,
