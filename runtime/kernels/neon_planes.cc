@@ -1,140 +1,16 @@
-// XNOR on bit planes with NEON, for pairs of widths of which one is 1 bit, and
-// for 2 by 2 bits.
-//
-// A code is a sign times a power of two. With the signs as one plane and one
-// "magnitude is 2^k" plane m_k for each k, the product of two codes is negative
-// where the signs differ, and
-//
-//   sum = sum over k of 2^k * (popcount(m_k) - 2 * popcount(m_k & differ))
-//
-// where one of the two is ±1. The first popcount belongs to one operand alone,
-// so only the second is counted here. Counts stay in bytes for as many steps as
-// cannot overflow. For 2 by 2 bits both counts are of m_a & m_b.
+// XNOR on bit planes with NEON: the constants, and the rows that the inner loop
+// of neon_planes.h runs over.
+#include "kernels/neon_planes.h"
+
 #include "kernels/kernels.h"
 #include "kernels/neon_conv.h"
 
 namespace aqe {
 namespace {
 
-constexpr int kQuad = 4;    // channels of a tile
-constexpr int kChunk = 16;  // bytes of a plane in one step: 128 channels
-
-// Planes of an operand in the constants and in a row: magnitudes, then the
-// sign.
-constexpr int plane_count(int bits) {
-  return bits <= 2 ? bits : (1 << (bits - 1));
-}
-
-// Steps until a byte can overflow.
-constexpr int max_steps(int in_bits, int weight_bits) {
-  if (in_bits + weight_bits == 2) return 31;                     // 8 a step
-  if (in_bits == 2 && weight_bits == 2) return 15;               // -8 .. 8
-  return std::max(in_bits, weight_bits) == 2 ? 31 : 7;           // 8, or 8 * 4
-}
-
-// Adds what one step counts to the bytes of `acc`. `a` and `b`: planes of the
-// two operands.
-template <int kIn, int kWeight>
-inline uint8x16_t count(uint8x16_t acc, const uint8x16_t* a,
-                        const uint8x16_t* b) {
-  const uint8x16_t differ =
-      veorq_u8(a[plane_count(kIn) - 1], b[plane_count(kWeight) - 1]);
-  if constexpr (kIn == 1 && kWeight == 1) {
-    return vaddq_u8(acc, vcntq_u8(differ));
-  } else if constexpr (kIn == 2 && kWeight == 2) {
-    const uint8x16_t both = vandq_u8(a[0], b[0]);
-    acc = vaddq_u8(acc, vcntq_u8(both));
-    return vmlsq_u8(acc, vcntq_u8(vandq_u8(both, differ)), vdupq_n_u8(2));
-  } else {
-    const uint8x16_t* magnitudes = kIn == 1 ? b : a;
-    acc = vaddq_u8(acc, vcntq_u8(vandq_u8(differ, magnitudes[0])));
-    for (int k = 1; k < plane_count(std::max(kIn, kWeight)) - 1; ++k) {
-      acc = vmlaq_u8(acc, vcntq_u8(vandq_u8(differ, magnitudes[k])),
-                     vdupq_n_u8(static_cast<uint8_t>(1 << k)));
-    }
-    return acc;
-  }
-}
-
-// The sums of the bytes of four registers.
-template <bool kSigned>
-inline int32x4_t sum_bytes(const uint8x16_t* bytes) {
-  int16x8_t pairs[4];
-  for (int i = 0; i < 4; ++i) {
-    pairs[i] = kSigned ? vpaddlq_s8(vreinterpretq_s8_u8(bytes[i]))
-                       : vreinterpretq_s16_u16(vpaddlq_u8(bytes[i]));
-  }
-  const int16x8_t sums = vpaddq_s16(vpaddq_s16(pairs[0], pairs[1]),
-                                    vpaddq_s16(pairs[2], pairs[3]));
-  return kSigned ? vpaddlq_s16(sums)
-                 : vreinterpretq_s32_u32(
-                       vpaddlq_u16(vreinterpretq_u16_s16(sums)));
-}
-
-// What `count` counts for kPixels rows and 4 channels. `rows`: [chunk][plane]
-// of each row; `weights`: [chunk][channel][plane].
-template <int kIn, int kWeight, int kPixels>
-__attribute__((noinline)) void planes_tile(const uint8_t* rows,
-                                           size_t row_bytes,
-                                           const uint8_t* weights,
-                                           int64_t chunks, int32_t* sums) {
-  constexpr int kA = plane_count(kIn), kB = plane_count(kWeight);
-  int32x4_t total[kPixels];
-  for (int32x4_t& sum : total) sum = vdupq_n_s32(0);
-  while (chunks > 0) {
-    const int64_t steps = std::min<int64_t>(chunks, max_steps(kIn, kWeight));
-    uint8x16_t acc[kPixels][kQuad];
-    for (auto& row : acc) {
-      for (uint8x16_t& bytes : row) bytes = vdupq_n_u8(0);
-    }
-    for (int64_t step = 0; step < steps; ++step) {
-      uint8x16_t a[kPixels][kA];
-      for (int i = 0; i < kPixels; ++i) {
-        for (int p = 0; p < kA; ++p)
-          a[i][p] = vld1q_u8(rows + i * row_bytes + p * kChunk);
-      }
-      for (int o = 0; o < kQuad; ++o) {
-        uint8x16_t b[kB];
-        for (int p = 0; p < kB; ++p)
-          b[p] = vld1q_u8(weights + (o * kB + p) * kChunk);
-        for (int i = 0; i < kPixels; ++i)
-          acc[i][o] = count<kIn, kWeight>(acc[i][o], a[i], b);
-      }
-      rows += kA * kChunk;
-      weights += kQuad * kB * kChunk;
-    }
-    for (int i = 0; i < kPixels; ++i)
-      total[i] = vaddq_s32(total[i],
-                           sum_bytes<kIn == 2 && kWeight == 2>(acc[i]));
-    chunks -= steps;
-  }
-  for (int i = 0; i < kPixels; ++i) vst1q_s32(sums + i * kBlock, total[i]);
-}
-
-using Tile = void (*)(const uint8_t*, size_t, const uint8_t*, int64_t,
-                      int32_t*);
-
-// Four planes of one operand leave registers for half the tile.
-constexpr int tile_pixels(int in_bits, int weight_bits, int pixels) {
-  return std::max(in_bits, weight_bits) == 3 ? std::min(pixels, 2) : pixels;
-}
-
-// The tile for so many pixels, or for half as many.
-template <int kPixels>
-Tile find_tile(const Layer& layer) {
-  constexpr int kHalf = tile_pixels(1, 3, kPixels);
-  const int in = bits(layer.input), weight = layer.weight_bits;
-  if (in == 1) {
-    return weight == 1   ? planes_tile<1, 1, kPixels>
-           : weight == 2 ? planes_tile<1, 2, kPixels>
-                         : planes_tile<1, 3, kHalf>;
-  }
-  if (in == 2) {
-    return weight == 1 ? planes_tile<2, 1, kPixels>
-                       : planes_tile<2, 2, kPixels>;
-  }
-  return planes_tile<3, 1, kHalf>;
-}
+using neon::kPlaneBytes;
+using neon::kQuad;
+using neon::plane_count;
 
 // Words of one operand's group, as its file has them, to magnitudes and sign.
 void split(int bits, const uint64_t* group, uint64_t* planes) {
@@ -179,9 +55,10 @@ class Planes {
   // Constants: a pixel of the padding code; for each output channel what is
   // the same at all positions; for 1-bit input, for each tap and output channel
   // the sum of the weights, to be taken off where the tap is padded; the
-  // weights.
+  // weights, after which a step more is read than there is.
   static size_t constants_bytes(const Layer& layer) {
-    return weights_offset(layer) + int64_t{quads(layer)} * quad_bytes(layer);
+    return weights_offset(layer) + int64_t{quads(layer)} * quad_bytes(layer) +
+           kQuad * kPlaneBytes;
   }
 
   static void pack_constants(const Layer& layer, void* constants) {
@@ -217,7 +94,7 @@ class Planes {
   }
 
   static size_t scratch_bytes(const Layer& layer) {
-    return kTile * row_bytes(layer);
+    return kTile * row_bytes(layer) + kPlaneBytes;
   }
 
   Planes(const Layer& layer, const char* constants, const void* input,
@@ -226,8 +103,8 @@ class Planes {
         constants_(constants),
         input_(input),
         rows_(scratch),
-        tile_(find_tile<kTile>(layer)),
-        single_(find_tile<1>(layer)) {}
+        tile_(neon::find_tile<kTile>(layer)),
+        single_(neon::find_tile<1>(layer)) {}
 
   void start_row(int n, int y) {
     n_ = n;
@@ -239,9 +116,9 @@ class Planes {
     bool is_padded[kPixels];
     for (int i = 0; i < kPixels; ++i)
       is_padded[i] = gather(x + i, rows_ + i * row_bytes(layer_));
-    const Tile tile = kPixels == 1 ? single_ : tile_;
+    const neon::PlanesTile tile = kPixels == 1 ? single_ : tile_;
     const int step =
-        tile_pixels(bits(layer_.input), layer_.weight_bits, kPixels);
+        neon::tile_pixels(bits(layer_.input), layer_.weight_bits, kPixels);
     const int count = channels_in_block(layer_.out_channels, block);
     const auto* weights = reinterpret_cast<const uint8_t*>(
         constants_ + weights_offset(layer_) +
@@ -269,10 +146,10 @@ class Planes {
     return (neon::taps(layer) * words(layer.in_channels) + 1) / 2;
   }
   static int64_t row_bytes(const Layer& layer) {
-    return chunks(layer) * kChunk * plane_count(bits(layer.input));
+    return chunks(layer) * kPlaneBytes * plane_count(bits(layer.input));
   }
   static int64_t quad_bytes(const Layer& layer) {
-    return chunks(layer) * kChunk * plane_count(layer.weight_bits) * kQuad;
+    return chunks(layer) * kPlaneBytes * plane_count(layer.weight_bits) * kQuad;
   }
   static size_t base_offset(const Layer& layer) {
     return neon::aligned(pixel_bytes(layer.input, layer.in_channels));
@@ -348,10 +225,10 @@ class Planes {
       uint8x16_t counts = vdupq_n_u8(0);
       for (int k = planes - 2; k >= 0; --k) {
         counts = vaddq_u8(vshlq_n_u8(counts, 1),
-                          vcntq_u8(vld1q_u8(bytes + k * kChunk)));
+                          vcntq_u8(vld1q_u8(bytes + k * kPlaneBytes)));
       }
       sum = vpadalq_u16(sum, vpaddlq_u8(counts));
-      bytes += planes * kChunk;
+      bytes += planes * kPlaneBytes;
     }
     return static_cast<int32_t>(vaddvq_u32(sum));
   }
@@ -378,7 +255,7 @@ class Planes {
   const char* constants_;
   const void* input_;
   char* rows_;
-  Tile tile_, single_;
+  neon::PlanesTile tile_, single_;
   int n_ = 0, y_ = 0;
 };
 
