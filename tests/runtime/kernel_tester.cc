@@ -114,7 +114,8 @@ void place_inside(int size, int stride, int* in, int* out, int* pad) {
   *out = (*in - size) / stride + 1;
 }
 
-void choose_shape(Random& random, const Kernel& kernel, Layer* layer) {
+void choose_shape(Random& random, const Kernel& kernel, Case* c) {
+  Layer* layer = &c->layer;
   layer->batch = random.chance(70) ? 1 : random.between(2, 3);
   layer->in_channels =
       random.pick({random.between(1, 9), around(random, 64, 200),
@@ -125,7 +126,11 @@ void choose_shape(Random& random, const Kernel& kernel, Layer* layer) {
   switch (layer->op) {
     case Operator::kFullyConnected:
       layer->in_width = layer->window.width =
-          random.chance(50) ? 1 : random.between(2, random.pick({12, 40}));
+          random.chance(50) ? 1 : random.between(2, 12);
+      if (c->is_extreme) {  // long sums, at little cost
+        layer->in_width = layer->window.width = random.between(20, 60);
+        layer->out_channels = random.between(1, 9);
+      }
       return;
     case Operator::kQuantize:
     case Operator::kDequantize:
@@ -359,9 +364,9 @@ Case make_case(Random& random, const Kernel& kernel, Type input,
   c.layer.input = input;
   c.layer.weight_bits = weight_bits;
   c.layer.output = choose_output(random, c.layer);
-  choose_shape(random, kernel, &c.layer);
-  c.layer.pad_value = choose_pad_value(random, c.layer);
   c.is_extreme = random.chance(20);
+  choose_shape(random, kernel, &c);
+  c.layer.pad_value = choose_pad_value(random, c.layer);
   choose_constants(random, &c);
   return c;
 }
