@@ -19,5 +19,15 @@ extern const Kernel kConvPlanesAvx512, kDensePlanesAvx512;
 extern const Kernel kConvDotAvx512, kConvImageAvx512;
 extern const Kernel kDenseDotAvx512, kDenseFloatAvx512;
 #endif
+#if defined(__aarch64__)
+// neon_planes.cc, neon_dot.cc, neon_multiply.cc, neon_shift.cc, neon_float.cc,
+// neon_quantize.cc
+extern const Kernel kConvXnorNeon, kConvPlanesNeon, kDensePlanesNeon;
+extern const Kernel kConvDotNeon, kDenseDotNeon;
+extern const Kernel kConvMultiplyNeon, kDenseMultiplyNeon;
+extern const Kernel kConvShiftNeon, kDenseShiftNeon;
+extern const Kernel kConvFloatNeon, kDenseFloatNeon;
+extern const Kernel kQuantizeNeon;
+#endif
 
 }  // namespace aqe

@@ -28,6 +28,20 @@ extern const Kernel* const kernel_table[] = {
     &kConvPlanesAvx512, &kDensePlanesAvx512, &kConvDotAvx512, &kConvImageAvx512,
     &kDenseDotAvx512, &kDenseFloatAvx512,
 #endif
+#if defined(__aarch64__)
+    &kConvXnorNeon,
+    &kConvDotNeon,
+    &kConvPlanesNeon,
+    &kConvMultiplyNeon,
+    &kConvShiftNeon,
+    &kDensePlanesNeon,
+    &kDenseDotNeon,
+    &kDenseMultiplyNeon,
+    &kDenseShiftNeon,
+    &kConvFloatNeon,
+    &kDenseFloatNeon,
+    &kQuantizeNeon,
+#endif
     &kConvPlanesPortable,     &kDensePlanesPortable, &kConvShiftPortable,
     &kDepthwiseShiftPortable, &kDenseShiftPortable,  &kConvDotPortable,
     &kDepthwiseDotPortable,   &kMaxPoolPortable,     &kAveragePoolPortable,

@@ -71,6 +71,7 @@ int around(Random& random, int tile, int limit) {
 // A layer with the memory behind its pointers.
 struct Case {
   Layer layer;
+  bool is_extreme = false;  // codes of the greatest magnitude, sums as well
   std::vector<uint8_t> weights;
   std::vector<int32_t> thresholds;
   std::vector<float> float_thresholds, scale, bias, input_scale, input_offset;
@@ -113,7 +114,8 @@ void place_inside(int size, int stride, int* in, int* out, int* pad) {
   *out = (*in - size) / stride + 1;
 }
 
-void choose_shape(Random& random, const Kernel& kernel, Layer* layer) {
+void choose_shape(Random& random, const Kernel& kernel, Case* c) {
+  Layer* layer = &c->layer;
   layer->batch = random.chance(70) ? 1 : random.between(2, 3);
   layer->in_channels =
       random.pick({random.between(1, 9), around(random, 64, 200),
@@ -125,6 +127,10 @@ void choose_shape(Random& random, const Kernel& kernel, Layer* layer) {
     case Operator::kFullyConnected:
       layer->in_width = layer->window.width =
           random.chance(50) ? 1 : random.between(2, 12);
+      if (c->is_extreme) {  // long sums, at little cost
+        layer->in_width = layer->window.width = random.between(20, 60);
+        layer->out_channels = random.between(1, 9);
+      }
       return;
     case Operator::kQuantize:
     case Operator::kDequantize:
@@ -225,11 +231,15 @@ void choose_constants(Random& random, Case* c) {
         static_cast<size_t>(layer.weights_per_output()) * outputs;
     layer.weight_plane_bytes = (count + 7) / 8;
     c->weights.assign(layer.weight_plane_bytes * layer.weight_bits, 0);
+    int index = 0;
     for (size_t i = 0; i < count; ++i) {
-      const int codes =
-          threshold_count(static_cast<Type>(layer.weight_bits)) + 1;
-      const int code = code_at(static_cast<Type>(layer.weight_bits),
-                               random.between(0, codes - 1));
+      const int last = threshold_count(static_cast<Type>(layer.weight_bits));
+      if (!c->is_extreme) {
+        index = random.between(0, last);
+      } else if (i % layer.weights_per_output() == 0) {
+        index = random.pick({0, last});
+      }
+      const int code = code_at(static_cast<Type>(layer.weight_bits), index);
       const unsigned planes = planes_from_code(layer.weight_bits, code);
       for (int p = 0; p < layer.weight_bits; ++p) {
         c->weights[p * layer.weight_plane_bytes + i / 8] |=
@@ -293,27 +303,32 @@ void choose_constants(Random& random, Case* c) {
   }
 }
 
-void fill_input(Random& random, const Layer& layer, void* input) {
+void fill_input(Random& random, const Case& c, void* input) {
+  const Layer& layer = c.layer;
   const int64_t pixels = layer.in_pixels();
+  const int extreme = random.between(0, 1);
   for (int64_t pixel = 0; pixel < pixels; ++pixel) {
     char* start = static_cast<char*>(input) +
                   pixel * pixel_bytes(layer.input, layer.in_channels);
-    for (int c = 0; c < layer.in_channels; ++c) {
+    for (int i = 0; i < layer.in_channels; ++i) {
       switch (layer.input) {
         case Type::kFloat32:
-          reinterpret_cast<float*>(start)[c] = random.real() * 3.0f;
+          reinterpret_cast<float*>(start)[i] = random.real() * 3.0f;
           break;
         case Type::kInt32:
-          reinterpret_cast<int32_t*>(start)[c] = random.between(-1000, 1000);
+          reinterpret_cast<int32_t*>(start)[i] = random.between(-1000, 1000);
           break;
         case Type::kUInt8:
-          reinterpret_cast<uint8_t*>(start)[c] =
+          reinterpret_cast<uint8_t*>(start)[i] =
               static_cast<uint8_t>(random.between(0, 255));
           break;
-        default:
-          store_code(layer.input, start, c,
-                     code_at(layer.input,
-                             random.between(0, threshold_count(layer.input))));
+        default: {
+          const int last = threshold_count(layer.input);
+          store_code(layer.input, start, i,
+                     code_at(layer.input, c.is_extreme
+                                              ? extreme * last
+                                              : random.between(0, last)));
+        }
       }
     }
   }
@@ -349,7 +364,8 @@ Case make_case(Random& random, const Kernel& kernel, Type input,
   c.layer.input = input;
   c.layer.weight_bits = weight_bits;
   c.layer.output = choose_output(random, c.layer);
-  choose_shape(random, kernel, &c.layer);
+  c.is_extreme = random.chance(20);
+  choose_shape(random, kernel, &c);
   c.layer.pad_value = choose_pad_value(random, c.layer);
   choose_constants(random, &c);
   return c;
@@ -377,10 +393,11 @@ std::string describe(const Layer& layer) {
 
 // Whether kernel and reference agree to the bit, the units run in parts and in
 // random order.
-bool agrees(Random& random, const Kernel& kernel, const Layer& layer) {
+bool agrees(Random& random, const Kernel& kernel, const Case& c) {
+  const Layer& layer = c.layer;
   Buffer input(layer.in_pixels() * pixel_bytes(layer.input, layer.in_channels),
                0);
-  fill_input(random, layer, input.data());
+  fill_input(random, c, input.data());
   Buffer expected(
       layer.out_pixels() * pixel_bytes(layer.output, layer.out_channels), 0x5a);
   Buffer actual(expected.size(), 0xa5);
@@ -416,7 +433,7 @@ bool test_kernel(const Kernel& kernel, int cases, uint64_t seed) {
             make_case(random, kernel, static_cast<Type>(type), width);
         if (!fits(kernel, c.layer, ~0u)) continue;
         ++run;
-        if (!agrees(random, kernel, c.layer)) {
+        if (!agrees(random, kernel, c)) {
           std::printf("%s differs from reference, seed %llu: %s\n", kernel.name,
                       static_cast<unsigned long long>(seed + i),
                       describe(c.layer).c_str());

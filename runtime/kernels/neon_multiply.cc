@@ -1,0 +1,42 @@
+// Multiplication of codes with NEON, for CPUs without a dot product: 16 at a
+// time into bytes where the products are small, else in pairs into 32 bits.
+#include "kernels/kernels.h"
+#include "kernels/neon_products.h"
+
+namespace aqe {
+namespace {
+
+struct Multiply {
+  using Weight = int8x16_t;
+  static constexpr bool kCountsNegatives = false;
+
+  static void fill_tables(int weight_bits, int8_t* tables) {
+    vst1q_s8(tables, neon::code_table(weight_bits));
+  }
+
+  static Weight decode(uint8x16_t planes, const int8x16_t* tables) {
+    return vqtbl1q_s8(tables[0], planes);
+  }
+
+  static int8x16_t add_narrow(int8x16_t acc, int8x16_t a, Weight weight) {
+    return vmlaq_s8(acc, a, weight);
+  }
+
+  static int32x4_t add_wide(int32x4_t total, int8x16_t a, Weight weight) {
+    const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(weight));
+    return vpadalq_s16(total, vmlal_high_s8(low, a, weight));
+  }
+};
+
+}  // namespace
+
+extern const Kernel kConvMultiplyNeon = neon::kernel<neon::Products<Multiply>>(
+    "conv_2d_multiply_neon", Operator::kConv2D, neon::kCodeWidths,
+    neon::kWeightWidths, 0, neon::has_one_group, neon::kPair);
+extern const Kernel kDenseMultiplyNeon =
+    neon::kernel<neon::Products<Multiply>>(
+        "fully_connected_multiply_neon", Operator::kFullyConnected,
+        neon::kCodeWidths, neon::kWeightWidths, 0, neon::has_one_group,
+        neon::kPair);
+
+}  // namespace aqe

@@ -1,0 +1,190 @@
+// The output stage of the NEON kernels: 64 channels of one pixel.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/output.h"
+
+namespace aqe::neon {
+
+// Bytes of an array after which another may start.
+constexpr size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// Constants: for each block of 64 channels the rows below, of 64 numbers each,
+// so that every load is whole. Codes: the thresholds, then what turns an
+// accumulator whose direction is -1. Float: scale, bias.
+inline int output_rows(const Layer& layer) {
+  return is_code(layer.output)             ? threshold_count(layer.output) + 1
+         : layer.output == Type::kFloat32 ? 2
+                                          : 0;
+}
+
+inline size_t output_bytes(const Layer& layer) {
+  return size_t{4} * kBlock * block_count(layer.out_channels) *
+         output_rows(layer);
+}
+
+inline void pack_output(const Layer& layer, void* constants) {
+  std::memset(constants, 0, output_bytes(layer));
+  const int rows = output_rows(layer);
+  const auto put = [&](int row, const auto* values) {
+    for (int o = 0; o < layer.out_channels; ++o) {
+      std::memcpy(static_cast<char*>(constants) +
+                      4 * ((int64_t{o / kBlock} * rows + row) * kBlock +
+                           o % kBlock),
+                  values + o, 4);
+    }
+  };
+  if (layer.output == Type::kFloat32) {
+    put(0, layer.scale);
+    put(1, layer.bias);
+  } else if (is_code(layer.output)) {
+    for (int k = 0; k < rows - 1; ++k) {
+      const int64_t first = int64_t{k} * layer.out_channels;
+      if (layer.float_thresholds != nullptr) {
+        put(k, layer.float_thresholds + first);
+      } else {
+        put(k, layer.thresholds + first);
+      }
+    }
+    const bool is_float = layer.float_thresholds != nullptr;
+    for (int o = 0; o < layer.out_channels; ++o) {
+      static_cast<uint32_t*>(
+          constants)[(int64_t{o / kBlock} * rows + rows - 1) * kBlock +
+                     o % kBlock] = layer.direction[o] > 0 ? 0
+                                   : is_float             ? 1u << 31
+                                                          : ~0u;
+    }
+  }
+}
+
+inline int32x4_t load(const int32_t* from) { return vld1q_s32(from); }
+inline float32x4_t load(const float* from) { return vld1q_f32(from); }
+inline void store(int32_t* to, int32x4_t values) { vst1q_s32(to, values); }
+inline void store(float* to, float32x4_t values) { vst1q_f32(to, values); }
+
+inline int32x4_t greater(int32x4_t a, int32x4_t b) { return vmaxq_s32(a, b); }
+inline float32x4_t greater(float32x4_t a, float32x4_t b) {
+  return vmaxq_f32(a, b);
+}
+
+// acc or -acc, by a mask of pack_output.
+inline int32x4_t turn(int32x4_t acc, const uint32_t* mask) {
+  const int32x4_t m = vreinterpretq_s32_u32(vld1q_u32(mask));
+  return vsubq_s32(veorq_s32(acc, m), m);
+}
+inline float32x4_t turn(float32x4_t acc, const uint32_t* mask) {
+  return vreinterpretq_f32_u32(
+      veorq_u32(vreinterpretq_u32_f32(acc), vld1q_u32(mask)));
+}
+
+inline uint32x4_t passes(int32x4_t acc, const uint32_t* threshold) {
+  return vcgeq_s32(acc, vreinterpretq_s32_u32(vld1q_u32(threshold)));
+}
+inline uint32x4_t passes(float32x4_t acc, const uint32_t* threshold) {
+  return vcgeq_f32(acc, vreinterpretq_f32_u32(vld1q_u32(threshold)));
+}
+
+// For 16 channels, how many thresholds each passes.
+template <class Acc>
+uint8x16_t count_passed(const Acc* acc, const uint32_t* rows, int levels) {
+  using Vector = decltype(load(acc));
+  Vector turned[4];
+  uint32x4_t passed[4];
+  for (int i = 0; i < 4; ++i) {
+    turned[i] = turn(load(acc + 4 * i), rows + levels * kBlock + 4 * i);
+    passed[i] = vdupq_n_u32(0);
+  }
+  for (int k = 0; k < levels; ++k) {
+    for (int i = 0; i < 4; ++i) {
+      passed[i] =
+          vsubq_u32(passed[i], passes(turned[i], rows + k * kBlock + 4 * i));
+    }
+  }
+  const uint16x8_t low =
+      vcombine_u16(vmovn_u32(passed[0]), vmovn_u32(passed[1]));
+  const uint16x8_t high =
+      vcombine_u16(vmovn_u32(passed[2]), vmovn_u32(passed[3]));
+  return vcombine_u8(vmovn_u16(low), vmovn_u16(high));
+}
+
+// planes[bits][index]: the planes of the index-th code.
+struct PlanesOfIndex {
+  uint8_t planes[5][16] = {};
+  constexpr PlanesOfIndex() {
+    for (int bits = 1; bits <= 4; ++bits) {
+      const Type type = static_cast<Type>(bits);
+      for (int i = 0; i <= threshold_count(type); ++i)
+        planes[bits][i] =
+            static_cast<uint8_t>(planes_from_code(bits, code_at(type, i)));
+    }
+  }
+};
+inline constexpr PlanesOfIndex kPlanesOfIndex;
+
+// Bit p of 64 bytes, for every plane p, as one word.
+inline void store_words(int bits, const uint8x16_t* bytes, uint64_t valid,
+                        uint64_t* words) {
+  const uint8x16_t place = {1, 2, 4, 8, 16, 32, 64, 128,
+                            1, 2, 4, 8, 16, 32, 64, 128};
+  for (int p = 0; p < bits; ++p) {
+    const uint8x16_t plane = vdupq_n_u8(static_cast<uint8_t>(1 << p));
+    uint8x16_t set[4];
+    for (int i = 0; i < 4; ++i)
+      set[i] = vandq_u8(vtstq_u8(bytes[i], plane), place);
+    const uint8x16_t sums =
+        vpaddq_u8(vpaddq_u8(set[0], set[1]), vpaddq_u8(set[2], set[3]));
+    words[p] = vgetq_lane_u64(
+                   vreinterpretq_u64_u8(vpaddq_u8(sums, sums)), 0) &
+               valid;
+  }
+}
+
+inline float32x4_t to_float(int32x4_t acc) { return vcvtq_f32_s32(acc); }
+inline float32x4_t to_float(float32x4_t acc) { return acc; }
+
+// The stage for one block of a pixel. `acc` has 64 elements; those of channels
+// that do not exist may be anything.
+template <class Acc>
+void store_pixel(const Layer& layer, const void* constants, Acc* acc,
+                 int block, void* pixel) {
+  const int count = channels_in_block(layer.out_channels, block);
+  const int rows = output_rows(layer);
+  const auto* row = static_cast<const uint32_t*>(constants) +
+                    int64_t{block} * rows * kBlock;
+  if (layer.output == Type::kInt32 || layer.output == Type::kFloat32) {
+    if (layer.output == Type::kFloat32) {
+      const auto* scale = reinterpret_cast<const float*>(row);
+      for (int i = 0; i < kBlock; i += 4) {
+        const float32x4_t scaled =
+            vmulq_f32(to_float(load(acc + i)), load(scale + i));
+        store(reinterpret_cast<float*>(acc) + i,
+              vaddq_f32(scaled, load(scale + kBlock + i)));
+      }
+    }
+    std::memcpy(static_cast<char*>(pixel) + int64_t{4} * block * kBlock, acc,
+                size_t{4} * count);
+    return;
+  }
+  uint8x16_t index[4];
+  for (int i = 0; i < 4; ++i)
+    index[i] = count_passed(acc + 16 * i, row + 16 * i, rows - 1);
+  if (layer.output == Type::kInt8) {
+    uint8_t codes[kBlock];
+    for (int i = 0; i < 4; ++i)
+      vst1q_u8(codes + 16 * i, veorq_u8(index[i], vdupq_n_u8(0x80)));
+    std::memcpy(static_cast<char*>(pixel) + block * kBlock, codes, count);
+    return;
+  }
+  const int width = bits(layer.output);
+  const uint8x16_t table = vld1q_u8(kPlanesOfIndex.planes[width]);
+  for (int i = 0; i < 4; ++i) index[i] = vqtbl1q_u8(table, index[i]);
+  const uint64_t valid = ~uint64_t{0} >> (kBlock - count);
+  store_words(width, index, valid,
+              static_cast<uint64_t*>(pixel) + int64_t{block} * width);
+}
+
+}  // namespace aqe::neon
