@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_aqe as aqe
-from keras_aqe import converters
+from keras_aqe import converters, runtime
 from tests.converters.networks import images, randomise
 
 TINY = {
@@ -196,12 +196,19 @@ def test_training_saving_and_loading(name, tmp_path):
     np.testing.assert_array_equal(again(x), model(x))
 
 
-@pytest.mark.parametrize("target", ["tflite", "lce"])
 @pytest.mark.parametrize("name", TINY)
-def test_conversion(name, target):
+@pytest.mark.parametrize(
+    "target, bits", [("tflite", (1, 1)), ("lce", (1, 1)), ("packed", (2, 3))]
+)
+def test_conversion(name, target, bits):
     if target == "lce":
         pytest.importorskip("larq_compute_engine")
-    model = randomise(tiny(name, 1, 1))
+    if target == "packed":
+        try:
+            runtime.load_delegate()
+        except RuntimeError as error:
+            pytest.skip(str(error))
+    model = randomise(tiny(name, *bits))
     converted = converters.convert(model, target=target)
     x = some_images(name, 16)
     verification = converters.verify(model, converted, x)
