@@ -90,10 +90,10 @@ def test_float_shortcuts():
         assert (row.input_bits, row.weight_bits) == (32, 32)
 
 
-def residual_sums(model, x):
+def residual_sums(model, x, training=False):
     adds = [x for x in model.layers if isinstance(x, keras.layers.Add)]
     outputs = [adds[0].output, adds[-1].output]
-    sums = keras.Model(model.input, outputs)(x)
+    sums = keras.Model(model.input, outputs)(x, training=training)
     return [np.asarray(each, "float64") for each in sums]
 
 
@@ -111,10 +111,10 @@ def test_residual_sums_are_not_rounded(name, bits):
     "name, arguments", [("ResNet18", {}), ("ResNet110", {"depth": 20})]
 )
 def test_residual_sums_start_near_unit_variance(name, arguments):
-    model = tiny(name, 2, 2, filters=16, **arguments)
+    # Hard in training too, where batch normalisation goes by the batch.
+    model = tiny(name, 2, 2, filters=16, estimator="ste", **arguments)
     x = np.random.normal(size=(16, *model.input_shape[1:])).astype("float32")
-    aqe.recalibrate(model, x)
-    for sums in residual_sums(model, x):
+    for sums in residual_sums(model, x, training=True):
         assert 0.3 < sums.std() < 3
 
 
@@ -205,7 +205,7 @@ def test_conversion(name, target, bits):
         pytest.importorskip("larq_compute_engine")
     if target == "packed":
         try:
-            runtime.load_delegate()
+            runtime.library_path()
         except RuntimeError as error:
             pytest.skip(str(error))
     model = randomise(tiny(name, *bits))
