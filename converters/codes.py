@@ -20,8 +20,9 @@ def decode(tensor, bits, shape):
         # Words of a flattened tensor lie as before, with gaps at each pixel.
         pixels = tensor.reshape(shape[0], -1, tensor.shape[-1])
         tensor = _from_planes(pixels, shape)
-    elif tensor.dtype == np.int32 and bits == 1:
-        tensor = _from_words(tensor, shape[-1])
+    elif tensor.dtype == np.int32:
+        # Of wider codes this is one plane of several.
+        tensor = _from_words(tensor, shape[-1]) if bits == 1 else None
     if tensor is None or tensor.size != np.prod(shape):
         return None
     return np.rint(tensor).astype("int64").reshape(shape)

@@ -76,8 +76,6 @@ def convert(model, target="packed", strict=True):
             "`target` must be 'packed', 'lce' or 'tflite'. "
             f"Received: target={target!r}"
         )
-    if target == "lce":
-        lce.require()
     inference = graph.build(model)
     if target == "lce":
         flatbuffer = lce.emit(inference, strict)

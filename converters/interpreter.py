@@ -1,8 +1,12 @@
+import importlib.util
+
 import numpy as np
 
 from keras_aqe.converters import flatbuffer as fb
-from keras_aqe.converters import lce, metadata
+from keras_aqe.converters import metadata
 from keras_aqe.converters.errors import ConversionError
+
+_numpy_major = int(np.__version__.split(".")[0])
 
 
 class Interpreter:
@@ -105,7 +109,7 @@ def _load_delegate(num_threads):
 
 class _LceEngine:
     def __init__(self, flatbuffer, num_threads):
-        lce.require()
+        _require_lce()
         from larq_compute_engine.tflite.python.interpreter import (
             Interpreter as Larq,
         )
@@ -123,3 +127,18 @@ class _LceEngine:
             inputs[0] if len(inputs) == 1 else inputs, verbose=0
         )
         return outputs if isinstance(outputs, list) else [outputs]
+
+
+def _require_lce():
+    """Raises `ConversionError` if LCE's interpreter cannot be used here."""
+    if importlib.util.find_spec("larq_compute_engine") is None:
+        raise ConversionError(
+            "The file needs Larq Compute Engine's interpreter, which is not "
+            "installed. Install it with `pip install 'keras-aqe[lce]'`."
+        )
+    if _numpy_major >= 2:
+        raise ConversionError(
+            "Larq Compute Engine needs NumPy below 2: its interpreter was "
+            f"built against NumPy 1. Installed is NumPy {np.__version__}. "
+            "Install a fitting one with `pip install 'keras-aqe[lce]'`."
+        )

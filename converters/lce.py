@@ -1,179 +1,375 @@
-"""`target="lce"`: Larq Compute Engine operators for 1-bit layers."""
+"""`target="lce"`: quantized layers as Larq Compute Engine operators.
 
-import importlib.util
-import tempfile
+LCE multiplies ±1 by ±1. Codes of any width are written as planes (see
+`keras_aqe.converters.planes`), and a layer as the sum of one `LceBconv2d` for
+each pair of an input plane and a kernel plane, whose factors it carries.
+"""
+
+import collections
+import functools
+import operator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_aqe.converters import flatbuffer
+from keras_aqe.converters import lce_ops as ops
 from keras_aqe.converters import nodes as g
+from keras_aqe.converters.custom_ops import to_flatbuffer
 from keras_aqe.converters.emission import Emitter
 from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.planes import planes
+from keras_aqe.layers.quantized import same_padding
+from keras_aqe.summary import operation
+
+# float32 holds all multiples of 1/2 up to here.
+_EXACT = 2**23
+# The negative number nearest to 0.
+_BELOW_ZERO = -np.finfo("float32").smallest_subnormal
+_PIXELWISE = g.Window((1, 1), (1, 1), ((0, 0), (0, 0)))
 
 
 def emit(graph, strict):
-    """Writes a graph whose 1-bit layers LCE runs as XNOR.
+    """Writes a graph whose quantized layers LCE runs as XNOR.
 
     Dense layers become convolutions, since LCE has no binary dense layer. A
-    quantized layer on the image keeps a builtin float convolution with its ±1
-    kernel.
+    quantized layer on the image keeps a builtin float convolution with the
+    codes of its kernel.
 
     Args:
-        graph: A `keras_aqe.converters.graph.Graph`.
+        graph: A `keras_aqe.converters.nodes.Graph`.
         strict: Whether a layer that LCE cannot run as XNOR is an error.
 
     Returns:
         The file as bytes.
 
     Raises:
-        ConversionError: If LCE is not installed, or a quantized layer cannot
-            run as XNOR and `strict` is true.
+        ConversionError: If a quantized layer cannot run as XNOR and `strict`
+            is true, or sums are too large to be exact.
     """
-    require()
-    from larq_compute_engine.mlir.python import converter
-
-    emitter = LceEmitter(graph, strict)
-    module = tf.Module()
-    module.infer = emitter.function(batch=1)
-    # A SavedModel only takes variables that its module knows of.
-    module.weights = module.infer.get_concrete_function().variables
-    with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures=module.infer)
-        data = converter.convert_saved_model(folder)
-    return flatbuffer.in_signature_order(data)
-
-
-def require():
-    """Raises `ConversionError` if LCE cannot be used here."""
-    if importlib.util.find_spec("larq_compute_engine") is None:
-        raise ConversionError(
-            "target='lce' needs Larq Compute Engine, which is not installed. "
-            "Install it with `pip install 'keras-aqe[lce]'`."
-        )
-    if int(np.__version__.split(".")[0]) >= 2:
-        raise ConversionError(
-            "Larq Compute Engine needs NumPy below 2: its interpreter was "
-            f"built against NumPy 1. Installed is NumPy {np.__version__}. "
-            "Install a fitting one with `pip install 'keras-aqe[lce]'`."
-        )
+    function = LceEmitter(graph, strict).function(batch=1)
+    return flatbuffer.in_signature_order(to_flatbuffer(function))
 
 
 class LceEmitter(Emitter):
-    """Writes the patterns that LCE's converter turns into its operators."""
+    """Writes sums and what stands between two of them as LCE's operators.
+
+    A node has two forms: `tensor(node)` holds floats, in the shape that Keras
+    gives it. Between sums it has planes of bits with four axes, whatever its
+    shape, since that is what LCE's operators take.
+
+    Args:
+        graph: A `nodes.Graph`.
+        strict: See `emit`.
+    """
 
     def __init__(self, graph, strict):
         super().__init__(graph)
         self.strict = strict
+        self._uses = collections.Counter(graph.outputs)
+        for node in graph.nodes:
+            self._uses.update(node.sources())
+
+    def write(self, node):
+        # A sum is written as its uses need it.
+        if not isinstance(node, g.Sum):
+            self._once(self._write_spatial, node)
 
     def _write_sum(self, node):
-        if node.window is None:
-            return self._flat(node)
-        self._check(node)
-        return super()._write_sum(node)
+        return tf.reshape(self._spatial(node), (-1, *node.shape[1:]))
 
     def _write_threshold(self, node):
-        if node.source.window is None:
-            return self._flat(node)
-        return super()._write_threshold(node)
-
-    def _flat(self, node):
-        return tf.reshape(self._spatial(node), (-1, node.shape[-1]))
+        return tf.reshape(self._spatial(node), (-1, *node.shape[1:]))
 
     def _spatial(self, node):
-        """A value of shape (batch, features) with two axes of space.
+        """The node's tensor with axes for batch, rows, columns, channels."""
+        return self._once(self._write_spatial, node)
 
-        Dense layers become convolutions that cover their whole input; between
-        them nothing is reshaped, so that LCE keeps the bits packed.
-        """
-        key = ("spatial", node)
+    def _planes(self, node, pads=None, pad_code=0.0):
+        """A node's `Planes` and the bits of each."""
+        return self._once(self._write_planes, node, pads, pad_code)
+
+    def _once(self, write, *key):
+        key = (write.__name__, *key)
         if key not in self._tensors:
-            with self._scope(node):
-                self._tensors[key] = self._write_spatial(node)
+            with self._scope(key[1]):
+                self._tensors[key] = write(*key[1:])
         return self._tensors[key]
 
     def _write_spatial(self, node):
-        if isinstance(node, g.Sum) and node.window is None:
+        if isinstance(node, g.Sum):
+            if _has_planes(node):
+                return self._sum(node)
             self._check(node)
-            x = self._spatial(node.source)
-            kernel = node.kernel.reshape(*x.shape[1:], -1)
-            return tf.nn.conv2d(x, kernel, 1, "VALID")
-        if isinstance(node, g.Threshold) and node.source.window is None:
-            return self._compare(node, self._spatial(node.source))
-        if isinstance(node, g.Apply) and node.levels is not None:
-            if isinstance(node.operation, keras.layers.Flatten):
-                x = self.tensor(node.args[0])
-                if len(x.shape) == 4:
-                    return x
-        x = tf.reshape(self.tensor(node), (-1, 1, 1, node.shape[-1]))
-        # LCE sees signs only right before the convolution.
-        return self._sign(x) if node.bits == 1 else x
+            return _with_four_axes(super()._write_sum(node))
+        if isinstance(node, g.Threshold):
+            return self._codes(node)
+        return _with_four_axes(self.tensor(node))
 
-    def _sign_from(self, x, node):
-        # LCE knows a sign by its comparison with 0. Between whole numbers a
-        # half keeps ties out, so that the subtraction may be fused.
+    # Sums.
+
+    def _sum(self, node, turn=1.0, bias=0.0):
+        """Accumulators times ±1 for each channel, plus a bias if binary."""
+        (form, bits), kernel, stride = self._operands(node)
+        weights, signs = _kernel_planes(kernel)
+        _check_exact(node, kernel, form, weights)
+        terms = [
+            _total(
+                ops.convolution(x, sign * turn, stride, factor * weight, bias)
+                for weight, sign in zip(weights.factors, signs)
+            )
+            for factor, x in zip(form.factors, bits)
+        ]
+        if form.offset:
+            terms.append(form.offset * kernel.sum(axis=(0, 1, 2)) * turn)
+        return _total(terms)
+
+    def _operands(self, node):
+        """Planes of a sum's input, its kernel, and how the kernel moves."""
+        source = _before_flatten(node.source)
+        kernel = _kernel(node, _space(source.shape))
+        window = node.window or _PIXELWISE
+        padding, pad_value, pads = "VALID", 0, None
+        if np.any(window.pads):
+            if _is_padded_by_lce(window, kernel, source):
+                padding, pad_value = "SAME", int(window.pad_code)
+            else:
+                pads = window.pads
+        inputs = self._planes(source, pads, window.pad_code)
+        return (
+            inputs,
+            kernel,
+            ops.Stride(window.strides, window.dilation, padding, pad_value),
+        )
+
+    # Codes.
+
+    def _write_planes(self, node, pads, pad_code):
+        if pads is None:
+            bits = self._direct_planes(node)
+            if bits is not None:
+                return planes(node.levels), bits
+        codes, levels = self._spatial(node), node.levels
+        if pads is not None:
+            pads = [(0, 0), *pads, (0, 0)]
+            codes = tf.pad(codes, pads, constant_values=float(pad_code))
+            levels = np.union1d(levels, pad_code)
+        form = planes(levels, offset=True)
+        return form, form.signs(codes, ops.quantize, ops.dequantize)
+
+    def _direct_planes(self, node):
+        """Planes that need no codes first, or `None`."""
+        if len(node.levels) > 3:
+            return None
+        if isinstance(node, g.Threshold):
+            return self._comparisons(node)
+        if isinstance(node, g.Quantize) and node.bits == 1:
+            # -0.0 counts as 0.
+            x = self.value(node.source) - _BELOW_ZERO
+            return [ops.quantize(_with_four_axes(x))]
+        if isinstance(node, g.Apply) and len(node.shape) == 4:
+            # These planes rise with the code, as its maximum does.
+            if isinstance(node.operation, keras.layers.MaxPooling2D):
+                _, bits = self._planes(node.args[0])
+                return [ops.max_pool(x, node.operation) for x in bits]
+        return None
+
+    def _codes(self, node):
+        """The codes of a `Threshold`."""
+        if len(node.levels) <= 3:
+            form, bits = self._planes(node)
+            return _total(
+                factor * ops.dequantize(x)
+                for factor, x in zip(form.factors, bits)
+            )
+        codes = node.levels.astype("float32")
+        x = self._stepped(node)
+        return codes[0] + _total(
+            rise * tf.cast(x >= threshold, tf.float32)
+            for rise, threshold in zip(np.diff(codes), node.thresholds)
+        )
+
+    def _comparisons(self, node):
+        """The bits of each threshold."""
+        thresholds = node.thresholds
+        if node.source.levels is None:
+            # -0.0 counts as 0.
+            thresholds = np.where(thresholds == 0, _BELOW_ZERO, thresholds)
+        else:
+            bits = self._convolved_bits(node)
+            if bits is not None:
+                return [bits]
+            # A half between whole numbers keeps ties out.
+            thresholds = thresholds - np.float32(0.5)
+        x = self._stepped(node)
+        return [ops.quantize(x - threshold) for threshold in thresholds]
+
+    def _convolved_bits(self, node):
+        """The bits of a `Threshold` from one `LceBconv2d`, or `None`."""
+        source = node.source
+        if (
+            not self._is_alone(source)
+            or len(node.thresholds) > 1
+            or any(map(callable, node.steps))
+        ):
+            return None
+        (_, bits), kernel, stride = self._operands(source)
+        if len(bits) > 1 or not np.array_equal(_levels(kernel), [-1, 1]):
+            return None
+        turn = functools.reduce(operator.mul, node.steps, 1.0)
         thresholds = node.thresholds[0]
-        if node.source.levels is not None:
-            thresholds = thresholds - 0.5
-        return self._sign(x - thresholds)
+        if stride.padding == "SAME" and stride.pad_value == 0:
+            half = np.float32(0.5)
+            return ops.quantize(self._sum(source, turn, half - thresholds))
+        return ops.convolution_to_bits(
+            bits[0], kernel * turn, stride, thresholds
+        )
+
+    def _stepped(self, node):
+        """The sums of a `Threshold` after its steps."""
+        steps = list(node.steps)
+        if steps and not callable(steps[0]) and self._is_alone(node.source):
+            x = self._sum(node.source, steps.pop(0))
+        else:
+            x = self._spatial(node.source)
+        rank = len(node.source.shape)
+        for step in steps:
+            if not callable(step):
+                x = x * step
+            elif rank == 4:
+                x = step(x)
+            else:
+                x = _with_four_axes(step(tf.reshape(x, (-1, *x.shape[-2:]))))
+        return x
+
+    def _is_alone(self, node):
+        """Whether a sum on planes feeds one `Threshold` and nothing else."""
+        return _has_planes(node) and self._uses[node] == 1
 
     def _check(self, node):
         reason = _obstacle(node)
         if reason and self.strict:
             raise ConversionError(
                 f"Layer {node.name!r} would not run as XNOR under "
-                f"target='lce': {reason}"
+                f"target='lce': {reason} Pass strict=False to accept a float "
+                "operator in its place."
             )
+
+
+def _sign(x):
+    return np.where(x >= 0, np.float32(1), np.float32(-1))
+
+
+def _total(terms):
+    return functools.reduce(operator.add, terms)
+
+
+def _space(shape):
+    """A shape with axes for batch, rows, columns and channels."""
+    if len(shape) == 4:
+        return tuple(shape)
+    return shape[0], 1, int(np.prod(shape[1:-1], dtype=int)), shape[-1]
+
+
+def _with_four_axes(x):
+    return x if len(x.shape) == 4 else tf.reshape(x, _space(x.shape))
+
+
+def _before_flatten(node):
+    """The codes before a flatten, since a kernel can cover them as well."""
+    while isinstance(node, g.Apply) and (
+        isinstance(node.operation, keras.layers.Flatten)
+    ):
+        node = node.args[0]
+    return node
+
+
+def _kernel(node, shape):
+    """A layer's kernel as that of one convolution without groups."""
+    kernel = node.kernel
+    if node.window is None:
+        flat = len(node.source.shape) == 2
+        covered = shape[1:] if flat else (1, 1, shape[-1])
+        return kernel.reshape(*covered, kernel.shape[-1])
+    if node.groups == 1:
+        return kernel
+    # LCE's fastest kernel refuses groups.
+    height, width, inputs, outputs = kernel.shape
+    whole = np.zeros(
+        (height, width, inputs * node.groups, outputs), kernel.dtype
+    )
+    step = outputs // node.groups
+    for group in range(node.groups):
+        rows = slice(group * inputs, (group + 1) * inputs)
+        columns = slice(group * step, (group + 1) * step)
+        whole[:, :, rows, columns] = kernel[..., columns]
+    return whole
+
+
+def _kernel_planes(kernel):
+    form = planes(_levels(kernel))
+    return form, form.signs(kernel, _sign)
+
+
+def _levels(kernel):
+    """The values of a kernel of whole numbers; far faster than sorting."""
+    lowest = int(kernel.min())
+    counts = np.bincount((kernel.ravel() - lowest).astype("int64"))
+    return np.flatnonzero(counts) + lowest
+
+
+def _is_padded_by_lce(window, kernel, source):
+    """Whether LCE's 'same' padding does what a window asks for."""
+    form = planes(source.levels, offset=True)
+    sizes = _space(source.shape)[1:3]
+    axes = list(zip(sizes, kernel.shape[:2], window.strides, window.dilation))
+    if tuple(window.pads) != tuple(same_padding(*axis) for axis in axes):
+        return False
+    if window.pad_code == 1 and form.factors == (1.0,):
+        return True
+    # LCE pads with +1 and takes it off again, rightly only where no window
+    # sticks out on two opposite sides.
+    fits = all((taps - 1) * dilation < size for size, taps, _, dilation in axes)
+    return window.pad_code == 0 and not form.offset and fits
+
+
+def _has_planes(node):
+    """Whether a layer is written as sums over planes."""
+    return (
+        node.source.levels is not None
+        and node.weight_bits <= 8
+        and min(node.source.bits, node.weight_bits) <= 4
+    )
+
+
+def _check_exact(node, kernel, inputs, weights):
+    taps = np.prod(kernel.shape[:-1])
+    reach = np.abs(kernel).sum(axis=(0, 1, 2)).max()
+    # The halves of two planes make quarters in the sums over a kernel's.
+    largest = max(2 * weights.reach * taps, inputs.reach * reach)
+    if largest >= _EXACT:
+        raise ConversionError(
+            f"Layer {node.name!r} has sums up to {int(largest):,}, and LCE "
+            f"adds in float32, which is exact up to {_EXACT:,} only. Use "
+            "target='packed', fewer bits or fewer inputs."
+        )
 
 
 def _obstacle(node):
     """Why LCE cannot run a quantized layer as XNOR; `None` if it can."""
-    widths = node.source.bits, node.weight_bits
-    if widths == (32, 32):
+    source = node.source
+    if "MAC" in operation(source.bits, node.weight_bits) or source.is_image:
         return None
-    if node.window is None and len(node.shape) != 2:
-        return (
-            "it is a dense layer on an input of more than one axis. Reshape "
-            "or flatten its input."
-        )
-    if node.groups > 1:
-        return "LCE's kernels refuse groups. Use `groups=1`."
-    if node.source.is_image and node.weight_bits == 1:
-        return None
-    if node.window is not None and _pads_twice(node):
-        return (
-            "its input is smaller than its dilated kernel, where LCE's zero "
-            "padding gives wrong sums. Use `pad_value=1.0` or a smaller kernel."
-        )
-    if node.weight_bits != 1:
-        return (
-            f"its kernel has {node.weight_bits} bits and LCE has 1-bit "
-            "kernels only. Use target='tflite'."
-        )
-    if node.source.bits == 32:
+    if source.bits == 32:
         return (
             "its input is neither quantized nor the network's own input. Give "
             "it `input_quantizer='binary'`, or put "
             "`QuantActivation('binary')` before it."
         )
-    if node.source.bits != 1 or node.source.levels is None:
-        return (
-            f"its input has {node.source.bits} bits and LCE has 1-bit inputs "
-            "only. Use target='tflite'."
-        )
-    return None
-
-
-def _pads_twice(node):
-    """Whether one position of the kernel meets zeros on both sides."""
-    window = node.window
-    return window.pad_code == 0 and any(
-        sum(pads) and (kernel - 1) * dilation + 1 > size
-        for pads, kernel, dilation, size in zip(
-            window.pads[-len(node.shape) + 2 :],
-            node.kernel.shape[-len(node.shape) : -2],
-            window.dilation[-len(node.shape) + 2 :],
-            node.source.shape[1:-1],
-        )
+    wide = "input" if source.bits > 8 else "kernel"
+    bits = max(source.bits, node.weight_bits)
+    return (
+        f"its {wide} has {bits} bits, which are floats and no sum of a few "
+        "±1. Quantize it to 8 bits or fewer."
     )

@@ -6,21 +6,14 @@ from hypothesis import strategies as st
 
 from keras_aqe import layers, quantizers
 
-# The layers and the widths of inputs and kernels that each target takes.
-LAYERS = {
-    "lce": ["conv", "residual"],
-    "tflite": [
-        *("conv", "depthwise", "separable", "transposed", "grouped"),
-        *("concatenate", "residual", "sequence"),
-    ],
-}
-LAYERS["packed"] = LAYERS["tflite"]
-WIDTHS = {"lce": [1], "tflite": [1, 2, 3, 4], "packed": [1, 2, 3, 4]}
-INPUT_WIDTHS = {
-    "lce": [1],
-    "tflite": [1, 2, 3, 4, 8],
-    "packed": [1, 2, 3, 4, 8],
-}
+# What the random networks are made of.
+TARGETS = ["lce", "packed", "tflite"]
+LAYERS = [
+    *("conv", "depthwise", "separable", "transposed", "grouped"),
+    *("concatenate", "residual"),
+]
+WEIGHT_BITS = [1, 2, 3, 4]
+INPUT_BITS = [1, 2, 3, 4, 8]
 
 
 def images(shape, examples=3, seed=0):
@@ -70,16 +63,14 @@ def block(x, layer, quantizer, order="pool bn", activation=None):
 
 
 class RandomNetwork:
-    """Draws networks of a target's layers and widths from hypothesis.
+    """Draws networks of all layers and widths from hypothesis.
 
     Args:
         draw: The `draw` of `hypothesis.strategies.data()`.
-        target: A key of `LAYERS`.
     """
 
-    def __init__(self, draw, target):
+    def __init__(self, draw):
         self._draw = draw
-        self._target = target
         self._codes = []
         self._bits = None
 
@@ -89,8 +80,7 @@ class RandomNetwork:
         x = inputs = keras.Input((self._draw(sizes), self._draw(sizes), 3))
         x = self._block(x, self._conv(["valid", "same"], [0.0]))
         for _ in range(self._draw(st.integers(1, 2))):
-            kinds = [k for k in LAYERS[self._target] if k != "sequence"]
-            kind = self._draw(st.sampled_from(kinds))
+            kind = self._draw(st.sampled_from(LAYERS))
             x = getattr(self, f"_{kind}_block")(x)
         return self._finish(inputs, keras.layers.Flatten()(x))
 
@@ -125,13 +115,11 @@ class RandomNetwork:
         model = keras.Model(inputs, [*self._codes, x])
         return randomise(model, self._draw(st.integers(0, 2**16)))
 
-    def _quantizer(self, widths=WIDTHS):
-        return quantizers.of_width(
-            self._draw(st.sampled_from(widths[self._target]))
-        )
+    def _quantizer(self, widths=WEIGHT_BITS):
+        return quantizers.of_width(self._draw(st.sampled_from(widths)))
 
     def _quantized(self, x):
-        quantizer = self._quantizer(INPUT_WIDTHS)
+        quantizer = self._quantizer(INPUT_BITS)
         self._bits = quantizer.bits
         x = layers.QuantActivation(quantizer)(x)
         self._codes.append(x)
@@ -173,8 +161,11 @@ class RandomNetwork:
             kernel_size=self._draw(st.sampled_from([1, 2, 3, (3, 1)])),
             padding=padding,
             use_bias=self._draw(st.booleans()),
-            kernel_quantizer=self._quantizer(),
-            **{**self._steps(), **kwargs},
+            **{
+                "kernel_quantizer": self._quantizer(),
+                **self._steps(),
+                **kwargs,
+            },
         )
 
     def _conv_block(self, x):
@@ -200,6 +191,8 @@ class RandomNetwork:
             self._paddings(x),
             (0.0, 1.0),
             filters=self._channels(),
+            # The product of two codes of 4 bits has more than 8.
+            kernel_quantizer=self._quantizer([1, 2, 3]),
         )
         return self._block(x, layer)
 
@@ -222,7 +215,7 @@ class RandomNetwork:
         convs = [
             self._conv(["same"], strides=1, dilation_rate=1) for _ in range(2)
         ]
-        self._bits = self._draw(st.sampled_from(INPUT_WIDTHS[self._target]))
+        self._bits = self._draw(st.sampled_from(INPUT_BITS))
         branches = [
             block(x, conv, quantizers.of_width(self._bits), "bn")
             for conv in convs
