@@ -132,15 +132,20 @@ def weight_bytes(model, index):
 
 def is_float(model, index):
     """Whether an operator works on floats."""
-    return holds_floats(model, model.subgraphs[0].operators[index].inputs[0])
-
-
-def holds_floats(model, tensor):
-    """Whether the tensor of an index holds floats."""
     from tensorflow.lite.python import schema_py_generated as schema
 
+    tensor = model.subgraphs[0].operators[index].inputs[0]
     floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
     return model.subgraphs[0].tensors[tensor].type in floats
+
+
+def holds_integers(model, tensor):
+    """Whether the tensor of an index holds integers (truth values are none)."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    types = schema.TensorType
+    integers = (types.INT8, types.INT16, types.INT32, types.INT64)
+    return model.subgraphs[0].tensors[tensor].type in integers
 
 
 def _kernel(model, index):

@@ -204,9 +204,7 @@ def _code(model, node):
     ]
     # Floats are made of integers where both are there.
     integers = [
-        tensor
-        for tensor in written
-        if not flatbuffer.holds_floats(model, tensor)
+        tensor for tensor in written if flatbuffer.holds_integers(model, tensor)
     ]
     if written:
         entry["tensor"] = (integers or written)[-1]

@@ -93,20 +93,17 @@ def DenseNet100(
     check_input_shape(input_shape, 4)
     parts = Parts(input_bits, weight_bits, estimator, stochastic, pad_value)
 
-    def opening(x, name):
-        return parts.activation(parts.norm(x, name), name)
-
     def dense_layer(x, name):
-        y = opening(x, f"{name}_input")
+        y = parts.opening(x, f"{name}_input")
         if bottleneck:
             y = parts.conv(y, 4 * growth_rate, 1, f"{name}_bottleneck")
-            y = opening(y, f"{name}_bottleneck")
+            y = parts.opening(y, f"{name}_bottleneck")
         y = parts.conv(y, growth_rate, 3, f"{name}_conv")
         return keras.layers.Concatenate(name=f"{name}_concat")([x, y])
 
     def transition(x, name):
         channels = int(compression * x.shape[-1])
-        x = opening(x, f"{name}_input")
+        x = parts.opening(x, f"{name}_input")
         x = parts.conv(x, channels, 1, f"{name}_conv")
         return keras.layers.AveragePooling2D(2, name=f"{name}_pool")(x)
 

@@ -1,5 +1,7 @@
 """What the networks share: layers of M-bit inputs and N-bit kernels."""
 
+import math
+
 import keras
 
 from keras_aqe import layers, quantizers
@@ -79,12 +81,27 @@ class Parts:
             name=name,
         )(x)
 
-    def norm(self, x, name, gamma=1.0):
-        """Batch normalisation whose gamma starts as given."""
-        return keras.layers.BatchNormalization(
-            gamma_initializer=keras.initializers.Constant(gamma),
-            name=f"{name}_bn",
-        )(x)
+    def norm(self, x, name):
+        """Batch normalisation."""
+        return keras.layers.BatchNormalization(name=f"{name}_bn")(x)
+
+    def rescaled(self, x, products, name):
+        """A quantized convolution's sums times a power of two.
+
+        Levels reach up to 1 whatever the size of a kernel, so where sums of
+        several convolutions are added, those of large kernels would drown the
+        others. The power of two nearest to `1 / sqrt(products)`, the number
+        of products that are added up, brings the sum near unit variance and
+        loses no bit.
+        """
+        if self.weight_bits >= 16:
+            return x
+        scale = 2.0 ** -round(math.log2(products) / 2)
+        return keras.layers.Rescaling(scale, name=f"{name}_scale")(x)
+
+    def opening(self, x, name):
+        """Batch normalisation, activation and quantizer before a layer."""
+        return self.activation(self.norm(x, name), name)
 
     def hard_tanh(self, x, name, quantize=True):
         """Hard tanh and the quantizer of inputs."""

@@ -3,37 +3,39 @@
 import keras
 
 
-def residual_block(
-    parts, x, filters, name, strides=1, shortcut=None, gamma=1.0
-):
+def residual_block(parts, x, filters, name, branches, strides=1, shortcut=None):
     """Two 3x3 convolutions, each with its input quantized, and a shortcut.
 
-    The sum goes on as it is: neither quantized nor clipped. So every block
-    adds to a wide signal what its low-bit branch found, and the gradient has
-    a way back that passes no quantizer (Bi-Real net, Liu et al., 2018). The
-    activation and the quantizer open the branch instead ("ReLU-only
-    pre-activation" of He et al., 2016, Fig. 4(d)); batch normalisation stands
-    after each convolution as in He et al., 2015, with the same parameters.
+    "Full pre-activation" of He et al., 2016, Fig. 4(e): batch normalisation,
+    activation and quantizer stand in front of each convolution. The sum goes
+    on as it is, neither quantized nor clipped, so that every block adds what
+    its low-bit branch found to a wide signal, and the gradient has a way back
+    that passes no quantizer (Bi-Real net, Liu et al., 2018).
+
+    A branch ends in a factor that is a power of two and not in batch
+    normalisation: sums of branches are then exact in float32, and a converted
+    network has the same codes as the Keras model in its last block too, where
+    the rounding of another engine would else have added up.
 
     Args:
         parts: The network's `Parts`.
         x: The sum so far.
         filters: Filters of both convolutions.
         name: Name of the block.
+        branches: Number of blocks of the network.
         strides: Strides of the first convolution.
         shortcut: Function from `x` and the branch's quantized input to what
             the branch is added to. `None` means `x`.
-        gamma: First gamma of the branch's last batch normalisation.
 
     Returns:
         The sum.
     """
-    branch = quantized = parts.activation(x, f"{name}_input")
-    branch = parts.conv(branch, filters, 3, f"{name}_conv1", strides=strides)
-    branch = parts.norm(branch, f"{name}_conv1")
-    branch = parts.activation(branch, f"{name}_conv1")
+    quantized = parts.opening(x, f"{name}_input")
+    branch = parts.conv(quantized, filters, 3, f"{name}_conv1", strides=strides)
+    branch = parts.opening(branch, f"{name}_conv1")
     branch = parts.conv(branch, filters, 3, f"{name}_conv2")
-    branch = parts.norm(branch, f"{name}_conv2", gamma)
+    products = 9 * filters * branches
+    branch = parts.rescaled(branch, products, f"{name}_conv2")
     if shortcut is not None:
         x = shortcut(x, quantized)
     return keras.layers.Add(name=f"{name}_add")([x, branch])

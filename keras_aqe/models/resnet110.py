@@ -24,19 +24,21 @@ def ResNet110(
     convolutions (16, 32 and 64 filters, stride 2 where they double), global
     average pooling and a dense layer: 1.73 million parameters.
 
-    The quantizers sit inside the branches, each after hard tanh in front of
-    its convolution (ReLU alone where inputs are not quantized). The sums of
-    the shortcuts are neither quantized nor clipped, so that low-bit branches
-    add to a wide signal, whose gradient passes no quantizer (Bi-Real net,
-    Liu et al., 2018); over 54 blocks in a row, quantizers on that way would
-    multiply their gradient factors. Where the shape changes, the shortcut
-    takes every second pixel and fills new channels with zeros, without
-    parameters. The last gamma of each branch starts at `1/sqrt(blocks)`,
-    which keeps the sum within the range of the quantizers.
+    The quantizers sit inside the branches, each in front of its convolution,
+    after batch normalisation and hard tanh (batch normalisation and ReLU
+    where inputs are not quantized). The sums of the shortcuts are neither
+    quantized nor clipped, so that low-bit branches add to a wide signal,
+    whose gradient passes no quantizer (Bi-Real net, Liu et al., 2018); over
+    54 blocks in a row, quantizers on that way would multiply their gradient
+    factors. Where the shape changes, the shortcut takes every second pixel
+    and fills new channels with zeros, without parameters. Branches of
+    quantized kernels end in a power of two that brings their sum near unit
+    variance; it keeps all sums exact, so that a converted network has the
+    same codes.
 
     Source: Chen et al., 2020, Table III; He et al., 2015, "Deep residual
     learning for image recognition", Sec. 4.2 (shortcuts of option A);
-    He et al., 2016, "Identity mappings in deep residual networks", Fig. 4(d),
+    He et al., 2016, "Identity mappings in deep residual networks", Fig. 4(e),
     for the order of layers; Liu et al., 2018, "Bi-Real net".
 
     Args:
@@ -84,7 +86,8 @@ def ResNet110(
 
     inputs = keras.Input(input_shape, name="image")
     x = parts.image_conv(inputs, filters, 3, "conv1", quantize=quantize_first)
-    x = parts.norm(x, "conv1")
+    if quantize_first:
+        x = parts.rescaled(x, 9 * input_shape[-1], "conv1")
     for stage in range(3):
         for block in range(blocks):
             name_ = f"stage{stage + 1}_block{block + 1}"
@@ -94,11 +97,11 @@ def ResNet110(
                 x,
                 filters * 2**stage,
                 name_,
+                3 * blocks,
                 strides=2 if shrinks else 1,
                 shortcut=_narrowed(f"{name_}_shortcut") if shrinks else None,
-                gamma=(3 * blocks) ** -0.5,
             )
-    x = parts.activation(x, "last", quantize=False)
+    x = parts.activation(parts.norm(x, "last"), "last", quantize=False)
     x = parts.pooled_logits(x, classes, quantize_last)
     return keras.Model(inputs, x, name=name)
 

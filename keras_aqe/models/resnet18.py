@@ -13,7 +13,7 @@ def ResNet18(
     classes=1000,
     quantize_first=True,
     quantize_last=True,
-    quantize_shortcut=False,
+    quantize_shortcut=True,
     filters=64,
     estimator="aqe",
     stochastic=False,
@@ -27,19 +27,20 @@ def ResNet18(
     with each stage), global average pooling and a dense layer: 11.69 million
     parameters.
 
-    The quantizers sit inside the branches, each after hard tanh in front of
-    its convolution (ReLU alone where inputs are not quantized). The sums of
-    the shortcuts are neither quantized nor clipped, so that low-bit branches
-    add to a wide signal, whose gradient passes no quantizer
-    (Bi-Real net, Liu et al., 2018). The 1x1 convolutions of the three
-    shortcuts that change shape are on that way, so they stay float unless
-    `quantize_shortcut` is set. The last gamma of each branch starts at
-    1/sqrt(8), which keeps the sum of the 8 blocks within the range of
-    the quantizers.
+    The quantizers sit inside the branches, each in front of its convolution,
+    after batch normalisation and hard tanh (batch normalisation and ReLU
+    where inputs are not quantized). The sums of the shortcuts are neither
+    quantized nor clipped, so that low-bit branches add to a wide signal,
+    whose gradient passes no quantizer. The 1x1 convolutions of the three
+    shortcuts that change shape are quantized like all others; with
+    `quantize_shortcut=False` they are float convolutions of the wide sum, as
+    in Bi-Real net (Liu et al., 2018). Convolutions that are added up end in a
+    power of two that brings their sum near unit variance; it keeps all sums
+    exact, so that a converted network has the same codes.
 
     Source: Chen et al., 2020, Table V; He et al., 2015, "Deep residual
     learning for image recognition", Table 1; He et al., 2016, "Identity
-    mappings in deep residual networks", Fig. 4(d), for the order of layers;
+    mappings in deep residual networks", Fig. 4(e), for the order of layers;
     Liu et al., 2018, "Bi-Real net".
 
     Args:
@@ -55,7 +56,7 @@ def ResNet18(
             Batch normalisation then stands before and after it; else a bias
             is added.
         quantize_shortcut: Whether the 1x1 convolutions of shortcuts have
-            quantized inputs and kernels too.
+            quantized inputs and kernels.
         filters: Filters of the first stage.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Whether the quantizers train in their stochastic form.
@@ -84,11 +85,10 @@ def ResNet18(
         def shortcut(x, quantized):
             if quantize_shortcut:
                 x = parts.conv(quantized, filters, 1, name, strides)
-            else:
-                x = keras.layers.Conv2D(
-                    filters, 1, strides, use_bias=False, name=name
-                )(x)
-            return parts.norm(x, name)
+                return parts.rescaled(x, quantized.shape[-1], name)
+            return keras.layers.Conv2D(
+                filters, 1, strides, use_bias=False, name=name
+            )(x)
 
         return shortcut
 
@@ -96,8 +96,9 @@ def ResNet18(
     x = parts.image_conv(
         inputs, filters, 7, "conv1", strides=2, quantize=quantize_first
     )
+    if quantize_first:
+        x = parts.rescaled(x, 49 * input_shape[-1], "conv1")
     x = keras.layers.MaxPooling2D(3, 2, padding="same", name="conv1_pool")(x)
-    x = parts.norm(x, "conv1")
     for stage in range(4):
         for block in range(2):
             name_ = f"stage{stage + 1}_block{block + 1}"
@@ -109,12 +110,12 @@ def ResNet18(
                 x,
                 width,
                 name_,
+                _BLOCKS,
                 strides=strides,
                 shortcut=projection(width, strides, f"{name_}_shortcut")
                 if shrinks
                 else None,
-                gamma=_BLOCKS**-0.5,
             )
-    x = parts.activation(x, "last", quantize=False)
+    x = parts.activation(parts.norm(x, "last"), "last", quantize=False)
     x = parts.pooled_logits(x, classes, quantize_last)
     return keras.Model(inputs, x, name=name)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_aqe as aqe
-from keras_aqe import converters
+from keras_aqe import converters, runtime
 from tests.converters.networks import images, randomise
 
 TINY = {
@@ -35,13 +35,15 @@ def parameters(model):
 
 # AlexNet: its 61,090,496 weights (Krizhevsky, 2014; 61,100,840 with biases in
 # torchvision), batch normalisation after seven layers and 1,000 biases.
-# ResNet-18: torchvision. ResNet-110: 1.7 M in He et al., 2015, Table 6.
+# ResNet-18: torchvision's 11,689,512 less the batch normalisation of three
+# shortcuts, which pre-activation does not have.
+# ResNet-110: 1.7 M in He et al., 2015, Table 6.
 # DenseNet: 0.8 M and 7.0 M in Huang et al., 2017, Table 2.
 @pytest.mark.parametrize(
     "name, arguments, number",
     [
         ("AlexNet", {}, 61_110_184),
-        ("ResNet18", {}, 11_689_512),
+        ("ResNet18", {}, 11_689_512 - 2 * (128 + 256 + 512)),
         ("ResNet110", {}, 1_727_962),
         ("DenseNet100", {}, 769_162),
         ("DenseNet100", {"bottleneck": False, "compression": 1.0}, 6_979_642),
@@ -64,12 +66,7 @@ def layers_with_kernels(model):
 @pytest.mark.parametrize("name", TINY)
 @pytest.mark.parametrize("bits", [(1, 2), (3, 1), (2, 32), (32, 3), (16, 4)])
 def test_widths(name, bits):
-    rows = aqe.summary(tiny(name, *bits), print_fn=str).rows
-    shortcuts = [row for row in rows if row.name.endswith("_shortcut")]
-    assert {(row.input_bits, row.weight_bits) for row in shortcuts} <= {
-        (32,) * 2
-    }
-    first, *others = [row for row in rows if row not in shortcuts]
+    first, *others = aqe.summary(tiny(name, *bits), print_fn=str).rows
     assert (first.input_bits, first.weight_bits) == (32, bits[1])
     assert {(row.input_bits, row.weight_bits) for row in others} == {bits}
 
@@ -84,11 +81,41 @@ def test_first_and_last_layer_in_float(name):
     assert layers_with_kernels(model)[-1].use_bias
 
 
-def test_a_quantized_shortcut():
-    rows = aqe.summary(
-        tiny("ResNet18", 2, 1, quantize_shortcut=True), print_fn=str
-    ).rows
-    assert {(row.input_bits, row.weight_bits) for row in rows[1:]} == {(2, 1)}
+def test_float_shortcuts():
+    model = tiny("ResNet18", 2, 1, quantize_shortcut=False)
+    rows = aqe.summary(model, print_fn=str).rows
+    shortcuts = [row for row in rows if row.name.endswith("_shortcut")]
+    assert len(shortcuts) == 3
+    for row in shortcuts:
+        assert (row.input_bits, row.weight_bits) == (32, 32)
+
+
+def residual_sums(model, x, training=False):
+    adds = [x for x in model.layers if isinstance(x, keras.layers.Add)]
+    outputs = [adds[0].output, adds[-1].output]
+    sums = keras.Model(model.input, outputs)(x, training=training)
+    return [np.asarray(each, "float64") for each in sums]
+
+
+@pytest.mark.parametrize("name", ["ResNet18", "ResNet110"])
+@pytest.mark.parametrize("bits", [(1, 1), (2, 3)])
+def test_residual_sums_are_not_rounded(name, bits):
+    """Whole multiples of 2^-14 that fit into the 24 bits of a float32."""
+    for sums in residual_sums(tiny(name, *bits), some_images(name)):
+        multiples = sums * 2**14
+        np.testing.assert_array_equal(multiples, np.rint(multiples))
+        assert np.abs(multiples).max() < 2**24
+
+
+@pytest.mark.parametrize(
+    "name, arguments", [("ResNet18", {}), ("ResNet110", {"depth": 20})]
+)
+def test_residual_sums_start_near_unit_variance(name, arguments):
+    # Hard in training too, where batch normalisation goes by the batch.
+    model = tiny(name, 2, 2, filters=16, estimator="ste", **arguments)
+    x = np.random.normal(size=(16, *model.input_shape[1:])).astype("float32")
+    for sums in residual_sums(model, x, training=True):
+        assert 0.3 < sums.std() < 3
 
 
 @pytest.mark.parametrize("name", ["ResNet18", "ResNet110", "DenseNet100"])
@@ -169,16 +196,24 @@ def test_training_saving_and_loading(name, tmp_path):
     np.testing.assert_array_equal(again(x), model(x))
 
 
-@pytest.mark.parametrize("target", ["tflite", "lce"])
 @pytest.mark.parametrize("name", TINY)
-def test_conversion(name, target):
+@pytest.mark.parametrize(
+    "target, bits", [("tflite", (1, 1)), ("lce", (1, 1)), ("packed", (2, 3))]
+)
+def test_conversion(name, target, bits):
     if target == "lce":
         pytest.importorskip("larq_compute_engine")
-    model = randomise(tiny(name, 1, 1))
+    if target == "packed":
+        try:
+            runtime.library_path()
+        except RuntimeError as error:
+            pytest.skip(str(error))
+    model = randomise(tiny(name, *bits))
     converted = converters.convert(model, target=target)
     x = some_images(name, 16)
     verification = converters.verify(model, converted, x)
     assert verification.labels_equal
+    assert verification.codes_equal
     rows = aqe.summary(model, print_fn=str).rows
     quantized = [row.name for row in rows if row.weight_bits < 32]
     assert [row.name for row in converted.report] == quantized
