@@ -1,0 +1,38 @@
+"""What the study changes in a network and the package does not offer."""
+
+import tensorflow as tf
+
+import keras_aqe as aqe
+
+# The factor of the gradient, in place of the estimator's 2 alpha.
+_FACTORS = {
+    "1": lambda alpha: 1.0,
+    "1 - alpha": lambda alpha: 1 - alpha,
+}
+
+
+def apply(model, run):
+    """Gives the quantizers of a model, not trained yet, the run's variants."""
+    for quantizer in aqe.callbacks.find(model):
+        if run["gradient"] != "2 alpha":
+            quantizer._estimate = _with_factor(_FACTORS[run["gradient"]])
+        if isinstance(quantizer, aqe.quantizers.PowerOfTwo):
+            kind = "kernel" if quantizer.relative else "input"
+            if run[f"{kind}_thresholds"] is not None:
+                quantizer.thresholds = tuple(run[f"{kind}_thresholds"]["at"])
+
+
+def _with_factor(factor):
+    """AQE with the gradient `factor(alpha) * dy * 1[|x| <= 1]`."""
+
+    def estimate(x, hard, alpha):
+        alpha = tf.cast(alpha, x.dtype)
+        x = _scale_gradient(x, factor(alpha) / (2 * alpha))
+        return aqe.estimators.aqe(x, hard, alpha)
+
+    return estimate
+
+
+@tf.custom_gradient
+def _scale_gradient(x, scale):
+    return tf.identity(x), lambda upstream: (scale * upstream, None)
