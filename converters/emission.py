@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters import graph as g
+from keras_aqe.converters import nodes as g
 from keras_aqe.layers.quantized import same_padding
 
 
@@ -64,10 +64,10 @@ class Emitter:
         if node.unit != 1:
             x = x * node.unit
         if isinstance(node, g.Sum):
-            if node.layer.use_bias:
-                x = x + tf.convert_to_tensor(node.layer.bias)
-            if node.layer.activation is not None:
-                x = node.layer.activation(x)
+            if node.bias is not None:
+                x = x + node.bias
+            if node.activation is not None:
+                x = node.activation(x)
         return x
 
     def _write_apply(self, node):
@@ -96,44 +96,71 @@ class Emitter:
     def _sign(self, x):
         return tf.where(x >= 0, 1.0, -1.0)
 
+    def _write_spread(self, node):
+        x = self.tensor(node.source)
+        batch, height, width, channels = node.source.shape
+        down, right = node.strides
+        # Few interpreters pad more than four axes: rows and columns in turn.
+        x = tf.reshape(x, (-1, height, 1, width * channels))
+        x = tf.pad(x, ((0, 0), (0, 0), (0, down - 1), (0, 0)))
+        x = tf.reshape(x, (-1, height * down * width, 1, channels))
+        x = tf.pad(x, ((0, 0), (0, 0), (0, right - 1), (0, 0)))
+        x = tf.reshape(x, (-1, height * down, width * right, channels))
+        return x[:, : node.shape[1], : node.shape[2]]
+
     def _write_sum(self, node):
-        x = self._padded(node, self.tensor(node.source))
+        x = self.tensor(node.source)
         self.sums.append(node)
-        if node.kernel.ndim == 2:
+        if node.window is None:
             return tf.matmul(x, node.kernel)
-        return self._conv2d(node, x)
+        if len(node.shape) == 4:
+            return self._conv2d(node, x)
+        return tf.squeeze(self._conv2d(node, x[:, None]), 1)
 
     def _conv2d(self, node, x):
-        layer = node.layer
+        x, padding = self._padded(node, x)
+        if (
+            node.kernel.shape[2] == 1
+            and node.groups > 1
+            and (len(set(node.window.strides)) == 1)
+        ):
+            kernel = node.kernel.reshape(
+                *node.kernel.shape[:2], node.groups, -1
+            )
+            return tf.nn.depthwise_conv2d(
+                x,
+                kernel,
+                strides=(1, *node.window.strides, 1),
+                padding=padding,
+                dilations=node.window.dilation,
+            )
         return tf.nn.conv2d(
             x,
             node.kernel,
-            strides=layer.strides,
-            padding="VALID" if self._pads(node) else layer.padding.upper(),
-            dilations=layer.dilation_rate,
+            strides=node.window.strides,
+            padding=padding,
+            dilations=node.window.dilation,
         )
 
-    def _pads(self, node):
-        return bool(getattr(node.layer, "pad_value", 0))
-
     def _padded(self, node, x):
-        if not self._pads(node):
-            return x
-        layer = node.layer
-        paddings = [
+        """The input of a convolution, and 'SAME' or 'VALID' for the rest."""
+        window = node.window
+        pads = list(window.pads)
+        same = [
             same_padding(*axis)
             for axis in zip(
                 x.shape[1:3],
-                layer.kernel_size,
-                layer.strides,
-                layer.dilation_rate,
+                node.kernel.shape[:2],
+                window.strides,
+                window.dilation,
             )
         ]
-        return tf.pad(
-            x,
-            [(0, 0), *paddings, (0, 0)],
-            constant_values=layer.pad_value / node.source.unit,
-        )
+        if pads == [(0, 0), (0, 0)]:
+            return x, "VALID"
+        if pads == same and window.pad_code == 0:
+            return x, "SAME"
+        paddings = [(0, 0), *pads, (0, 0)]
+        return tf.pad(x, paddings, constant_values=window.pad_code), "VALID"
 
     def _write_threshold(self, node):
         return self._compare(node, self.tensor(node.source))

@@ -94,11 +94,10 @@ def _turn(steps, turn, direction):
 
 
 def _layer_output(node, accumulator):
-    layer = node.layer
     x = accumulator * node.unit
-    if layer.use_bias:
-        x = x + tf.convert_to_tensor(layer.bias)
-    return x if layer.activation is None else layer.activation(x)
+    if node.bias is not None:
+        x = x + node.bias
+    return x if node.activation is None else node.activation(x)
 
 
 def _evaluate(node, functions, accumulators):

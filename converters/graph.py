@@ -6,14 +6,21 @@ other monotone layers, with max pooling anywhere among them) becomes one
 `Threshold` of that sum. All targets are emitted from this graph.
 """
 
-import dataclasses
-
 import keras
 import numpy as np
 
 from keras_aqe import layers, quantizers
-from keras_aqe.converters import folding
+from keras_aqe.converters import folding, lowering
 from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.nodes import (
+    Apply,
+    Graph,
+    Input,
+    Node,
+    Quantize,
+    Sum,
+    Threshold,
+)
 
 _IDENTITIES = (
     keras.layers.ActivityRegularization,
@@ -26,103 +33,32 @@ _IDENTITIES = (
     keras.layers.SpatialDropout2D,
     keras.layers.SpatialDropout3D,
 )
-# Layers that only move or drop elements, so that codes stay codes.
+# Layers that only move, repeat or drop elements, so that codes stay codes.
 _SELECTIONS = (
+    keras.layers.Concatenate,
+    keras.layers.Cropping1D,
+    keras.layers.Cropping2D,
     keras.layers.Flatten,
+    keras.layers.GlobalMaxPooling1D,
+    keras.layers.GlobalMaxPooling2D,
     keras.layers.MaxPooling1D,
     keras.layers.MaxPooling2D,
     keras.layers.MaxPooling3D,
     keras.layers.Permute,
+    keras.layers.RepeatVector,
     keras.layers.Reshape,
+    keras.layers.UpSampling1D,
+    keras.layers.UpSampling2D,
+    keras.layers.ZeroPadding1D,
+    keras.layers.ZeroPadding2D,
 )
+_ZERO_PADDINGS = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)
 _REORDERINGS = (
     keras.layers.Flatten,
     keras.layers.Permute,
     keras.layers.Reshape,
 )
 _PREPROCESSING = (keras.layers.Normalization, keras.layers.Rescaling)
-_QUANTIZED = (layers.QuantConv2D, layers.QuantDense)
-
-
-@dataclasses.dataclass(eq=False)
-class Node:
-    """One value of the graph.
-
-    Args:
-        name: Name of the Keras layer that the value comes from.
-        shape: Shape of the value, `None` for the batch.
-        bits: Width of the value; 32 is plain float.
-        unit: The value is `unit` times what the node's tensor holds.
-        levels: The codes that the tensor can hold, ascending integers, or
-            `None` where it holds floats.
-        is_image: Whether the value is a network input, as it is or rescaled.
-    """
-
-    name: str
-    shape: tuple
-    bits: int = 32
-    unit: float = 1.0
-    levels: np.ndarray | None = None
-    is_image: bool = False
-
-
-@dataclasses.dataclass(eq=False)
-class Input(Node):
-    """A network input of a `dtype`."""
-
-    dtype: str = "float32"
-
-
-@dataclasses.dataclass(eq=False)
-class Apply(Node):
-    """An ordinary Keras operation on `args` and `kwargs` that hold nodes."""
-
-    operation: object = None
-    args: tuple = ()
-    kwargs: dict = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(eq=False)
-class Quantize(Node):
-    """The quantizer on a float value, with no sum to fold it into."""
-
-    source: Node = None
-    quantizer: quantizers.Quantizer = None
-
-
-@dataclasses.dataclass(eq=False)
-class Sum(Node):
-    """The accumulators of a quantized layer, before its bias.
-
-    The tensor is `conv(source, kernel)`; the layer's output is
-    `activation(unit * tensor + bias)`.
-    """
-
-    layer: keras.layers.Layer = None
-    source: Node = None
-    kernel: np.ndarray = None
-    weight_bits: int = 32
-
-
-@dataclasses.dataclass(eq=False)
-class Threshold(Node):
-    """Codes from a sum: `levels[number of k with y >= thresholds[k]]`.
-
-    `y` is the sum after `steps`, each a pooling layer or an array of ±1 per
-    channel to multiply with.
-    """
-
-    source: Sum = None
-    steps: list = dataclasses.field(default_factory=list)
-    thresholds: np.ndarray = None
-
-
-@dataclasses.dataclass
-class Graph:
-    """The graph of a model: its inputs and outputs, in the model's order."""
-
-    inputs: list
-    outputs: list
 
 
 def build(model):
@@ -207,7 +143,8 @@ def _check_alpha(model):
                 f"Training stopped at alpha = {float(quantizer.alpha):.3f} in "
                 f"quantizer {quantizer.name!r}: batch normalisation has seen "
                 "blended values, not the hard ones of the file. Train until "
-                "alpha is 1 with `keras_aqe.callbacks.AlphaScheduler`."
+                "alpha is 1 with `keras_aqe.callbacks.AlphaScheduler`, or call "
+                "`keras_aqe.recalibrate`."
             )
 
 
@@ -222,8 +159,13 @@ def _visitor(operation):
     def visit(*args, **kwargs):
         if isinstance(operation, keras.Model):
             return _run(_functional(operation), keras.tree.flatten(args))
-        if isinstance(operation, _QUANTIZED):
-            return _sum(operation, args[0])
+        if isinstance(operation, lowering.CONVERTIBLE):
+            source = args[0]
+            if operation.input_quantizer is not None:
+                source = _quantize(
+                    source, operation.input_quantizer, operation.name
+                )
+            return lowering.lower(operation, source)
         if isinstance(operation, layers.QuantActivation):
             return _quantize(args[0], operation.quantizer, operation.name)
         if isinstance(operation, quantizers.Quantizer):
@@ -232,7 +174,8 @@ def _visitor(operation):
             raise ConversionError(
                 f"Layer {operation.name!r} of type "
                 f"{type(operation).__name__} cannot be converted. Quantized "
-                f"layers that can be: {[c.__name__ for c in _QUANTIZED]}."
+                "layers that can be: "
+                f"{[c.__name__ for c in lowering.CONVERTIBLE]}."
             )
         if isinstance(operation, _IDENTITIES):
             return args[0]
@@ -271,54 +214,38 @@ def _apply(operation, args, kwargs):
         args=args,
         kwargs=kwargs,
     )
-    if len(sources) == 1 and isinstance(operation, _SELECTIONS):
-        node.bits = sources[0].bits
-        # A sum still needs its bias, so only codes pass as codes.
-        if not isinstance(sources[0], Sum):
-            node.levels, node.unit = sources[0].levels, sources[0].unit
-    if isinstance(operation, _PREPROCESSING):
-        node.is_image = sources[0].is_image
+    if _selects(operation, sources):
+        node.bits, node.levels = sources[0].bits, sources[0].levels
+        node.unit = sources[0].unit
+        if isinstance(operation, _ZERO_PADDINGS) and node.levels is not None:
+            node.levels = np.union1d(node.levels, 0)
+            node.bits = max(node.bits, 2)
+    if isinstance(operation, (*_PREPROCESSING, *_SELECTIONS)):
+        node.is_image = all(source.is_image for source in sources)
     return node
+
+
+def _selects(operation, sources):
+    """Whether codes go in and the same kind of codes comes out."""
+    if not isinstance(operation, _SELECTIONS) or (
+        getattr(operation, "interpolation", "nearest") != "nearest"
+    ):
+        return False
+    # A sum still needs its bias, so only codes pass as codes.
+    first = sources[0]
+    return all(
+        not isinstance(source, Sum)
+        and source.bits == first.bits
+        and source.unit == first.unit
+        and np.array_equal(source.levels, first.levels)
+        for source in sources
+    )
 
 
 def _spec(value):
     if not isinstance(value, Node):
         return value
     return keras.KerasTensor(value.shape, getattr(value, "dtype", "float32"))
-
-
-def _sum(layer, source):
-    if getattr(layer, "data_format", "channels_last") != "channels_last":
-        raise ConversionError(
-            f"Layer {layer.name!r} has data_format='channels_first', which "
-            "TFLite does not have. Use 'channels_last'."
-        )
-    if layer.input_quantizer is not None:
-        source = _quantize(source, layer.input_quantizer, layer.name)
-    quantizer = layer.kernel_quantizer
-    latent = keras.ops.convert_to_numpy(layer.kernel)
-    if quantizer is None:
-        kernel, unit, bits = latent, 1.0, 32
-    elif quantizer.bits > 8:
-        kernel, unit = np.asarray(quantizer.hard(latent)), 1.0
-        bits = quantizer.bits
-    else:
-        kernel = np.asarray(quantizer.codes(latent), "float32")
-        unit, bits = quantizer.unit, quantizer.bits
-    node = Sum(
-        layer.name,
-        tuple(layer.compute_output_shape(source.shape)),
-        unit=unit * (1.0 if source.levels is None else source.unit),
-        layer=layer,
-        source=source,
-        kernel=kernel,
-        weight_bits=bits,
-    )
-    if source.levels is not None and quantizer is not None and bits <= 8:
-        reach = np.abs(kernel).sum(axis=tuple(range(kernel.ndim - 1)))
-        bound = int(reach.max() * np.abs(source.levels).max())
-        node.levels = np.array([-bound, bound])
-    return node
 
 
 def _quantize(source, quantizer, name):
@@ -345,7 +272,7 @@ def _quantize(source, quantizer, name):
         origin = origin.args[0]
     if (
         isinstance(origin, Sum)
-        and folding.is_monotone(origin.layer.activation)
+        and folding.is_monotone(origin.activation)
         and len(codes) <= 16
     ):
         steps, thresholds = folding.fold(origin, chain, quantizer)

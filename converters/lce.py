@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_aqe.converters import flatbuffer
-from keras_aqe.converters import graph as g
+from keras_aqe.converters import nodes as g
 from keras_aqe.converters.emission import Emitter
 from keras_aqe.converters.errors import ConversionError
 
@@ -68,13 +68,13 @@ class LceEmitter(Emitter):
         self.strict = strict
 
     def _write_sum(self, node):
-        if node.kernel.ndim == 2:
+        if node.window is None:
             return self._flat(node)
         self._check(node)
         return super()._write_sum(node)
 
     def _write_threshold(self, node):
-        if node.source.kernel.ndim == 2:
+        if node.source.window is None:
             return self._flat(node)
         return super()._write_threshold(node)
 
@@ -93,13 +93,13 @@ class LceEmitter(Emitter):
         return self._tensors[key]
 
     def _write_spatial(self, node):
-        if isinstance(node, g.Sum) and node.kernel.ndim == 2:
+        if isinstance(node, g.Sum) and node.window is None:
             self._check(node)
             x = self._spatial(node.source)
             self.sums.append(node)
             kernel = node.kernel.reshape(*x.shape[1:], -1)
             return tf.nn.conv2d(x, kernel, 1, "VALID")
-        if isinstance(node, g.Threshold) and node.source.kernel.ndim == 2:
+        if isinstance(node, g.Threshold) and node.source.window is None:
             return self._compare(node, self._spatial(node.source))
         if isinstance(node, g.Apply) and node.levels is not None:
             if isinstance(node.operation, keras.layers.Flatten):
@@ -132,15 +132,20 @@ def _obstacle(node):
     widths = node.source.bits, node.weight_bits
     if widths == (32, 32):
         return None
-    if len(node.shape) != node.kernel.ndim:
+    if node.window is None and len(node.shape) != 2:
         return (
             "it is a dense layer on an input of more than one axis. Reshape "
             "or flatten its input."
         )
-    if getattr(node.layer, "groups", 1) > 1:
+    if node.groups > 1:
         return "LCE's kernels refuse groups. Use `groups=1`."
     if node.source.is_image and node.weight_bits == 1:
         return None
+    if node.window is not None and _pads_twice(node):
+        return (
+            "its input is smaller than its dilated kernel, where LCE's zero "
+            "padding gives wrong sums. Use `pad_value=1.0` or a smaller kernel."
+        )
     if node.weight_bits != 1:
         return (
             f"its kernel has {node.weight_bits} bits and LCE has 1-bit "
@@ -158,3 +163,17 @@ def _obstacle(node):
             "only. Use target='tflite'."
         )
     return None
+
+
+def _pads_twice(node):
+    """Whether one position of the kernel meets zeros on both sides."""
+    window = node.window
+    return window.pad_code == 0 and any(
+        sum(pads) and (kernel - 1) * dilation + 1 > size
+        for pads, kernel, dilation, size in zip(
+            window.pads[-len(node.shape) + 2 :],
+            node.kernel.shape[-len(node.shape) : -2],
+            window.dilation[-len(node.shape) + 2 :],
+            node.source.shape[1:-1],
+        )
+    )

@@ -20,6 +20,7 @@ from keras_aqe import (
     quantizers,
     schedules,
 )
+from keras_aqe.recalibrate import recalibrate
 from keras_aqe.summary import summary
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "layers",
     "models",
     "quantizers",
+    "recalibrate",
     "schedules",
     "summary",
 ]

@@ -1,6 +1,6 @@
 import keras
 
-from keras_aqe import layers, quantizers
+from keras_aqe.models.parts import Parts, check_input_shape
 
 # The first convolution's filters and the hidden dense units of the paper.
 VARIANTS = {"A": (128, 1024), "B": (64, 1024), "C": (64, 512), "D": (64, 256)}
@@ -68,61 +68,24 @@ def MINWNet(
             f"`variant` must be one of {sorted(VARIANTS)}. "
             f"Received: variant={variant!r}"
         )
-    if weight_bits == 8:
-        raise ValueError(
-            "`weight_bits` must be 1, 2, 3, 4, 16 or 32: 8-bit fixed point "
-            "covers [-1, 1) evenly, too coarse for kernels around 0.02. "
-            "Received: weight_bits=8"
-        )
-    if len(input_shape) != 3 or min(input_shape[:2]) < 10:
-        raise ValueError(
-            "`input_shape` must be (height, width, channels) with height and "
-            f"width of at least 10. Received: input_shape={input_shape}"
-        )
+    check_input_shape(input_shape, 10)
+    parts = Parts(input_bits, weight_bits, estimator, stochastic, pad_value)
     a = VARIANTS[variant][0] if filters is None else filters
     units = VARIANTS[variant][1] if dense_units is None else dense_units
 
-    def quantizer(bits):
-        # Half precision has no stochastic form.
-        return quantizers.of_width(
-            bits, estimator=estimator, stochastic=stochastic and bits < 16
-        )
-
-    def block(x, layer, pool, last, name):
-        x = layer(x)
+    def follow(x, name, pool=False):
         if pool:
             x = keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x)
-        x = keras.layers.BatchNormalization(name=f"{name}_bn")(x)
-        if last:
-            return x
-        x = layers.HardTanh(name=f"{name}_hard_tanh")(x)
-        if input_bits == 32:
-            return x
-        return layers.QuantActivation(
-            quantizer(input_bits), name=f"{name}_quant"
-        )(x)
+        return parts.hard_tanh(parts.norm(x, name), name)
 
-    x = inputs = keras.Input(input_shape, name="image")
-    for index, width in enumerate([a, a, 2 * a, 2 * a, 4 * a, 4 * a]):
-        name_ = f"conv{index + 1}"
-        conv = layers.QuantConv2D(
-            width,
-            3,
-            padding="same" if index else "valid",
-            pad_value=pad_value if index else 0.0,
-            use_bias=False,
-            kernel_quantizer=quantizer(weight_bits),
-            name=name_,
-        )
-        x = block(x, conv, pool=index % 2 == 1, last=False, name=name_)
+    inputs = keras.Input(input_shape, name="image")
+    x = parts.image_conv(inputs, a, 3, "conv1", padding="valid")
+    x = follow(x, "conv1")
+    for index, width in enumerate([a, 2 * a, 2 * a, 4 * a, 4 * a], start=2):
+        x = parts.conv(x, width, 3, f"conv{index}")
+        x = follow(x, f"conv{index}", pool=index % 2 == 0)
     x = keras.layers.Flatten(name="flatten")(x)
-    for index, width in enumerate([units, units, classes]):
-        name_ = f"dense{index + 1}"
-        dense = layers.QuantDense(
-            width,
-            use_bias=False,
-            kernel_quantizer=quantizer(weight_bits),
-            name=name_,
-        )
-        x = block(x, dense, pool=False, last=index == 2, name=name_)
+    for name_ in ("dense1", "dense2"):
+        x = follow(parts.dense(x, units, name_), name_)
+    x = parts.norm(parts.dense(x, classes, "dense3"), "dense3")
     return keras.Model(inputs, x, name=name)

@@ -2,8 +2,19 @@
 
 import keras
 import numpy as np
+from hypothesis import strategies as st
 
-from keras_aqe import layers
+from keras_aqe import layers, quantizers
+
+# The layers and the widths of inputs and kernels that each target takes.
+LAYERS = {
+    "lce": ["conv", "residual"],
+    "tflite": [
+        *("conv", "depthwise", "separable", "transposed", "grouped"),
+        *("concatenate", "residual", "sequence"),
+    ],
+}
+WIDTHS = {"lce": [1], "tflite": [1, 2, 3, 4]}
 
 
 def images(shape, examples=3, seed=0):
@@ -50,3 +61,175 @@ def block(x, layer, quantizer, order="pool bn", activation=None):
         elif step == "dropout":
             x = keras.layers.Dropout(0.3)(x)
     return x if quantizer is None else layers.QuantActivation(quantizer)(x)
+
+
+class RandomNetwork:
+    """Draws networks of a target's layers and widths from hypothesis.
+
+    Args:
+        draw: The `draw` of `hypothesis.strategies.data()`.
+        target: A key of `LAYERS`.
+    """
+
+    def __init__(self, draw, target):
+        self._draw = draw
+        self._target = target
+        self._codes = []
+
+    def images(self):
+        """A network on images; its outputs are all codes, then logits."""
+        sizes = st.integers(20, 24)
+        x = inputs = keras.Input((self._draw(sizes), self._draw(sizes), 3))
+        x = self._block(x, self._conv(["valid", "same"], [0.0]))
+        for _ in range(self._draw(st.integers(1, 2))):
+            kinds = [k for k in LAYERS[self._target] if k != "sequence"]
+            kind = self._draw(st.sampled_from(kinds))
+            x = getattr(self, f"_{kind}_block")(x)
+        return self._finish(inputs, keras.layers.Flatten()(x))
+
+    def sequences(self):
+        """A network of `QuantConv1D` on sequences, likewise."""
+        x = inputs = keras.Input((self._draw(st.integers(20, 33)), 3))
+        for index in range(2):
+            padding = self._draw(st.sampled_from(["valid", "same", "causal"]))
+            layer = layers.QuantConv1D(
+                self._channels(),
+                self._draw(st.integers(1, 4)),
+                padding=padding,
+                use_bias=self._draw(st.booleans()),
+                kernel_quantizer=self._quantizer(),
+                **self._steps(1),
+            )
+            x = keras.layers.BatchNormalization()(layer(x))
+            if index and self._draw(st.booleans()):
+                x = keras.layers.MaxPooling1D(2)(x)
+            x = self._quantized(x)
+        return self._finish(inputs, keras.layers.Flatten()(x))
+
+    def _finish(self, inputs, x):
+        dense = layers.QuantDense(
+            self._draw(st.integers(1, 40)),
+            use_bias=self._draw(st.booleans()),
+            kernel_quantizer=self._quantizer(),
+        )
+        x = self._block(x, dense, "bn tanh")
+        x = layers.QuantDense(4, kernel_quantizer=self._quantizer())(x)
+        x = keras.layers.BatchNormalization()(x)
+        model = keras.Model(inputs, [*self._codes, x])
+        return randomise(model, self._draw(st.integers(0, 2**16)))
+
+    def _quantizer(self):
+        return quantizers.of_width(
+            self._draw(st.sampled_from(WIDTHS[self._target]))
+        )
+
+    def _quantized(self, x):
+        x = layers.QuantActivation(self._quantizer())(x)
+        self._codes.append(x)
+        return x
+
+    def _channels(self):
+        return self._draw(st.sampled_from([1, 3, 31, 33, 65]))
+
+    def _steps(self, rank=2):
+        """Strides, or a dilation, or neither."""
+        kind = self._draw(st.sampled_from(["strides", "dilation_rate", None]))
+        return {} if kind is None else {kind: 2 if rank == 1 else (2, 2)}
+
+    def _block(self, x, layer, order=None):
+        if order is None:
+            orders = ["bn", "bn tanh", "relu bn", "dropout bn"]
+            if min(layer.compute_output_shape(x.shape)[1:3]) >= 10:
+                orders += ["pool bn", "bn pool", "same_pool bn tanh"]
+            order = self._draw(st.sampled_from(orders))
+        return self._quantized(block(x, layer, None, order))
+
+    def _conv(
+        self, paddings=("valid", "same"), pad_values=(0.0, 1.0), **kwargs
+    ):
+        return self._layer(
+            layers.QuantConv2D,
+            paddings,
+            pad_values,
+            **{"filters": self._channels(), **kwargs},
+        )
+
+    def _layer(self, cls, paddings, pad_values, **kwargs):
+        padding = self._draw(st.sampled_from(list(paddings)))
+        if padding == "same" and pad_values:
+            kwargs["pad_value"] = self._draw(st.sampled_from(list(pad_values)))
+        return cls(
+            kernel_size=self._draw(st.sampled_from([1, 2, 3, (3, 1)])),
+            padding=padding,
+            use_bias=self._draw(st.booleans()),
+            kernel_quantizer=self._quantizer(),
+            **{**self._steps(), **kwargs},
+        )
+
+    def _conv_block(self, x):
+        return self._block(x, self._conv(self._paddings(x)))
+
+    def _grouped_block(self, x):
+        groups = 3 if x.shape[-1] % 3 == 0 else 1
+        layer = self._conv(self._paddings(x), groups=groups, filters=6)
+        return self._block(x, layer)
+
+    def _depthwise_block(self, x):
+        layer = self._layer(
+            layers.QuantDepthwiseConv2D,
+            self._paddings(x),
+            (0.0, 1.0),
+            depth_multiplier=self._draw(st.integers(1, 2)),
+        )
+        return self._block(x, layer)
+
+    def _separable_block(self, x):
+        layer = self._layer(
+            layers.QuantSeparableConv2D,
+            self._paddings(x),
+            (0.0, 1.0),
+            filters=self._channels(),
+        )
+        return self._block(x, layer)
+
+    def _transposed_block(self, x):
+        layer = self._layer(
+            layers.QuantConv2DTranspose,
+            ("valid", "same"),
+            (),
+            filters=self._channels(),
+            strides=self._draw(st.sampled_from([1, 2, (2, 3)])),
+            dilation_rate=1,
+        )
+        return self._block(x, layer)
+
+    def _paddings(self, x):
+        """A dilated kernel of 3 does not fit into fewer than 5 pixels."""
+        return ["same"] if min(x.shape[1:3]) < 5 else ["valid", "same"]
+
+    def _concatenate_block(self, x):
+        quantizer = self._draw(st.sampled_from(WIDTHS[self._target]))
+        branches = [
+            block(
+                x,
+                self._conv(["same"], strides=1, dilation_rate=1),
+                quantizers.of_width(quantizer),
+                "bn",
+            )
+            for _ in range(2)
+        ]
+        x = keras.layers.Concatenate()(branches)
+        self._codes.append(x)
+        return x
+
+    def _residual_block(self, x):
+        branches = [
+            block(
+                x,
+                self._conv(["same"], filters=9, strides=1, dilation_rate=1),
+                None,
+                "bn",
+            )
+            for _ in range(2)
+        ]
+        return self._quantized(keras.layers.Add()(branches))

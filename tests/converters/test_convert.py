@@ -126,12 +126,29 @@ def test_refuses_groups_under_lce():
     refused(model, "lce", "'g'.*groups")
 
 
-def test_refuses_layers_that_it_does_not_know():
+def test_refuses_zeros_on_both_sides_under_lce():
     model = functional(
-        layers.QuantConv2DTranspose(2, 3, kernel_quantizer="binary", name="up")
+        conv(kernel_quantizer="binary"),
+        keras.layers.MaxPooling2D(3),
+        layers.QuantConv2D(
+            2,
+            5,
+            padding="same",
+            name="wide",
+            input_quantizer="binary",
+            kernel_quantizer="binary",
+        ),
     )
+    refused(model, "lce", "'wide'.*zero padding")
+    convert(model, "tflite")
+
+
+def test_refuses_layers_that_it_does_not_know():
+    inputs = keras.Input((8, 8, 8, 3))
+    layer = layers.QuantConv3D(2, 3, kernel_quantizer="binary", name="up")
+    model = keras.Model(inputs, layer(inputs))
     for target in ("lce", "tflite"):
-        refused(model, target, "'up'.*QuantConv2DTranspose")
+        refused(model, target, "'up'.*QuantConv3D")
 
 
 def test_refuses_channels_first():

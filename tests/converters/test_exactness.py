@@ -6,9 +6,14 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from keras_aqe import layers, models, quantizers
+from keras_aqe import layers, models
 from keras_aqe.converters import Interpreter, convert, verify
-from tests.converters.networks import block, images, randomise
+from tests.converters.networks import (
+    LAYERS,
+    RandomNetwork,
+    images,
+    randomise,
+)
 
 TABLE_1 = [
     (1, 1), (1, 2), (1, 3), (1, 16),
@@ -17,6 +22,8 @@ TABLE_1 = [
     (16, 1), (16, 2), (16, 3), (32, 32),
 ]  # fmt: skip
 
+
+SEQUENCES = [name for name, kinds in LAYERS.items() if "sequence" in kinds]
 
 # Smaller networks fail no clearer, and looking for them takes minutes.
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
@@ -57,76 +64,38 @@ def test_minw_net_lce(pad_value):
     assert verification.max_relative_error < 1e-4
 
 
-def random_network(draw, widths):
-    """Two convolutions and three dense layers; the codes are outputs too."""
-
-    def quantizer():
-        return quantizers.of_width(draw(st.sampled_from(widths)))
-
-    sizes = st.integers(24, 28)
-    x = inputs = keras.Input((draw(sizes), draw(sizes), 3))
-    codes = []
-    for orders in (
-        ["pool bn", "bn tanh", "same_pool bn tanh", "dropout bn"],
-        ["bn", "same_pool bn", "bn same_pool tanh", "relu bn"],
-    ):
-        padding = draw(st.sampled_from(["valid", "same"]))
-        strides = draw(st.sampled_from([1, 2]))
-        pad_values = [0.0, 1.0] if padding == "same" and codes else [0.0]
-        layer = layers.QuantConv2D(
-            draw(st.sampled_from([1, 3, 31, 33, 65])),
-            draw(st.sampled_from([1, 2, 3, (3, 1)])),
-            strides=strides,
-            dilation_rate=1 if strides == 2 else draw(st.sampled_from([1, 2])),
-            padding=padding,
-            pad_value=draw(st.sampled_from(pad_values)),
-            use_bias=draw(st.booleans()),
-            kernel_quantizer=quantizer(),
-        )
-        x = block(x, layer, quantizer(), draw(st.sampled_from(orders)))
-        codes.append(x)
-    x = keras.layers.Flatten()(x)
-    for units in (draw(st.integers(1, 40)), 5):
-        layer = layers.QuantDense(
-            units, use_bias=draw(st.booleans()), kernel_quantizer=quantizer()
-        )
-        x = block(x, layer, quantizer(), "bn tanh")
-        codes.append(x)
-    x = layers.QuantDense(4, kernel_quantizer=quantizer())(x)
-    x = keras.layers.BatchNormalization()(x)
-    model = keras.Model(inputs, [*codes, x])
-    return randomise(model, draw(st.integers(0, 2**16)))
-
-
-def check(draw, target, widths):
-    model = random_network(draw, widths)
+@pytest.mark.parametrize("target", LAYERS)
+@settings(max_examples=8, deadline=None, phases=PHASES)
+@given(data=st.data())
+def test_random_networks(target, data):
+    model = RandomNetwork(data.draw, target).images()
     assert_same(model, target, images(model.input_shape[1:]))
 
 
-@settings(max_examples=6, deadline=None, phases=PHASES)
+@pytest.mark.parametrize("target", SEQUENCES)
+@settings(max_examples=3, deadline=None, phases=PHASES)
 @given(data=st.data())
-def test_random_networks_tflite(data):
-    check(data.draw, "tflite", [1, 2, 3, 4])
-
-
-@settings(max_examples=6, deadline=None, phases=PHASES)
-@given(data=st.data())
-def test_random_networks_lce(data):
-    check(data.draw, "lce", [1])
+def test_random_sequence_networks(target, data):
+    model = RandomNetwork(data.draw, target).sequences()
+    assert_same(model, target, images(model.input_shape[1:]))
 
 
 @pytest.mark.long
-@settings(max_examples=100, deadline=None, phases=PHASES)
+@pytest.mark.parametrize("target", LAYERS)
+@settings(max_examples=600, deadline=None, phases=PHASES)
 @given(data=st.data())
-def test_many_random_networks_tflite(data):
-    check(data.draw, "tflite", [1, 2, 3, 4])
+def test_many_random_networks(target, data):
+    model = RandomNetwork(data.draw, target).images()
+    assert_same(model, target, images(model.input_shape[1:]))
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("target", SEQUENCES)
 @settings(max_examples=100, deadline=None, phases=PHASES)
 @given(data=st.data())
-def test_many_random_networks_lce(data):
-    check(data.draw, "lce", [1])
+def test_many_random_sequence_networks(target, data):
+    model = RandomNetwork(data.draw, target).sequences()
+    assert_same(model, target, images(model.input_shape[1:]))
 
 
 @pytest.mark.parametrize("target", ["lce", "tflite"])

@@ -1,0 +1,184 @@
+"""Quantized Keras layers as sums over integer codes.
+
+Every convolution becomes a plain 2D one with explicit padding, so that no
+target needs to know the layers apart.
+"""
+
+import keras
+import numpy as np
+
+from keras_aqe import layers
+from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.nodes import Spread, Sum, Window
+from keras_aqe.layers.quantized import same_padding
+
+CONVERTIBLE = (
+    layers.QuantConv1D,
+    layers.QuantConv2D,
+    layers.QuantConv2DTranspose,
+    layers.QuantDense,
+    layers.QuantDepthwiseConv2D,
+    layers.QuantSeparableConv2D,
+)
+
+
+def lower(layer, source):
+    """The `Sum` of a quantized layer on a source that is quantized already.
+
+    Args:
+        layer: A layer of one of the `CONVERTIBLE` classes.
+        source: The `graph.Node` that it sees.
+
+    Raises:
+        ConversionError: If the layer's arguments cannot be converted.
+    """
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        raise ConversionError(
+            f"Layer {layer.name!r} has data_format='channels_first', which "
+            "TFLite does not have. Use 'channels_last'."
+        )
+    if isinstance(layer, layers.QuantDense):
+        if getattr(layer, "lora_enabled", False):
+            raise ConversionError(
+                f"Layer {layer.name!r} has LoRA weights beside its kernel, "
+                "which cannot be quantized. Merge them by saving its kernel "
+                "into a layer without `lora_rank`."
+            )
+        return _sum(layer, source, *_codes(layer, layer.kernel))
+    if None in source.shape[1:]:
+        raise ConversionError(
+            f"Layer {layer.name!r} has an input of shape {source.shape}, "
+            "whose sizes are not all known. Build the model with a "
+            "`keras.Input` of fixed sizes (only the batch may be `None`)."
+        )
+    if isinstance(layer, layers.QuantConv2DTranspose):
+        return _transposed(layer, source)
+    if isinstance(layer, layers.QuantSeparableConv2D):
+        kernel, unit = _composed(layer)
+    else:
+        kernel, unit = _codes(layer, layer.kernel)
+    if isinstance(layer, layers.QuantDepthwiseConv2D):
+        kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
+    if isinstance(layer, layers.QuantConv1D):
+        kernel = kernel[None]
+    return _sum(layer, source, kernel, unit, _window(layer, source))
+
+
+def _codes(layer, latent):
+    """A kernel as float32 integer codes and their unit, or as floats."""
+    latent = keras.ops.convert_to_numpy(latent)
+    quantizer = layer.kernel_quantizer
+    if quantizer is None:
+        return latent, 1.0
+    if quantizer.bits > 8:
+        return np.asarray(quantizer.hard(latent)), 1.0
+    return np.asarray(quantizer.codes(latent), "float32"), quantizer.unit
+
+
+def _composed(layer):
+    """The kernel of the one convolution that equals both steps."""
+    depthwise, unit = _codes(layer, layer.depthwise_kernel)
+    pointwise, _ = _codes(layer, layer.pointwise_kernel)
+    pointwise = pointwise.reshape(*depthwise.shape[2:], -1)
+    return np.einsum("hwcm,cmo->hwco", depthwise, pointwise), unit * unit
+
+
+def _transposed(layer, source):
+    kernel, unit = _codes(layer, layer.kernel)
+    kernel = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+    sizes = layer.compute_output_shape(source.shape)[1:3]
+    pads = []
+    for size, given, kernel_size, stride, dilation in zip(
+        sizes,
+        source.shape[1:3],
+        layer.kernel_size,
+        layer.strides,
+        layer.dilation_rate,
+    ):
+        reach = (kernel_size - 1) * dilation
+        spread = (given - 1) * stride + 1
+        cut = max(spread + reach - size, 0) if layer.padding == "same" else 0
+        before = reach - cut // 2
+        pads.append((before, size - spread - before + reach))
+    source = _spread(source, layer)
+    window = Window((1, 1), tuple(layer.dilation_rate), tuple(pads))
+    return _sum(layer, source, kernel, unit, window)
+
+
+def _spread(source, layer):
+    if set(layer.strides) == {1}:
+        return source
+    height, width = (
+        (size - 1) * stride + 1
+        for size, stride in zip(source.shape[1:3], layer.strides)
+    )
+    bits, levels = source.bits, source.levels
+    if levels is not None and 0 not in levels:
+        bits, levels = bits + 1, np.union1d(levels, 0)
+    return Spread(
+        layer.name,
+        (source.shape[0], height, width, source.shape[3]),
+        bits=bits,
+        unit=source.unit,
+        levels=levels,
+        is_image=source.is_image,
+        source=source,
+        strides=tuple(layer.strides),
+    )
+
+
+def _window(layer, source):
+    axes = list(
+        zip(
+            source.shape[1:-1],
+            layer.kernel_size,
+            layer.strides,
+            layer.dilation_rate,
+        )
+    )
+    if layer.padding == "same":
+        pads = [same_padding(*axis) for axis in axes]
+    elif layer.padding == "causal":
+        pads = [((size - 1) * dilation, 0) for _, size, _, dilation in axes]
+    else:
+        pads = [(0, 0)] * len(axes)
+    row = [(1, 1, (0, 0))] if len(axes) == 1 else []
+    strides, dilation, pads = zip(
+        *row, *zip(layer.strides, layer.dilation_rate, pads)
+    )
+    return Window(strides, dilation, pads, layer.pad_value / source.unit)
+
+
+def _sum(layer, source, kernel, unit, window=None):
+    quantizer = layer.kernel_quantizer
+    bits = 32 if quantizer is None else quantizer.bits
+    shape = layer.compute_output_shape(
+        source.source.shape if isinstance(source, Spread) else source.shape
+    )
+    node = Sum(
+        layer.name,
+        tuple(shape),
+        unit=unit * (1.0 if source.levels is None else source.unit),
+        source=source,
+        kernel=kernel,
+        weight_bits=bits,
+        window=window,
+        bias=_bias(layer),
+        activation=_activation(layer),
+    )
+    if source.levels is not None and bits <= 8:
+        reach = np.abs(kernel).sum(axis=tuple(range(kernel.ndim - 1)))
+        bound = int(reach.max() * np.abs(source.levels).max())
+        node.levels = np.array([-bound, bound])
+    return node
+
+
+def _bias(layer):
+    if not layer.use_bias:
+        return None
+    return keras.ops.convert_to_numpy(layer.bias)
+
+
+def _activation(layer):
+    linear = layer.activation in (None, keras.activations.linear)
+    return None if linear else layer.activation

@@ -1,0 +1,131 @@
+"""The values of an inference graph."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_aqe import quantizers
+
+
+@dataclasses.dataclass(eq=False)
+class Node:
+    """One value of the graph.
+
+    Args:
+        name: Name of the Keras layer that the value comes from.
+        shape: Shape of the value, `None` for the batch.
+        bits: Width of the value; 32 is plain float.
+        unit: The value is `unit` times what the node's tensor holds.
+        levels: The codes that the tensor can hold, ascending integers, or
+            `None` where it holds floats.
+        is_image: Whether the value is a network input, as it is or rescaled.
+    """
+
+    name: str
+    shape: tuple
+    bits: int = 32
+    unit: float = 1.0
+    levels: np.ndarray | None = None
+    is_image: bool = False
+
+
+@dataclasses.dataclass(eq=False)
+class Input(Node):
+    """A network input of a `dtype`."""
+
+    dtype: str = "float32"
+
+
+@dataclasses.dataclass(eq=False)
+class Apply(Node):
+    """An ordinary Keras operation on `args` and `kwargs` that hold nodes."""
+
+    operation: object = None
+    args: tuple = ()
+    kwargs: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(eq=False)
+class Quantize(Node):
+    """The quantizer on a float value, with no sum to fold it into."""
+
+    source: Node = None
+    quantizer: quantizers.Quantizer = None
+
+
+@dataclasses.dataclass(eq=False)
+class Spread(Node):
+    """Codes with zeros between rows and columns, `strides` apart."""
+
+    source: Node = None
+    strides: tuple = (1, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """How a kernel moves over rows and columns.
+
+    Args:
+        strides: Steps.
+        dilation: Distances of the kernel's taps.
+        pads: Rows and columns added, `((top, bottom), (left, right))`.
+        pad_code: What stands there, as a code of the source. 0 adds nothing
+            to a sum, also where the source has no code for 0.
+    """
+
+    strides: tuple
+    dilation: tuple
+    pads: tuple
+    pad_code: float = 0.0
+
+
+@dataclasses.dataclass(eq=False)
+class Sum(Node):
+    """The accumulators of a quantized layer, before its bias.
+
+    The layer's output is `activation(unit * tensor + bias)`.
+
+    Args:
+        source: What is summed up.
+        kernel: For a dense layer, on the last axis, of shape `(inputs,
+            outputs)`. For a convolution of shape `(height, width, inputs /
+            groups, outputs)`; one over a sequence has height 1, and source
+            and sum have no axis for it.
+        weight_bits: Width of the layer's kernel.
+        window: How the kernel of a convolution moves; `None` if dense.
+        bias: Array of one number for each output, or `None`.
+        activation: The layer's activation function, or `None`.
+    """
+
+    source: Node = None
+    kernel: np.ndarray = None
+    weight_bits: int = 32
+    window: Window | None = None
+    bias: np.ndarray | None = None
+    activation: object = None
+
+    @property
+    def groups(self):
+        """Groups of channels that do not see each other."""
+        return self.source.shape[-1] // self.kernel.shape[-2]
+
+
+@dataclasses.dataclass(eq=False)
+class Threshold(Node):
+    """Codes from a sum: `levels[number of k with y >= thresholds[k]]`.
+
+    `y` is the sum after `steps`, each a pooling layer or an array of ±1 per
+    channel to multiply with.
+    """
+
+    source: Sum = None
+    steps: list = dataclasses.field(default_factory=list)
+    thresholds: np.ndarray = None
+
+
+@dataclasses.dataclass
+class Graph:
+    """The graph of a model: its inputs and outputs, in the model's order."""
+
+    inputs: list
+    outputs: list

@@ -1,0 +1,133 @@
+"""What the networks have in common: layers of M-bit inputs and N-bit kernels."""
+
+import keras
+
+from keras_aqe import layers, quantizers
+
+
+class Parts:
+    """Builds the layers of one network, all of the same widths.
+
+    Layers that prepare the input of another are named after the layer that
+    they follow (`conv1_bn`, `conv1_hard_tanh`, `conv1_quant`).
+
+    Args:
+        input_bits: Width of the layers' inputs; 32 is no quantizer.
+        weight_bits: Width of the kernels; 32 is no quantizer.
+        estimator: `"aqe"` or `"ste"`.
+        stochastic: Whether the quantizers train in their stochastic form.
+        pad_value: What the 'same' padding of quantized inputs fills in.
+    """
+
+    def __init__(
+        self, input_bits, weight_bits, estimator, stochastic, pad_value
+    ):
+        if weight_bits == 8:
+            raise ValueError(
+                "`weight_bits` must be 1, 2, 3, 4, 16 or 32: 8-bit fixed point "
+                "covers [-1, 1) evenly, too coarse for kernels around 0.02. "
+                "Received: weight_bits=8"
+            )
+        self.input_bits = input_bits
+        self.weight_bits = weight_bits
+        self._estimator = estimator
+        self._stochastic = stochastic
+        self._pad_value = pad_value
+
+    def _quantizer(self, bits):
+        # Half precision has no stochastic form.
+        return quantizers.of_width(
+            bits,
+            estimator=self._estimator,
+            stochastic=self._stochastic and bits < 16,
+        )
+
+    def conv(self, x, filters, size, name, strides=1):
+        """A quantized 'same' convolution on quantized input, without bias."""
+        return layers.QuantConv2D(
+            filters,
+            size,
+            strides=strides,
+            padding="same",
+            pad_value=self._pad_value,
+            use_bias=False,
+            kernel_quantizer=self._quantizer(self.weight_bits),
+            name=name,
+        )(x)
+
+    def image_conv(
+        self, x, filters, size, name, strides=1, padding="same", quantize=True
+    ):
+        """The first convolution: the image as it is, padded by zeros."""
+        bits = self.weight_bits if quantize else 32
+        return layers.QuantConv2D(
+            filters,
+            size,
+            strides=strides,
+            padding=padding,
+            use_bias=False,
+            kernel_quantizer=self._quantizer(bits),
+            name=name,
+        )(x)
+
+    def dense(self, x, units, name):
+        """A quantized dense layer on quantized input, without bias."""
+        return layers.QuantDense(
+            units,
+            use_bias=False,
+            kernel_quantizer=self._quantizer(self.weight_bits),
+            name=name,
+        )(x)
+
+    def norm(self, x, name, gamma=1.0):
+        """Batch normalisation whose gamma starts as given."""
+        return keras.layers.BatchNormalization(
+            gamma_initializer=keras.initializers.Constant(gamma),
+            name=f"{name}_bn",
+        )(x)
+
+    def hard_tanh(self, x, name, quantize=True):
+        """Hard tanh and the quantizer of inputs."""
+        x = layers.HardTanh(name=f"{name}_hard_tanh")(x)
+        if self.input_bits == 32 or not quantize:
+            return x
+        return layers.QuantActivation(
+            self._quantizer(self.input_bits), name=f"{name}_quant"
+        )(x)
+
+    def activation(self, x, name, quantize=True):
+        """`hard_tanh`; where inputs are not quantized at all, ReLU."""
+        if self.input_bits == 32:
+            return keras.layers.ReLU(name=f"{name}_relu")(x)
+        return self.hard_tanh(x, name, quantize)
+
+    def logits(self, x, classes, name, quantize):
+        """The last layer.
+
+        Sums of a quantized kernel are far too large for logits, so batch
+        normalisation follows it, as in MINW-Net; elsewhere a bias does.
+        """
+        if not quantize or self.weight_bits == 32:
+            return keras.layers.Dense(classes, name=name)(x)
+        return self.norm(self.dense(x, classes, name), name)
+
+    def pooled_logits(self, x, classes, quantize):
+        """Global average pooling, then the last layer, `"logits"`.
+
+        Averages lie close together, so that batch normalisation spreads them
+        over the quantizer's range.
+        """
+        x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+        if quantize and self.input_bits < 32:
+            x = self.hard_tanh(self.norm(x, "pool"), "pool")
+        return self.logits(x, classes, "logits", quantize)
+
+
+def check_input_shape(input_shape, smallest):
+    """Raises `ValueError` unless the shape is that of large enough images."""
+    if len(input_shape) != 3 or min(input_shape[:2]) < smallest:
+        raise ValueError(
+            "`input_shape` must be (height, width, channels) with height and "
+            f"width of at least {smallest}. "
+            f"Received: input_shape={input_shape}"
+        )
