@@ -1,36 +1,35 @@
 """The command line: `python -m examples.reproduce table1 --scale small`."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-from examples.reproduce import runs
+from examples.reproduce import report, runs
 from examples.reproduce.sweep import Sweep
 
 
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     args = parse(argv)
-    sweep = Sweep(args)
-    if args.only is not None:
-        _share_cores(args.jobs)
+    if args.jobs > 1 and args.only is None:
+        sweep = Sweep(args)
+        sweep.run_in_processes(argv)
+        print(report.write(sweep))
+        return
+    # Imported here: a process that only starts others has no TensorFlow.
+    from examples.reproduce import strategies
+
+    if args.jobs > 1:
+        strategies.share_cores(args.jobs)
+    sweep = Sweep(args, strategies.create(args.strategy))
+    if args.only is None:
+        sweep.run_all()
+        print(report.write(sweep))
+    else:
         (run,) = [
             run for run in sweep.pending() if runs.identifier(run) == args.only
         ]
         sweep.run(run)
-    elif args.jobs == 1:
-        sweep.run_all()
-    else:
-        sweep.run_in_processes(argv)
-
-
-def _share_cores(jobs):
-    import tensorflow as tf
-
-    threads = max(1, os.cpu_count() // jobs)
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def parse(argv):
@@ -44,6 +43,12 @@ def parse(argv):
     add("experiment", choices=runs.NAMES)
     add("--scale", choices=runs.SCALES, default="small")
     add("--data-dir", help="of tensorflow-datasets")
+    add(
+        "--image-folder",
+        type=Path,
+        help="with folders `train` and `val` of class folders, in place of "
+        "imagenet2012 from --data-dir",
+    )
     add("--output", type=Path, help="folder; runs/<experiment> if not given")
     add(
         "--jobs",
@@ -51,6 +56,13 @@ def parse(argv):
         default=1,
         help="runs at a time, each with its share of the cores; on a CPU two "
         "runs on a core each finish sooner than one after the other on two",
+    )
+    add(
+        "--strategy",
+        choices=["none", "mirrored", "multiworker", "tpu"],
+        default="none",
+        help="of tf.distribute; multiworker takes the addresses of the "
+        "workers from TF_CONFIG and needs an --output that they share",
     )
     add("--only", metavar="ID", help="one run, by the id of its line")
     args = parser.parse_args(argv)

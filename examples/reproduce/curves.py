@@ -26,23 +26,21 @@ class Curves(keras.callbacks.Callback):
     activations of the second convolution fall between neighbouring `BINS`.
 
     Args:
-        folder: Where the two files go.
-        data: The `Data` of the run; of its training and validation images
-            the subsets are taken.
+        folder: Where the two files go; `None` writes none.
+        data: The `Data` of the run, whose subsets are looked at.
     """
 
     def __init__(self, folder, data):
         super().__init__()
-        self.path = folder / "curves.jsonl"
-        self.histograms_path = folder / "histograms.jsonl"
-        self.data = data
+        self.folder, self.data = folder, data
 
     def on_train_begin(self, logs=None):
         names = {layer.name for layer in self.model.layers}
         self.pictured = {KERNEL, ACTIVATION} <= names
         self.blend = None
         if aqe.callbacks.find(self.model):
-            self.blend = _blend(self.model, ACTIVATION * self.pictured)
+            pictured = [ACTIVATION] if self.pictured else []
+            self.blend = _blend(self.model, pictured)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.began = time.monotonic()
@@ -51,48 +49,61 @@ class Curves(keras.callbacks.Callback):
         line = {"epoch": epoch + 1, **logs}
         for name in ("training", "validation"):
             subset = getattr(self.data, f"{name}_subset")
-            loss, accuracy = self.model.evaluate(subset, verbose=0)
-            line[f"hard_{name}_loss"] = loss
-            line[f"hard_{name}_accuracy"] = accuracy
+            hard = self.model.evaluate(subset, verbose=0, return_dict=True)
+            line[f"hard_{name}_loss"] = hard["loss"]
+            line[f"hard_{name}_accuracy"] = hard["accuracy"]
         if self.blend is not None:
-            soft = self._soft(epoch)
-            line["soft_validation_accuracy"] = soft
+            line["soft_validation_accuracy"], activations = self._soft()
+            if self.pictured:
+                self._write(
+                    "histograms",
+                    {
+                        "epoch": epoch + 1,
+                        "weights": _histogram(self._kernel()),
+                        "activations": activations,
+                    },
+                )
         line["seconds"] = time.monotonic() - self.began
-        _append(self.path, {name: _round(line[name]) for name in line})
+        self._write("curves", {name: _round(line[name]) for name in line})
 
-    def _soft(self, epoch):
-        """Returns the blend's accuracy; writes the histograms."""
-        hits, histogram = [], 0
+    def _soft(self):
+        """Returns the blend's accuracy and the histogram of activations."""
+        hits, counts = [], 0
         for images, labels in self.data.validation_subset:
             logits, *activations = self.blend(images)
             hits.append(logits.numpy().argmax(-1) == labels.numpy())
-            for values in activations:
-                histogram += np.histogram(values.numpy(), BINS)[0]
-        if self.pictured:
-            layer = self.model.get_layer(KERNEL)
-            kernel = tf.convert_to_tensor(layer.kernel)
-            if layer.kernel_quantizer is not None:
-                kernel = layer.kernel_quantizer(kernel, training=True)
-            line = {
-                "epoch": epoch + 1,
-                "weights": np.histogram(kernel.numpy(), BINS)[0].tolist(),
-                "activations": histogram.tolist(),
-            }
-            _append(self.histograms_path, line)
-        return float(np.mean(np.concatenate(hits)))
+            counts += np.array([_histogram(a.numpy()) for a in activations])
+        return float(np.mean(np.concatenate(hits))), counts.ravel().tolist()
+
+    def _kernel(self):
+        layer = self.model.get_layer(KERNEL)
+        kernel = tf.convert_to_tensor(layer.kernel)
+        if layer.kernel_quantizer is not None:
+            kernel = layer.kernel_quantizer(kernel, training=True)
+        return kernel.numpy()
+
+    def _write(self, name, line):
+        if self.folder is not None:
+            with (self.folder / f"{name}.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
 
     def read(self):
         """Returns the curves; of an epoch that was repeated, the last."""
-        lines = map(json.loads, self.path.read_text().splitlines())
-        return list({line["epoch"]: line for line in lines}.values())
+        if self.folder is None:
+            return []
+        return read(self.folder / "curves.jsonl")
 
 
-def _blend(model, activation):
-    """A function from images to soft logits and the named layer's output."""
-    outputs = [model.output]
-    if activation:
-        outputs.append(model.get_layer(activation).output)
-    soft = keras.Model(model.inputs, outputs)
+def read(path):
+    """Returns the lines of a file; of an epoch that was repeated, the last."""
+    lines = map(json.loads, path.read_text().splitlines())
+    return list({line["epoch"]: line for line in lines}.values())
+
+
+def _blend(model, names):
+    """A function from images to soft logits and the named layers' outputs."""
+    outputs = [model.get_layer(name).output for name in names]
+    soft = keras.Model(model.inputs, [model.output, *outputs])
     layers = [
         layer
         for layer in model._flatten_layers()
@@ -112,9 +123,8 @@ def _blend(model, activation):
     return blend
 
 
-def _append(path, line):
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+def _histogram(values):
+    return np.histogram(values, BINS)[0].tolist()
 
 
 def _round(value):

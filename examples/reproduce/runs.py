@@ -1,5 +1,6 @@
 """From a configuration file to the settings of its runs."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -17,6 +18,7 @@ DEFAULTS = {
     "dataset": "cifar10",
     "train_images": None,
     "test_images": None,
+    "image_size": None,
     "augment": True,
     "network": "MINWNet",
     "network_arguments": {},
@@ -29,6 +31,7 @@ DEFAULTS = {
     "input_thresholds": None,
     "optimizer": "Adam",
     "optimizer_arguments": {},
+    "weight_decay": 0.0,
     "learning_rate": 0.01,
     "decay": {"kind": "exponential", "to": 0.02},
     "batch_size": 128,
@@ -38,41 +41,86 @@ DEFAULTS = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A run and its place in the experiment.
+
+    Args:
+        place: Name of the stage, or the labels of row and column.
+        run: Settings, see `DEFAULTS`.
+    """
+
+    place: str | tuple
+    run: dict
+
+
 def load(name):
     """Returns the configuration `configs/<name>.toml` as a dictionary."""
     return tomllib.loads((CONFIGS / f"{name}.toml").read_text())
 
 
 def expand(config, scale):
-    """Yields `(stage, run)` for each run, in order.
+    """Yields a `Planned` for each run, in order.
 
-    A configuration has `[run]`, settings of all its runs, `[scale.<name>]`,
-    which override them, and a list of `[[stage]]`, each with settings of its
-    own; `only` in a scale names the stages it runs. A setting that is a list
-    stands for one run per entry, the last such setting varying fastest.
+    A configuration has `[run]`, settings of all its runs; `[scale.<name>]`,
+    which override all others; and a list of `[[stage]]`, or of `[[row]]` and
+    of `[[column]]` of a table, with settings of their own. `stages`, `rows`
+    and `columns` in a scale name the ones it takes, `shrink` adds arguments
+    of networks. A setting that is a list stands for one run per entry, the
+    last such setting varying fastest.
     """
     scaled = dict(config["scale"][scale])
-    only = scaled.pop("only", None)
-    for stage in config["stage"]:
-        if only is not None and stage["name"] not in only:
-            continue
-        settings = {**config["run"], **stage, **scaled}
-        del settings["name"]
+    shrink = scaled.pop("shrink", {})
+    for place, own in _places(config, scaled):
+        settings = {**config["run"], **own, **scaled}
         unknown = sorted(settings.keys() - DEFAULTS.keys())
         if unknown:
             raise ValueError(
-                f"Stage {stage['name']!r} has unknown settings {unknown}. "
+                f"{place!r} has unknown settings {unknown}. "
                 f"Known: {sorted(DEFAULTS)}"
             )
         axes = [name for name in settings if isinstance(settings[name], list)]
         for values in itertools.product(*(settings[axis] for axis in axes)):
             run = {**DEFAULTS, **settings, **dict(zip(axes, values))}
-            yield stage["name"], run
+            run["network_arguments"] = {
+                **run["network_arguments"],
+                **shrink.get(run["network"], {}),
+            }
+            yield Planned(place, run)
+
+
+def _places(config, scaled):
+    """Yields `(place, settings)`; takes the choice of places from `scaled`."""
+
+    def chosen(kind, label):
+        names = scaled.pop(f"{kind}s", None)
+        entries = config.get(kind, [])
+        known = [entry[label] for entry in entries]
+        if names is not None and not set(names) <= set(known):
+            raise ValueError(
+                f"`{kind}s` must be some of {known}. Received: {names}"
+            )
+        return [e for e in entries if names is None or e[label] in names]
+
+    def settings(entry):
+        about = ("name", "label", "paper", "value")
+        return {name: entry[name] for name in entry if name not in about}
+
+    stages = chosen("stage", "name")
+    rows, columns = chosen("row", "label"), chosen("column", "label")
+    for stage in stages:
+        yield stage["name"], settings(stage)
+    for row, column in itertools.product(rows, columns):
+        yield (row["label"], column["label"]), settings(row) | settings(column)
 
 
 def key(run):
-    """A string that is equal for equal settings, whatever their order."""
-    return json.dumps(run, sort_keys=True)
+    """A string that is equal for equal settings.
+
+    Defaults are left out, so that a new setting leaves old runs as they are.
+    """
+    chosen = {n: v for n, v in run.items() if v != DEFAULTS[n]}
+    return json.dumps(chosen, sort_keys=True)
 
 
 def identifier(run):
@@ -104,15 +152,20 @@ def resolve(run, searched, results):
         accuracies.setdefault(rate, []).append(results[key(other)])
     if not accuracies:
         raise ValueError(
-            f"`learning_rate = 'best'` needs a stage {SEARCH!r} with "
-            f"the estimator of the run. Received: {label(run)}"
+            f"`learning_rate = 'best'` needs a stage {SEARCH!r} with the "
+            f"estimator of the run. Received: {label(run)}"
         )
     best = max(accuracies, key=lambda rate: statistics.mean(accuracies[rate]))
     return {**run, "learning_rate": best}
 
 
 def _kind(run):
-    return "float" if run["bits"] == [32, 32] else run["estimator"]
+    return "float" if is_float(run) else run["estimator"]
+
+
+def is_float(run):
+    """Whether nothing is quantized."""
+    return min(run["bits"]) == 32
 
 
 def label(run):

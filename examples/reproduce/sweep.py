@@ -15,10 +15,13 @@ class Sweep:
 
     Args:
         args: The command's `experiment`, `scale`, `output`, `jobs` and so on.
+        strategy: `tf.distribute` strategy of the runs, if this process runs
+            any.
     """
 
-    def __init__(self, args):
+    def __init__(self, args, strategy=None):
         self.args = args
+        self.strategy = strategy
         self.config = runs.load(args.experiment)
         self.plan = list(runs.expand(self.config, args.scale))
         self.store = Store(args.output / "results.jsonl")
@@ -27,20 +30,27 @@ class Sweep:
         """Returns `{key(run): record}`."""
         return {runs.key(record["run"]): record for record in self.store}
 
+    def resolved(self):
+        """Returns the plan with "best" learning rates replaced.
+
+        A run whose learning rate is not known yet is left out.
+        """
+        accuracies = {
+            key: record["validation_accuracy"]
+            for key, record in self.finished().items()
+        }
+        searched = [p.run for p in self.plan if p.place == runs.SEARCH]
+        resolved = [
+            runs.Planned(p.place, runs.resolve(p.run, searched, accuracies))
+            for p in self.plan
+        ]
+        return [planned for planned in resolved if planned.run is not None]
+
     def pending(self):
         """Returns the runs that can be started now, in order."""
         finished = self.finished()
-        accuracies = {
-            key: record["validation_accuracy"]
-            for key, record in finished.items()
-        }
-        searched = [run for stage, run in self.plan if stage == runs.SEARCH]
-        resolved = {}
-        for _, run in self.plan:
-            run = runs.resolve(run, searched, accuracies)
-            if run is not None:
-                resolved.setdefault(runs.key(run), run)
-        return [run for key, run in resolved.items() if key not in finished]
+        found = {runs.key(p.run): p.run for p in self.resolved()}
+        return [run for key, run in found.items() if key not in finished]
 
     def run_all(self):
         """Runs what is pending, one after the other in this process."""
@@ -49,23 +59,27 @@ class Sweep:
 
     def run(self, run):
         """Trains a run and writes its line, unless another process has."""
-        # Imported here: the process that only starts others needs no
-        # TensorFlow.
-        from examples.reproduce import training
+        # Imported here: a process that only starts others has no TensorFlow.
+        from examples.reproduce import strategies, training
 
-        folder = self.args.output / "runs" / runs.identifier(run)
+        name = runs.identifier(run)
+        folder = self.args.output / "runs" / name
         folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder / "lock"):
-            if runs.key(run) in self.finished():
+        chief = strategies.worker(self.strategy) == 0
+        with _lock(folder / "lock") if chief else contextlib.nullcontext():
+            if chief and runs.key(run) in self.finished():
                 return
-            print(f"{runs.identifier(run)}: {runs.label(run)}", flush=True)
-            record = training.train(run, folder, self.args)
-            self.store.append(record)
-            print(
-                f"{runs.identifier(run)}: hard test accuracy "
-                f"{record['test_accuracy']:.4f}, {record['seconds']:.0f} s",
-                flush=True,
-            )
+            print(f"{name}: {runs.label(run)}", flush=True)
+            record = training.train(run, folder, self.args, self.strategy)
+            if chief:
+                self.store.append(record)
+        # The other workers look for the next run only now.
+        strategies.barrier(self.strategy)
+        print(
+            f"{name}: hard test accuracy {record['test_accuracy']:.4f}, "
+            f"{record['seconds']:.0f} s",
+            flush=True,
+        )
 
     def run_in_processes(self, command):
         """Runs what is pending, `jobs` at a time, each in its own process.
@@ -81,13 +95,14 @@ class Sweep:
                     del children[name]
                     if child.returncode:
                         failed.append(name)
-            names = [runs.identifier(run) for run in self.pending()]
-            waiting = [n for n in names if n not in (*children, *failed)]
-            for name in waiting[: self.args.jobs - len(children)]:
-                children[name] = subprocess.Popen(
-                    [sys.executable, "-m", "examples.reproduce", *command]
-                    + ["--only", name]
-                )
+            if len(children) < self.args.jobs:
+                names = [runs.identifier(run) for run in self.pending()]
+                waiting = [n for n in names if n not in (*children, *failed)]
+                for name in waiting[: self.args.jobs - len(children)]:
+                    children[name] = subprocess.Popen(
+                        [sys.executable, "-m", "examples.reproduce", *command]
+                        + ["--only", name]
+                    )
             if not children:
                 break
             time.sleep(1)

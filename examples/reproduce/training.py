@@ -9,31 +9,41 @@ import numpy as np
 import tensorflow as tf
 
 import keras_aqe as aqe
-from examples.reproduce import data as datasets
-from examples.reproduce import runs, variants
+from examples.reproduce import cifar, imagenet, runs, strategies, variants
+from examples.reproduce.backup import Backup
 from examples.reproduce.curves import Curves
 
+LOADERS = {
+    "cifar10": cifar.load,
+    "cifar100": cifar.load,
+    "imagenet": imagenet.load,
+}
 
-def train(run, folder, args):
+
+def train(run, folder, args, strategy):
     """Trains a network, saves it and returns the record of the run.
 
     Args:
         run: Settings, see `runs.DEFAULTS`.
         folder: Where the model, its curves and the backup go.
-        args: The command's `data_dir` and `strategy`.
+        args: The command's arguments: where the images are.
+        strategy: `tf.distribute` strategy; the batch size is that of all its
+            replicas together.
     """
     keras.backend.clear_session()
     keras.utils.set_random_seed(run["seed"])
-    data = datasets.load(run, args.data_dir)
-    total_steps = data.steps * run["epochs"]
-    model = build(run, data, total_steps)
-    curves = Curves(folder, data)
+    worker = strategies.worker(strategy)
+    data = LOADERS[run["dataset"]](run, args)
+    with strategy.scope():
+        model = build(run, data)
+    curves = Curves(folder if worker == 0 else None, data)
     callbacks = [
         # First, so that the others see the optimizer's step of the backup.
-        keras.callbacks.BackupAndRestore(folder / "backup"),
-        *([] if _is_float(run) else [_alpha_scheduler(run, total_steps)]),
+        Backup(folder / "backup", worker, data.steps),
         curves,
     ]
+    if not runs.is_float(run):
+        callbacks.insert(1, _alpha_scheduler(run, data))
     model.fit(
         data.training,
         epochs=run["epochs"],
@@ -42,22 +52,23 @@ def train(run, folder, args):
         verbose=0,
     )
     # Outside of training every quantizer is hard: this is what is shipped.
-    loss, test = model.evaluate(data.test, verbose=0)
-    _, validation = model.evaluate(data.validation, verbose=0)
-    unfinished = folder / "unfinished.keras"
-    model.save(unfinished)
-    os.replace(unfinished, folder / "model.keras")
+    test = model.evaluate(data.test, verbose=0, return_dict=True)
+    validation = model.evaluate(data.validation, verbose=0, return_dict=True)
+    if worker == 0:
+        unfinished = folder / "unfinished.keras"
+        model.save(unfinished)
+        os.replace(unfinished, folder / "model.keras")
     epochs = curves.read()
     return {
         "run": run,
         "id": runs.identifier(run),
-        "test_accuracy": round(test, 4),
-        "test_loss": round(loss, 4),
-        "validation_accuracy": round(validation, 4),
+        **{f"test_{name}": round(test[name], 4) for name in test},
+        "validation_accuracy": round(validation["accuracy"], 4),
         "seconds": round(sum(epoch["seconds"] for epoch in epochs), 1),
         "epochs": epochs,
         "finished": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} {platform.machine()} cores",
+        "replicas": strategy.num_replicas_in_sync,
         "versions": {
             "keras_aqe": aqe.__version__,
             "keras": keras.__version__,
@@ -68,39 +79,52 @@ def train(run, folder, args):
     }
 
 
-def build(run, data, total_steps):
+def build(run, data):
     """Returns the compiled network."""
-    bits = dict(zip(("input_bits", "weight_bits"), run["bits"]))
     model = getattr(aqe.models, run["network"])(
-        **bits,
+        input_bits=run["bits"][0],
+        weight_bits=run["bits"][1],
         input_shape=data.image_shape,
         classes=data.classes,
         estimator=run["estimator"],
-        **({"stochastic": True} if run["stochastic"] else {}),
+        stochastic=run["stochastic"],
         **run["network_arguments"],
     )
     variants.apply(model, run)
-    learning_rate = run["learning_rate"]
-    if run["decay"]["kind"] == "exponential":
-        learning_rate = keras.optimizers.schedules.ExponentialDecay(
-            learning_rate, total_steps, run["decay"]["to"]
-        )
+    metrics = ["accuracy"]
+    if data.classes > 100:
+        top5 = keras.metrics.SparseTopKCategoricalAccuracy
+        metrics.append(top5(5, name="top5_accuracy"))
     optimizer = getattr(keras.optimizers, run["optimizer"])
     model.compile(
-        optimizer=optimizer(learning_rate, **run["optimizer_arguments"]),
+        optimizer=optimizer(
+            _learning_rate(run, data.steps * run["epochs"]),
+            **run["optimizer_arguments"],
+        ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        metrics=metrics,
         # XLA pays on a GPU; on a CPU it makes the convolutions slower.
         jit_compile=bool(tf.config.list_physical_devices("GPU")),
     )
     return model
 
 
-def _is_float(run):
-    return min(run["bits"]) == 32
+def _learning_rate(run, total_steps):
+    rate, decay = run["learning_rate"], run["decay"]
+    schedules = keras.optimizers.schedules
+    if decay["kind"] == "exponential":
+        return schedules.ExponentialDecay(rate, total_steps, decay["to"])
+    if decay["kind"] == "steps":
+        return schedules.PiecewiseConstantDecay(
+            [round(part * total_steps) for part in decay["at"]],
+            [rate * 0.1**count for count in range(len(decay["at"]) + 1)],
+        )
+    return rate
 
 
-def _alpha_scheduler(run, total_steps):
+def _alpha_scheduler(run, data):
     arguments = dict(run["schedule"])
     schedule = getattr(aqe.schedules, arguments.pop("kind"))(**arguments)
-    return aqe.callbacks.AlphaScheduler(schedule, total_steps=total_steps)
+    return aqe.callbacks.AlphaScheduler(
+        schedule, total_steps=data.steps * run["epochs"]
+    )

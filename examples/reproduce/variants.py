@@ -1,5 +1,6 @@
-"""What the study changes in a network and the package does not offer."""
+"""What experiments change in a network and the package does not offer."""
 
+import keras
 import tensorflow as tf
 
 import keras_aqe as aqe
@@ -12,7 +13,19 @@ _FACTORS = {
 
 
 def apply(model, run):
-    """Gives the quantizers of a model, not trained yet, the run's variants."""
+    """Changes a model, not trained yet, as the settings of the run ask."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # The statistics of the whole batch, however many replicas
+            # share it.
+            layer.synchronized = True
+    if run["weight_decay"]:
+        # Added to the loss, as in the papers; the decay that Keras
+        # optimizers have is apart from momentum.
+        for variable in model.trainable_variables:
+            variable.regularizer = keras.regularizers.L2(
+                run["weight_decay"] / 2
+            )
     for quantizer in aqe.callbacks.find(model):
         if run["gradient"] != "2 alpha":
             quantizer._estimate = _with_factor(_FACTORS[run["gradient"]])

@@ -1,0 +1,168 @@
+"""What an experiment found: Markdown beside the paper's numbers, and plots."""
+
+import collections
+import statistics
+
+from examples.reproduce import runs
+
+
+def write(sweep):
+    """Writes `results.md`, and the figures if any; returns the Markdown.
+
+    Args:
+        sweep: A `Sweep`, of which any number of runs may be finished.
+    """
+    config, scale = sweep.config, sweep.args.scale
+    finished = sweep.finished()
+    lines = [f"# {config['title']}", "", _progress(sweep, finished), ""]
+    if "table" in config:
+        lines += _table(config, scale, finished)
+    else:
+        lines += _stages(sweep, finished)
+    if "figure" in config:
+        # Imported here: only figures need matplotlib.
+        from examples.reproduce import figures
+
+        lines += figures.write(sweep, finished)
+    text = "\n".join(lines) + "\n"
+    sweep.args.output.mkdir(parents=True, exist_ok=True)
+    (sweep.args.output / "results.md").write_text(text)
+    return text
+
+
+def _progress(sweep, finished):
+    planned = {runs.key(planned.run) for planned in sweep.resolved()}
+    done = [finished[key] for key in planned if key in finished]
+    text = f"Scale: {sweep.args.scale}. {len(done)} of {len(planned)} runs"
+    if len(sweep.resolved()) < len(sweep.plan):
+        text += " whose learning rate is known"
+    if not done:
+        return f"{text}."
+    hours = sum(record["seconds"] for record in done) / 3600
+    machines = ", ".join(sorted({record["machine"] for record in done}))
+    return f"{text}, {hours:.1f} hours of training in all, on {machines}."
+
+
+def _table(config, scale, finished):
+    """The table of the paper, each cell as 'ours (paper)'."""
+    measure = config["table"]["measure"]
+    cells = collections.defaultdict(list)
+    for planned in runs.expand(config, scale):
+        record = finished.get(runs.key(planned.run))
+        if record is not None:
+            cells[planned.place].append(record)
+    values = {
+        column["label"]: column.get("value", "test_accuracy")
+        for column in config["column"]
+    }
+    columns = [c for c in values if any(place[1] == c for place in cells)]
+    means = {
+        (row, column): _values(records, values[column])
+        for (row, column), records in cells.items()
+    }
+    rows = []
+    for row in config["row"]:
+        label, paper = row["label"], row.get("paper", {})
+        if not any((label, column) in cells for column in columns):
+            continue
+        texts = []
+        for column in columns:
+            ours = _measured(
+                means.get((label, column)),
+                measure,
+                means.get(("float", column)),
+            )
+            theirs = f"{paper[column]}" if column in paper else "-"
+            texts.append(f"{ours} ({theirs})")
+        rows.append([label, *texts])
+    return [
+        *markdown([config["table"]["rows"], *columns], rows),
+        "",
+        "In brackets: the paper's numbers, of its full setting.",
+    ]
+
+
+def _values(records, name):
+    return [record[name] for record in records if name in record]
+
+
+def _measured(values, measure, reference):
+    """Formats accuracies as `measure`: accuracy, error (%) or loss (points).
+
+    Several seeds give the mean and the standard deviation.
+    """
+    if not values:
+        return "-"
+    if measure == "accuracy":
+        return spread(values, 1, 3)
+    if measure == "error":
+        return spread([1 - value for value in values], 100, 2)
+    if not reference:
+        return "-"
+    best = statistics.mean(reference)
+    return spread([best - value for value in values], 100, 1)
+
+
+def spread(values, factor, digits):
+    """'mean ± standard deviation' of several values, or the only one."""
+    values = [factor * value for value in values]
+    text = f"{statistics.mean(values):.{digits}f}"
+    if len(values) > 1:
+        text += f" ± {statistics.stdev(values):.{digits}f}"
+    return text
+
+
+def _stages(sweep, finished):
+    """A table for each stage: what differs between its runs, accuracies."""
+    stages = collections.defaultdict(dict)
+    for planned in sweep.resolved():
+        key = runs.key(planned.run)
+        if key in finished:
+            stages[planned.place][key] = finished[key]
+    lines = []
+    for name, records in stages.items():
+        lines += [f"## {name.capitalize()}", "", *summary(records.values()), ""]
+    return lines
+
+
+def summary(records):
+    """Rows of accuracies by settings, seeds taken together."""
+    groups = collections.defaultdict(list)
+    for record in records:
+        groups[runs.key({**record["run"], "seed": 0})].append(record)
+    settings = [group[0]["run"] for group in groups.values()]
+    varying = [
+        name
+        for name in runs.DEFAULTS
+        if len({str(run.get(name)) for run in settings}) > 1
+    ] or ["bits"]
+    rows = []
+    for group in groups.values():
+        run = group[0]["run"]
+        rows.append(
+            [
+                *(
+                    _setting(run.get(name, runs.DEFAULTS[name]))
+                    for name in varying
+                ),
+                str(len(group)),
+                spread(_values(group, "test_accuracy"), 1, 4),
+                spread(_values(group, "validation_accuracy"), 1, 4),
+            ]
+        )
+    names = [name.replace("_", " ") for name in varying]
+    return markdown([*names, "seeds", "hard test", "hard validation"], rows)
+
+
+def _setting(value):
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {value[name]}" for name in value) or "-"
+    if isinstance(value, list):
+        return "/".join(map(str, value))
+    return "default" if value is None else str(value)
+
+
+def markdown(head, rows):
+    """Returns the lines of a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
