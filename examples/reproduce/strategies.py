@@ -5,6 +5,22 @@ import os
 import tensorflow as tf
 
 
+class _MultiWorker(tf.distribute.MultiWorkerMirroredStrategy):
+    """Reduces what Keras 3 asks it to.
+
+    `fit` reduces a whole `(x, y)`, of which it needs no more than the shapes,
+    and scalars along their first axis; TensorFlow refuses both.
+    """
+
+    def reduce(self, reduce_op, value, axis=None):
+        if isinstance(value, tuple):
+            # A sum, because labels have no mean.
+            return tuple(self.reduce("SUM", part) for part in value)
+        if self.experimental_local_results(value)[0].shape.rank == 0:
+            axis = None
+        return super().reduce(reduce_op, value, axis)
+
+
 def create(name):
     """Returns the strategy called `name`.
 
@@ -15,7 +31,7 @@ def create(name):
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
     if name == "multiworker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _MultiWorker()
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu="")
         tf.config.experimental_connect_to_cluster(resolver)
@@ -35,9 +51,8 @@ def worker(strategy):
 def barrier(strategy):
     """Returns when all workers have come here."""
     if strategy.num_replicas_in_sync > 1:
-        strategy.run(
-            lambda: tf.distribute.get_replica_context().all_reduce("sum", 0.0)
-        )
+        ones = strategy.run(tf.ones, args=([],))
+        float(strategy.reduce("SUM", ones, axis=None))
 
 
 def share_cores(jobs):

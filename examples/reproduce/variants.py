@@ -14,11 +14,11 @@ _FACTORS = {
 
 def apply(model, run):
     """Changes a model, not trained yet, as the settings of the run ask."""
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            # The statistics of the whole batch, however many replicas
-            # share it.
-            layer.synchronized = True
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                # The statistics of the whole batch, not of a replica's part.
+                layer.synchronized = True
     if run["weight_decay"]:
         # Added to the loss, as in the papers; the decay that Keras
         # optimizers have is apart from momentum.
