@@ -3,8 +3,9 @@ import os
 import pathlib
 import tempfile
 
-from keras_aqe.converters import graph, lce, report, tflite
+from keras_aqe.converters import graph, lce, metadata, tflite
 from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.report import RUNS_IN_FLOAT, Report, report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Converted:
     """
 
     flatbuffer: bytes
-    report: report.Report
+    report: Report
 
     def save(self, path):
         """Writes the file; a failure leaves nothing half written."""
@@ -76,26 +77,24 @@ def convert(model, target="lce", strict=True):
         lce.require()
     inference = graph.build(model)
     if target == "lce":
-        flatbuffer, sums = lce.emit(inference, strict)
+        flatbuffer = lce.emit(inference, strict)
     else:
-        flatbuffer, sums = tflite.emit(inference)
-    rows = report.make(flatbuffer, sums)
-    if target == "lce" and strict:
-        _require_xnor(rows, sums)
+        flatbuffer = tflite.emit(inference)
+    flatbuffer = metadata.add(flatbuffer, inference, target)
+    rows = report(flatbuffer)
+    if strict and target == "lce":
+        _require_integers(rows)
     return Converted(flatbuffer, rows)
 
 
-def _require_xnor(rows, sums):
-    for row, node in zip(rows, sums):
-        if (
-            row.op != "LceBconv2d"
-            and row.weight_bits == 1
-            and not node.source.is_image
-        ):
+def _require_integers(rows):
+    for row in rows:
+        if row.note == RUNS_IN_FLOAT:
             raise ConversionError(
-                f"Layer {row.name!r} came out as {row.op} and not as "
-                "LceBconv2d, so it would run in float. Pass strict=False to "
-                "accept that, or use target='tflite'."
+                f"Layer {row.name!r} ({row.input_bits}-bit input, "
+                f"{row.weight_bits}-bit kernel) came out as {row.op} in float "
+                f"and not as {row.operation}. Pass strict=False to accept "
+                "that, or use another target."
             )
 
 

@@ -17,14 +17,10 @@ class Emitter:
 
     Args:
         graph: A `keras_aqe.converters.graph.Graph`.
-
-    Attributes:
-        sums: The `graph.Sum` nodes in the order in which they were written.
     """
 
     def __init__(self, graph):
         self.graph = graph
-        self.sums = []
 
     def function(self, batch):
         """A concrete function from the inputs to the outputs as float32."""
@@ -41,8 +37,11 @@ class Emitter:
 
         @tf.function(input_signature=signature, autograph=False)
         def infer(*inputs):
-            self.sums = []
             self._tensors = dict(zip(self.graph.inputs, inputs))
+            # One after the other, since deep networks are deeper than
+            # Python's stack.
+            for node in self.graph.nodes:
+                self.tensor(node)
             outputs = [self.value(node) for node in self.graph.outputs]
             return {
                 f"output_{index:03}": tf.identity(output)
@@ -55,12 +54,23 @@ class Emitter:
         """What the node's tensor holds: codes, accumulators or floats."""
         if node not in self._tensors:
             write = getattr(self, f"_write_{type(node).__name__.lower()}")
-            self._tensors[node] = write(node)
+            with self._scope(node):
+                self._tensors[node] = write(node)
         return self._tensors[node]
+
+    def _scope(self, node):
+        """Names operators so that `metadata` finds them in the file."""
+        # Short, since Larq Compute Engine cuts names; the slash makes it
+        # absolute.
+        return tf.name_scope(f"n{node.number}/")
 
     def value(self, node):
         """The float value of a node, as its Keras layer returns it."""
         x = self.tensor(node)
+        with self._scope(node):
+            return self._scaled(node, x)
+
+    def _scaled(self, node, x):
         if node.unit != 1:
             x = x * node.unit
         if isinstance(node, g.Sum):
@@ -110,7 +120,6 @@ class Emitter:
 
     def _write_sum(self, node):
         x = self.tensor(node.source)
-        self.sums.append(node)
         if node.window is None:
             return tf.matmul(x, node.kernel)
         if len(node.shape) == 4:

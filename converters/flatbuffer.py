@@ -1,33 +1,22 @@
-"""Reads what a .tflite file holds."""
+"""Reads and writes .tflite files."""
 
-import dataclasses
+import hashlib
+import struct
 
+import flatbuffers
 import numpy as np
 
 from keras_aqe.converters.errors import ConversionError
 
-
-@dataclasses.dataclass(frozen=True)
-class Operator:
-    """An operator of a file that carries weights.
-
-    Args:
-        name: Builtin or custom name, as `CONV_2D` or `LceBconv2d`.
-        channels: Output channels.
-        weight_bytes: Bytes of its kernel's buffer.
-    """
-
-    name: str
-    channels: int
-    weight_bytes: int
-
-
 _KERNELS = {
-    "CONV_2D": 0,
-    "DEPTHWISE_CONV_2D": 3,
-    "FULLY_CONNECTED": 0,
-    "BATCH_MATMUL": -1,
-    "LceBconv2d": 0,
+    "AqeConv2D",
+    "AqeDepthwiseConv2D",
+    "AqeFullyConnected",
+    "BATCH_MATMUL",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "LceBconv2d",
 }
 
 
@@ -44,7 +33,41 @@ def read(flatbuffer):
             "These bytes are no .tflite file: the identifier 'TFL3' is "
             f"missing from bytes 4 to 7. Received {len(flatbuffer)} bytes."
         )
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))
+        _check_indices(model)
+        return model
+    except (
+        *(AttributeError, IndexError, MemoryError, OverflowError),
+        *(RecursionError, TypeError, ValueError, struct.error),
+    ) as error:
+        raise ConversionError(
+            f"The file is damaged: {error}. Copy it again, or convert the "
+            "model again."
+        ) from error
+
+
+def _check_indices(model):
+    """Raises one of the errors of `read` if an index leads nowhere."""
+    for entry in model.metadata or []:
+        model.buffers[entry.buffer]
+    if not model.subgraphs:
+        raise ValueError("it has no graph")
+    for graph in model.subgraphs:
+        count = len(graph.tensors)
+        for tensor in graph.tensors:
+            model.buffers[tensor.buffer]
+        for operator in graph.operators:
+            model.operatorCodes[operator.opcodeIndex]
+        for indices in (
+            graph.inputs,
+            graph.outputs,
+            *(operator.inputs for operator in graph.operators),
+            *(operator.outputs for operator in graph.operators),
+        ):
+            # -1 is an input that is left out.
+            if any(not -1 <= index < count for index in indices):
+                raise IndexError(f"an operator's tensor is not among {count}")
 
 
 def in_signature_order(flatbuffer):
@@ -92,18 +115,116 @@ def operator_names(model):
     return names
 
 
-def weighted_operators(flatbuffer):
-    """The operators that multiply with a constant kernel, in file order."""
-    model = read(flatbuffer)
+def weighted_operators(model):
+    """Indices of the operators that multiply with a constant kernel."""
+    return [
+        index
+        for index, name in enumerate(operator_names(model))
+        if name in _KERNELS and _kernel(model, index) is not None
+    ]
+
+
+def weight_bytes(model, index):
+    """Bytes that the kernel of a weighted operator takes in the file."""
+    kernel = _kernel(model, index)
+    return np.asarray(model.buffers[kernel.buffer].data).nbytes
+
+
+def is_float(model, index):
+    """Whether an operator works on floats."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
     graph = model.subgraphs[0]
-    found = []
-    for name, operator in zip(operator_names(model), graph.operators):
-        if name not in _KERNELS:
-            continue
-        kernel = graph.tensors[operator.inputs[1]]
-        data = model.buffers[kernel.buffer].data
-        if data is None:
-            continue
-        channels = int(kernel.shape[_KERNELS[name]])
-        found.append(Operator(name, channels, np.asarray(data).nbytes))
-    return found
+    source = graph.tensors[graph.operators[index].inputs[0]]
+    return source.type in (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
+
+
+def _kernel(model, index):
+    """The constant tensor that holds an operator's kernel, or `None`."""
+    graph = model.subgraphs[0]
+    tensor = graph.operators[index].inputs[1]
+    if model.buffers[graph.tensors[tensor].buffer].data is None:
+        # A kernel may be stored as integers in front of a float operator.
+        makers = [
+            other
+            for other, name in zip(graph.operators, operator_names(model))
+            if name == "DEQUANTIZE" and tensor in other.outputs
+        ]
+        if not makers:
+            return None
+        tensor = makers[0].inputs[0]
+    kernel = graph.tensors[tensor]
+    return None if model.buffers[kernel.buffer].data is None else kernel
+
+
+def metadata(model, name):
+    """The bytes of a metadata entry, or `None`."""
+    for entry in model.metadata or []:
+        if entry.name == name.encode():
+            data = model.buffers[entry.buffer].data
+            return b"" if data is None else bytes(bytearray(data))
+    return None
+
+
+def set_metadata(model, name, data):
+    """Adds a metadata entry to a parsed file, or replaces its content."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    data = np.frombuffer(data, "uint8")
+    for entry in model.metadata or []:
+        if entry.name == name.encode():
+            model.buffers[entry.buffer].data = data
+            return
+    buffer = schema.BufferT()
+    buffer.data = data
+    model.buffers.append(buffer)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = name.encode(), len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+
+
+def digest(model, text):
+    """A hash of all that an interpreter computes with, and of a text.
+
+    Metadata are left out, so that other tools may add theirs.
+    """
+    hashed = hashlib.sha256(text.encode())
+    _hash(model.operatorCodes, hashed)
+    _hash(model.subgraphs, hashed)
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            _hash(model.buffers[tensor.buffer].data, hashed)
+    return hashed.hexdigest()
+
+
+def _hash(value, hashed):
+    if isinstance(value, np.ndarray):
+        hashed.update(f"{value.size}:".encode())
+        hashed.update(np.ascontiguousarray(value).data)
+    elif isinstance(value, (list, tuple)):
+        hashed.update(f"{len(value)}:".encode())
+        for item in value:
+            _hash(item, hashed)
+    elif hasattr(value, "Pack"):
+        for name, field in sorted(vars(value).items()):
+            hashed.update(f"{name}:".encode())
+            _hash(field, hashed)
+    else:
+        text = value.decode() if isinstance(value, bytes) else repr(value)
+        hashed.update(f"{text};".encode())
+
+
+class _Builder(flatbuffers.Builder):
+    """Aligns arrays to 16 bytes, as interpreters expect of constants."""
+
+    def StartVector(self, elemSize, numElems, alignment):
+        if elemSize == 1:
+            alignment = 16
+        return super().StartVector(elemSize, numElems, alignment)
+
+
+def write(model):
+    """The bytes of a parsed file."""
+    builder = _Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

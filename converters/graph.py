@@ -87,8 +87,9 @@ def build(model):
         )
         for tensor in functional.inputs
     ]
-    outputs = keras.tree.flatten(_run(functional, inputs))
-    return Graph(inputs, outputs)
+    codes = []
+    outputs = keras.tree.flatten(_run(functional, inputs, codes))
+    return Graph(inputs, outputs, codes)
 
 
 def _functional(model):
@@ -148,28 +149,32 @@ def _check_alpha(model):
             )
 
 
-def _run(functional, inputs):
+def _run(functional, inputs, codes):
     # Keras has no public way to walk a Functional model.
     return functional._run_through_graph(
-        inputs, operation_fn=lambda operation: _visitor(operation)
+        inputs, operation_fn=lambda operation: _visitor(operation, codes)
     )
 
 
-def _visitor(operation):
+def _visitor(operation, codes):
+    def quantize(source, quantizer):
+        node = _quantize(source, quantizer, operation.name)
+        codes.append(node)
+        return node
+
     def visit(*args, **kwargs):
         if isinstance(operation, keras.Model):
-            return _run(_functional(operation), keras.tree.flatten(args))
+            inner = _functional(operation)
+            return _run(inner, keras.tree.flatten(args), codes)
         if isinstance(operation, lowering.CONVERTIBLE):
             source = args[0]
             if operation.input_quantizer is not None:
-                source = _quantize(
-                    source, operation.input_quantizer, operation.name
-                )
+                source = quantize(source, operation.input_quantizer)
             return lowering.lower(operation, source)
         if isinstance(operation, layers.QuantActivation):
-            return _quantize(args[0], operation.quantizer, operation.name)
+            return quantize(args[0], operation.quantizer)
         if isinstance(operation, quantizers.Quantizer):
-            return _quantize(args[0], operation, operation.name)
+            return quantize(args[0], operation)
         if _quantizers_of(operation):
             raise ConversionError(
                 f"Layer {operation.name!r} of type "

@@ -1,7 +1,7 @@
 import numpy as np
 
 from keras_aqe.converters import flatbuffer as fb
-from keras_aqe.converters import lce
+from keras_aqe.converters import lce, metadata
 
 
 class Interpreter:
@@ -15,8 +15,8 @@ class Interpreter:
         num_threads: Number of threads.
 
     Raises:
-        ConversionError: If the bytes are no .tflite file, or need an engine
-            that is not installed.
+        ConversionError: If the bytes are no .tflite file or a damaged one,
+            or need an engine that is not installed.
 
     Example:
 
@@ -26,7 +26,9 @@ class Interpreter:
     """
 
     def __init__(self, flatbuffer, num_threads=1):
-        names = fb.operator_names(fb.read(flatbuffer))
+        model = fb.read(flatbuffer)
+        metadata.check(model)
+        names = fb.operator_names(model)
         if any(name.startswith("Lce") for name in names):
             self._engine = _LceEngine(flatbuffer, num_threads)
         else:

@@ -25,7 +25,7 @@ def emit(graph, strict):
         strict: Whether a layer that LCE cannot run as XNOR is an error.
 
     Returns:
-        The file as bytes, and the `graph.Sum` nodes in file order.
+        The file as bytes.
 
     Raises:
         ConversionError: If LCE is not installed, or a quantized layer cannot
@@ -42,7 +42,7 @@ def emit(graph, strict):
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=module.infer)
         data = converter.convert_saved_model(folder)
-    return flatbuffer.in_signature_order(data), emitter.sums
+    return flatbuffer.in_signature_order(data)
 
 
 def require():
@@ -89,14 +89,14 @@ class LceEmitter(Emitter):
         """
         key = ("spatial", node)
         if key not in self._tensors:
-            self._tensors[key] = self._write_spatial(node)
+            with self._scope(node):
+                self._tensors[key] = self._write_spatial(node)
         return self._tensors[key]
 
     def _write_spatial(self, node):
         if isinstance(node, g.Sum) and node.window is None:
             self._check(node)
             x = self._spatial(node.source)
-            self.sums.append(node)
             kernel = node.kernel.reshape(*x.shape[1:], -1)
             return tf.nn.conv2d(x, kernel, 1, "VALID")
         if isinstance(node, g.Threshold) and node.source.window is None:

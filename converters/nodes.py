@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 
 from keras_aqe import quantizers
@@ -19,6 +20,7 @@ class Node:
         levels: The codes that the tensor can hold, ascending integers, or
             `None` where it holds floats.
         is_image: Whether the value is a network input, as it is or rescaled.
+        number: Its place in the graph. Tensors of a file are named after it.
     """
 
     name: str
@@ -27,6 +29,12 @@ class Node:
     unit: float = 1.0
     levels: np.ndarray | None = None
     is_image: bool = False
+    number: int | None = None
+
+    def sources(self):
+        """The nodes that this one is computed from."""
+        source = getattr(self, "source", None)
+        return [] if source is None else [source]
 
 
 @dataclasses.dataclass(eq=False)
@@ -43,6 +51,10 @@ class Apply(Node):
     operation: object = None
     args: tuple = ()
     kwargs: dict = dataclasses.field(default_factory=dict)
+
+    def sources(self):
+        values = keras.tree.flatten((self.args, self.kwargs))
+        return [value for value in values if isinstance(value, Node)]
 
 
 @dataclasses.dataclass(eq=False)
@@ -125,7 +137,42 @@ class Threshold(Node):
 
 @dataclasses.dataclass
 class Graph:
-    """The graph of a model: its inputs and outputs, in the model's order."""
+    """The graph of a model.
+
+    Args:
+        inputs: The input nodes, in the model's order.
+        outputs: The output nodes, in the model's order.
+        codes: What the quantizers of activations return, in the order in
+            which the model calls them.
+
+    Attributes:
+        nodes: All nodes, each after its sources, numbered in that order.
+    """
 
     inputs: list
     outputs: list
+    codes: list
+
+    def __post_init__(self):
+        self.nodes = []
+        for node in self.inputs:
+            self._add(node)
+        # Not by recursion: networks of hundreds of layers are fine.
+        for output in self.outputs:
+            stack = [output]
+            while stack:
+                waiting = [s for s in stack[-1].sources() if s.number is None]
+                if waiting:
+                    stack.extend(waiting)
+                else:
+                    self._add(stack.pop())
+
+    def _add(self, node):
+        if node.number is None:
+            node.number = len(self.nodes)
+            self.nodes.append(node)
+
+    @property
+    def sums(self):
+        """The quantized layers."""
+        return [node for node in self.nodes if isinstance(node, Sum)]

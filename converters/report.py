@@ -1,19 +1,21 @@
-"""What runs how: one row for each quantized layer of a converted file."""
+"""What runs how: one row for each quantized layer of a file."""
 
+import collections
 import dataclasses
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from keras_aqe.converters import flatbuffer
-from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters import flatbuffer, metadata
 from keras_aqe.summary import operation
+
+# The note of a layer that runs in float though nothing allows it to.
+RUNS_IN_FLOAT = "runs in float"
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A quantized layer and the operator that carries it.
+    """A quantized layer and the operators that carry it.
 
     Args:
         name: Name of the Keras layer.
@@ -21,9 +23,10 @@ class Row:
         weight_bits: Width of its kernel; 32 is float.
         operation: XNOR, SHIFT or MAC, "ADDER" added where the wider of the
             two is a float width (Chen et al., 2020, Table I).
-        op: Operator in the file.
+        op: Operators in the file, as `"LceBconv2d"` or `"4 LceBconv2d"`.
         weight_bytes: Bytes that its kernel takes in the file.
         macs: Multiply-accumulates of one inference.
+        note: Why it runs in float, if it does; else empty.
     """
 
     name: str
@@ -33,10 +36,18 @@ class Row:
     op: str
     weight_bytes: int
     macs: int
+    note: str = ""
 
 
 class Report(list):
-    """Rows of a converted file; prints as a table."""
+    """Rows of a converted file; prints as a table.
+
+    Attributes:
+        version: Version of keras-aqe that wrote the file.
+        target: What it was converted for.
+    """
+
+    version = target = ""
 
     def __str__(self):
         table = Table()
@@ -44,6 +55,7 @@ class Report(list):
             table.add_column(heading)
         table.add_column("weight bytes", justify="right")
         table.add_column("MACs", justify="right")
+        table.add_column("note")
         for row in self:
             table.add_row(
                 row.name,
@@ -53,45 +65,65 @@ class Report(list):
                 row.op,
                 f"{row.weight_bytes:,}",
                 f"{row.macs:,}",
+                row.note,
             )
-        console = Console(width=100, color_system=None)
+        console = Console(width=120, color_system=None)
         with console.capture() as capture:
             console.print(table)
         return capture.get()
 
 
-def make(data, sums):
-    """Reads from a file which operator carries which quantized layer.
+def report(file):
+    """Reads from a finished file which operators carry its quantized layers.
 
     Args:
-        data: The file as bytes.
-        sums: The `graph.Sum` nodes that were written into it, in order.
+        file: A file that `keras_aqe.converters.convert` made: its bytes, or
+            its path.
+
+    Returns:
+        A `Report`.
 
     Raises:
-        ConversionError: If the file's operators are not those layers.
+        ConversionError: If it is no such file, or damaged.
+
+    Example:
+
+    ```python
+    print(keras_aqe.converters.report("model.tflite"))
+    ```
     """
+    if not isinstance(file, (bytes, bytearray, memoryview)):
+        with open(file, "rb") as opened:
+            file = opened.read()
+    model = flatbuffer.read(file)
+    description = metadata.read(model)
+    names = flatbuffer.operator_names(model)
     rows = Report()
-    found = iter(flatbuffer.weighted_operators(data))
-    for node in sums:
-        carrier = next(
-            (op for op in found if op.channels == node.kernel.shape[-1]), None
-        )
-        if carrier is None:
-            raise ConversionError(
-                f"Layer {node.name!r} is in the model, but the file holds no "
-                "operator for it. This is a fault of the converter; please "
-                "report it with the model."
-            )
-        positions = int(np.prod(node.shape[1:-1], dtype="int64"))
+    rows.version = description["version"]
+    rows.target = description["target"]
+    for entry in description["layers"]:
+        carriers = entry["operators"]
+        is_float = any(flatbuffer.is_float(model, i) for i in carriers)
         rows.append(
             Row(
-                name=node.name,
-                input_bits=node.source.bits,
-                weight_bits=node.weight_bits,
-                operation=operation(node.source.bits, node.weight_bits),
-                op=carrier.name,
-                weight_bytes=carrier.weight_bytes,
-                macs=positions * int(node.kernel.size),
+                name=entry["name"],
+                input_bits=entry["input_bits"],
+                weight_bits=entry["weight_bits"],
+                operation=operation(entry["input_bits"], entry["weight_bits"]),
+                op=_listed([names[i] for i in carriers]),
+                weight_bytes=sum(
+                    flatbuffer.weight_bytes(model, i) for i in carriers
+                ),
+                macs=entry["macs"],
+                note=(entry["may_be_float"] or RUNS_IN_FLOAT) * is_float,
             )
         )
     return rows
+
+
+def _listed(names):
+    counts = collections.Counter(names)
+    return ", ".join(
+        name if count == 1 else f"{count} {name}"
+        for name, count in counts.items()
+    )

@@ -12,9 +12,8 @@ def emit(graph):
         graph: A `keras_aqe.converters.graph.Graph`.
 
     Returns:
-        The file as bytes, and the `graph.Sum` nodes in file order.
+        The file as bytes.
     """
-    emitter = Emitter(graph)
-    function = emitter.function(batch=None).get_concrete_function()
+    function = Emitter(graph).function(batch=None).get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-    return converter.convert(), emitter.sums
+    return converter.convert()

@@ -1,8 +1,11 @@
+import contextlib
 import dataclasses
 
 import keras
 import numpy as np
 
+from keras_aqe import quantizers
+from keras_aqe.converters import codes, flatbuffer, metadata
 from keras_aqe.converters.interpreter import Interpreter
 
 
@@ -16,27 +19,51 @@ class Verification:
             is all.
         max_relative_error: Largest difference of any output, relative to the
             largest output of the model.
+        code_agreement: Share of equal codes after each quantizer, by the
+            name of its layer (`#2` and so on at further calls), as far as
+            they stand in the file one by one.
     """
 
     examples: int
     label_agreement: float
     max_relative_error: float
+    code_agreement: dict
 
     @property
     def labels_equal(self):
         """Whether all labels are equal."""
         return self.label_agreement == 1.0
 
+    @property
+    def codes_equal(self):
+        """Whether all codes that could be compared are equal."""
+        return all(share == 1.0 for share in self.code_agreement.values())
+
     def __str__(self):
-        return (
+        different = {
+            name: share
+            for name, share in self.code_agreement.items()
+            if share < 1.0
+        }
+        text = (
             f"{self.examples} examples: {100 * self.label_agreement:.2f} % of "
             "labels equal, largest difference of logits "
-            f"{self.max_relative_error:.1e} relative"
+            f"{self.max_relative_error:.1e} relative, codes equal after "
+            f"{len(self.code_agreement) - len(different)} of "
+            f"{len(self.code_agreement)} quantizers"
         )
+        for name, share in different.items():
+            text += f"\n{name}: {100 * share:.4f} % of codes equal"
+        return text
 
 
 def verify(model, converted, x):
     """Runs a model and its converted file on the same inputs.
+
+    Compares the outputs, and the codes after every quantizer of activations.
+    The codes are read from the same file, with its inner tensors made
+    outputs; those that the file does not hold as one tensor (codes of more
+    than one bit under `target="lce"`) are left out.
 
     Args:
         model: The Keras model, run with `training=False`.
@@ -49,10 +76,13 @@ def verify(model, converted, x):
     Example:
 
     ```python
-    assert verify(model, converted, x_test).labels_equal
+    verification = verify(model, converted, x_test)
+    assert verification.labels_equal and verification.codes_equal
     ```
     """
-    expected = keras.tree.flatten(model.predict(x, verbose=0))
+    with _recorded(model) as calls:
+        expected = keras.tree.flatten(model(x, training=False))
+    expected = [keras.ops.convert_to_numpy(value) for value in expected]
     received = keras.tree.flatten(Interpreter(converted.flatbuffer).predict(x))
     agreement, error = 1.0, 0.0
     for ours, theirs in zip(expected, received):
@@ -60,4 +90,72 @@ def verify(model, converted, x):
         agreement = min(agreement, float(same.mean()))
         scale = max(float(np.abs(ours).max()), np.finfo("float32").tiny)
         error = max(error, float(np.abs(ours - theirs).max()) / scale)
-    return Verification(len(expected[0]), agreement, error)
+    return Verification(
+        len(expected[0]),
+        agreement,
+        error,
+        _code_agreement(converted.flatbuffer, x, calls),
+    )
+
+
+@contextlib.contextmanager
+def _recorded(model):
+    """Lists what the quantizers of activations return, call by call."""
+    calls = []
+
+    def record(quantizer):
+        def call(*args, **kwargs):
+            output = type(quantizer).call(quantizer, *args, **kwargs)
+            calls.append(keras.ops.convert_to_numpy(output))
+            return output
+
+        return call
+
+    recorded = _of_activations(model)
+    for quantizer in recorded:
+        quantizer.call = record(quantizer)
+    try:
+        yield calls
+    finally:
+        for quantizer in recorded:
+            del quantizer.call
+
+
+def _of_activations(model):
+    kernels = {
+        id(layer.kernel_quantizer)
+        for layer in model._flatten_layers()
+        if hasattr(layer, "kernel_quantizer")
+    }
+    return [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, quantizers.Quantizer) and id(layer) not in kernels
+    ]
+
+
+def _code_agreement(data, x, calls):
+    parsed = flatbuffer.read(data)
+    description = metadata.read(parsed)
+    entries = description["codes"]
+    exposed, compared = [], []
+    for entry, call in zip(entries, calls, strict=True):
+        if entry["tensor"] is not None and entry["bits"] <= 8:
+            exposed.append(entry["tensor"])
+            compared.append((entry, call))
+    if not exposed:
+        return {}
+    outputs = parsed.subgraphs[0].outputs
+    parsed.subgraphs[0].outputs = np.array([*outputs, *exposed], "int32")
+    tensors = Interpreter(metadata.seal(parsed, description)).predict(x)
+    shares = {}
+    for (entry, call), tensor in zip(compared, tensors[len(outputs) :]):
+        expected = np.rint(call / entry["unit"]).astype("int64")
+        found = codes.decode(tensor, entry["bits"], call.shape)
+        if found is not None:
+            name = entry["name"]
+            while name in shares:
+                base, _, number = name.partition("#")
+                name = f"{base}#{int(number or 1) + 1}"
+            shares[name] = float((found == expected).mean())
+    return shares

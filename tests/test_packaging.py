@@ -20,10 +20,12 @@ def test_version_is_that_of_the_metadata():
 
 def test_extras():
     extras = metadata.metadata("keras-aqe").get_all("Provides-Extra")
-    assert {"lce", "examples", "dev"} <= set(extras)
+    assert {"lce", "plots", "examples", "dev"} <= set(extras)
 
 
-@pytest.mark.parametrize("part", ["layers", "models", "converters", "runtime"])
+@pytest.mark.parametrize(
+    "part", ["layers", "models", "converters", "runtime", "pretrained"]
+)
 def test_packages_import(part):
     importlib.import_module(f"keras_aqe.{part}")
 

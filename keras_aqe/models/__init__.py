@@ -3,7 +3,15 @@
 from keras_aqe.models.alexnet import AlexNet
 from keras_aqe.models.densenet100 import DenseNet100
 from keras_aqe.models.minw_net import MINWNet
+from keras_aqe.models.pretrained import load_pretrained
 from keras_aqe.models.resnet18 import ResNet18
 from keras_aqe.models.resnet110 import ResNet110
 
-__all__ = ["AlexNet", "DenseNet100", "MINWNet", "ResNet18", "ResNet110"]
+__all__ = [
+    "AlexNet",
+    "DenseNet100",
+    "MINWNet",
+    "ResNet18",
+    "ResNet110",
+    "load_pretrained",
+]

@@ -1,4 +1,4 @@
-"""What the networks have in common: layers of M-bit inputs and N-bit kernels."""
+"""What the networks share: layers of M-bit inputs and N-bit kernels."""
 
 import keras
 

@@ -1,0 +1,143 @@
+"""The figures of Chen et al., 2020, drawn from your own runs."""
+
+import importlib
+
+import numpy as np
+
+# Told apart by colour-blind readers too (Okabe and Ito, 2008), and by their
+# lines where there is no colour.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
+_LINES = ("-", "--", "-.", ":")
+
+
+def blend_histograms(values, alphas=None, title=None, xlabel="blended value"):
+    """Draws histograms of blended values, one panel for each epoch.
+
+    As alpha rises, the blend `alpha * h(x) + (1 - alpha) * x` gathers around
+    the levels of `h`: for one bit, the band of half-width alpha around 0 is
+    empty (Chen et al., 2020, Fig. 1 to 4).
+
+    Args:
+        values: `{epoch: array}` of any shapes, such as the `kernels` or
+            `activations` of a `keras_aqe.callbacks.BlendHistory`.
+        alphas: `{epoch: alpha}`, shown above the panels. `None` leaves it
+            out.
+        title: Title of the figure.
+        xlabel: Label of the horizontal axes.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: If `values` is empty.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+
+    ```python
+    figure = aqe.plots.blend_histograms(blends.kernels, blends.alphas)
+    figure.savefig("figure1.png")
+    ```
+    """
+    if not values:
+        raise ValueError(
+            "`values` holds no epoch. Pass `{epoch: array}`; a `BlendHistory` "
+            "is filled at the epochs that were chosen for it."
+        )
+    figure, axes = _pyplot().subplots(
+        1,
+        len(values),
+        figsize=(3.2 * len(values), 2.8),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    reach = max(1.0, *(float(np.abs(v).max()) for v in values.values()))
+    bins = np.linspace(-1.02 * reach, 1.02 * reach, 103)
+    for axis, (epoch, array) in zip(axes[0], values.items()):
+        array = np.ravel(array)
+        # Shares in percent, so that layers of any size compare.
+        weights = np.full(array.size, 100 / array.size)
+        axis.hist(array, bins, weights=weights, color=_COLOURS[0])
+        heading = f"epoch {epoch}"
+        if alphas is not None:
+            heading += f", α = {alphas[epoch]:.2f}"
+        axis.set_title(heading, fontsize="medium")
+        axis.set_xlabel(xlabel)
+    axes[0, 0].set_ylabel("share of values [%]")
+    figure.suptitle(title)
+    return figure
+
+
+def training_curves(histories, metrics=("accuracy", "loss"), title=None):
+    """Draws metrics by epoch, one panel each, a curve for each run.
+
+    With the hard accuracy and loss of an AQE and an STE run this is
+    Chen et al., 2020, Fig. 5.
+
+    Args:
+        histories: `{label: history}`, each what `model.fit` returned or a
+            dictionary `{metric: values by epoch}`.
+        metrics: Names of the metrics.
+        title: Title of the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: If a history does not have a metric.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+
+    ```python
+    figure = aqe.plots.training_curves({"AQE": aqe_history, "STE": ste_history})
+    figure.savefig("figure5.png")
+    ```
+    """
+    curves = {
+        label: getattr(history, "history", history)
+        for label, history in histories.items()
+    }
+    for label, history in curves.items():
+        for metric in metrics:
+            if metric not in history:
+                raise ValueError(
+                    f"The history of {label!r} has no metric {metric!r}. It "
+                    f"has {sorted(history)}."
+                )
+    figure, axes = _pyplot().subplots(
+        1,
+        len(metrics),
+        figsize=(4.4 * len(metrics), 3.2),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, metric in zip(axes[0], metrics):
+        for index, (label, history) in enumerate(curves.items()):
+            values = history[metric]
+            axis.plot(
+                range(1, len(values) + 1),
+                values,
+                _LINES[index % len(_LINES)],
+                color=_COLOURS[index % len(_COLOURS)],
+                label=label,
+            )
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(metric.replace("_", " "))
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.suptitle(title)
+    return figure
+
+
+def _pyplot():
+    try:
+        return importlib.import_module("matplotlib.pyplot")
+    except ImportError as error:
+        raise ImportError(
+            "`keras_aqe.plots` draws with matplotlib, which is not installed. "
+            "Install it with `pip install 'keras-aqe[plots]'`."
+        ) from error

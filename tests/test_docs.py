@@ -1,0 +1,37 @@
+"""The examples of docs/ run."""
+
+import pathlib
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture
+def eagerly():
+    """Ten epochs of one batch are done before a graph is compiled."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def test_training(monkeypatch, tmp_path, eagerly):
+    pytest.importorskip("matplotlib").use("Agg")
+    text = (DOCS / "training.md").read_text()
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (8, 32, 32, 3)).astype("uint8")
+    labels = generator.integers(0, 10, (8, 1))
+    monkeypatch.setattr(
+        keras.datasets.cifar10, "load_data", lambda: [(images, labels)] * 2
+    )
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for example in examples:
+        exec(example, names)
+    assert len(names["blends"].kernels) == 3
+    assert len(list(tmp_path.glob("*.png"))) == 3
