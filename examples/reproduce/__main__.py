@@ -24,7 +24,8 @@ def main(argv=None):
     sweep = Sweep(args, strategies.create(args.strategy))
     if args.only is None:
         sweep.run_all()
-        print(report.write(sweep))
+        if strategies.worker(sweep.strategy) == 0:
+            print(report.write(sweep))
     else:
         (run,) = [
             run for run in sweep.pending() if runs.identifier(run) == args.only

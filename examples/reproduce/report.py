@@ -7,7 +7,7 @@ from examples.reproduce import runs
 
 
 def write(sweep):
-    """Writes `results.md`, and the figures if any; returns the Markdown.
+    """Writes `<experiment>.md` and the figures; returns the Markdown.
 
     Args:
         sweep: A `Sweep`, of which any number of runs may be finished.
@@ -26,7 +26,7 @@ def write(sweep):
         lines += figures.write(sweep, finished)
     text = "\n".join(lines) + "\n"
     sweep.args.output.mkdir(parents=True, exist_ok=True)
-    (sweep.args.output / "results.md").write_text(text)
+    (sweep.args.output / f"{sweep.args.experiment}.md").write_text(text)
     return text
 
 
@@ -46,6 +46,7 @@ def _progress(sweep, finished):
 def _table(config, scale, finished):
     """The table of the paper, each cell as 'ours (paper)'."""
     measure = config["table"]["measure"]
+    digits = {"accuracy": 3, "error": 2, "loss": 1}[measure]
     cells = collections.defaultdict(list)
     for planned in runs.expand(config, scale):
         record = finished.get(runs.key(planned.run))
@@ -70,9 +71,10 @@ def _table(config, scale, finished):
             ours = _measured(
                 means.get((label, column)),
                 measure,
+                digits,
                 means.get(("float", column)),
             )
-            theirs = f"{paper[column]}" if column in paper else "-"
+            theirs = f"{paper[column]:.{digits}f}" if column in paper else "-"
             texts.append(f"{ours} ({theirs})")
         rows.append([label, *texts])
     return [
@@ -86,7 +88,7 @@ def _values(records, name):
     return [record[name] for record in records if name in record]
 
 
-def _measured(values, measure, reference):
+def _measured(values, measure, digits, reference):
     """Formats accuracies as `measure`: accuracy, error (%) or loss (points).
 
     Several seeds give the mean and the standard deviation.
@@ -94,13 +96,13 @@ def _measured(values, measure, reference):
     if not values:
         return "-"
     if measure == "accuracy":
-        return spread(values, 1, 3)
+        return spread(values, 1, digits)
     if measure == "error":
-        return spread([1 - value for value in values], 100, 2)
+        return spread([1 - value for value in values], 100, digits)
     if not reference:
         return "-"
     best = statistics.mean(reference)
-    return spread([best - value for value in values], 100, 1)
+    return spread([best - value for value in values], 100, digits)
 
 
 def spread(values, factor, digits):
