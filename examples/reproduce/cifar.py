@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from examples import train_cifar10
-from examples.reproduce.data import Data
+from examples.reproduce.data import Data, shuffled
 
 
 def load(run, args):
@@ -27,13 +27,19 @@ def load(run, args):
         return data.batch(500).map(normalise).prefetch(2)
 
     count = len(training[0])
-    batches = tf.data.Dataset.from_tensor_slices(training)
-    batches = batches.shuffle(count, seed=run["seed"]).repeat()
-    batches = batches.batch(run["batch_size"], drop_remainder=True)
-    if run["augment"]:
-        batches = batches.map(train_cifar10.augment)
+
+    def share(context):
+        data = shuffled(count, run["seed"], context)
+        data = data.batch(context.get_per_replica_batch_size(run["batch_size"]))
+        data = data.map(
+            lambda batch: tuple(tf.gather(part, batch) for part in training)
+        )
+        if run["augment"]:
+            data = data.map(train_cifar10.augment)
+        return data.map(normalise).prefetch(2)
+
     return Data(
-        training=batches.map(normalise).prefetch(2),
+        training=share,
         steps=count // run["batch_size"],
         validation=whole(*validation, run["test_images"]),
         test=whole(*test, run["test_images"]),

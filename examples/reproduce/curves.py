@@ -103,7 +103,7 @@ def read(path):
 def _blend(model, names):
     """A function from images to soft logits and the named layers' outputs."""
     outputs = [model.get_layer(name).output for name in names]
-    soft = keras.Model(model.inputs, [model.output, *outputs])
+    soft = keras.Model(model.inputs, [*model.outputs, *outputs])
     layers = [
         layer
         for layer in model._flatten_layers()

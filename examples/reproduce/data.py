@@ -1,6 +1,7 @@
 """What a run needs of a dataset."""
 
 import dataclasses
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -10,8 +11,10 @@ class Data:
     """Batches of images, normalised, and labels; what a model must fit.
 
     Args:
-        training: Endless, shuffled, augmented batches.
-        steps: Batches of `training` in an epoch.
+        training: A function from a `tf.distribute.InputContext` to endless,
+            shuffled, augmented batches: this worker's share of each batch of
+            the run, for one replica at a time.
+        steps: Batches of the run in an epoch.
         validation: Held-out images, once.
         test: Test images, once.
         training_subset: Some training images, not augmented, once.
@@ -20,7 +23,7 @@ class Data:
         classes: Number of classes.
     """
 
-    training: tf.data.Dataset
+    training: Callable[[tf.distribute.InputContext], tf.data.Dataset]
     steps: int
     validation: tf.data.Dataset
     test: tf.data.Dataset
@@ -28,3 +31,20 @@ class Data:
     validation_subset: tf.data.Dataset
     image_shape: tuple
     classes: int
+
+
+def shuffled(count, seed, context):
+    """Returns a worker's share of 0 to `count - 1`, endless, shuffled.
+
+    Each epoch has a seed of its own, so that all workers shuffle alike, and so
+    does whoever iterates again. A worker takes every n-th index, so that a
+    batch has the same images however many share it.
+    """
+    indices = tf.data.Dataset.counter().flat_map(
+        lambda epoch: tf.data.Dataset.from_tensor_slices(
+            tf.random.experimental.stateless_shuffle(
+                tf.range(count), [seed, epoch]
+            )
+        )
+    )
+    return indices.shard(context.num_input_pipelines, context.input_pipeline_id)

@@ -11,7 +11,7 @@ import random
 
 import tensorflow as tf
 
-from examples.reproduce.data import Data
+from examples.reproduce.data import Data, shuffled
 
 CROP, WHOLE = 224, 256
 MEAN = (123.675, 116.28, 103.53)
@@ -32,13 +32,13 @@ def load(run, args):
         data = source.encoded(part, start, stop)
         return batches(data, size, run["batch_size"], augment=False)
 
+    def share(context):
+        data = source.endless(held_out, held_out + count, context)
+        size_ = context.get_per_replica_batch_size(run["batch_size"])
+        return batches(data, size, size_, augment=run["augment"])
+
     return Data(
-        training=batches(
-            source.encoded("train", held_out, held_out + count, endless=True),
-            size,
-            run["batch_size"],
-            augment=run["augment"],
-        ),
+        training=share,
         steps=count // run["batch_size"],
         validation=whole(
             "train", 0, min(held_out, run["test_images"] or count)
@@ -59,22 +59,19 @@ def batches(encoded, size, batch_size, augment):
     Args:
         encoded: Dataset of `(bytes, label)`.
         size: Height and width of the images in pixels.
-        batch_size: Images in a batch. An endless dataset has whole batches
-            only.
+        batch_size: Images in a batch.
         augment: Whether crops and flips are random.
     """
 
     def decode(contents, label):
-        return _decode(contents, size, augment), label
+        return crop(contents, size, augment), label
 
     data = encoded.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-    endless = encoded.cardinality() == tf.data.INFINITE_CARDINALITY
-    data = data.batch(batch_size, drop_remainder=endless)
-    return data.map(_normalise).prefetch(tf.data.AUTOTUNE)
+    return data.batch(batch_size).map(_normalise).prefetch(tf.data.AUTOTUNE)
 
 
-def _decode(contents, size, augment):
-    """Returns the crop as a uint8 image."""
+def crop(contents, size, augment):
+    """Returns the crop of an encoded image, uint8, `size` by `size`."""
 
     def jpeg():
         shape = tf.io.extract_jpeg_shape(contents)
@@ -156,13 +153,26 @@ class _Folder:
         random.Random(self.seed).shuffle(files)
         return files
 
-    def encoded(self, part, start, stop, endless=False):
-        """Returns `(bytes, label)` of some images, endless ones shuffled."""
-        paths, labels = zip(*self.files[part][start:stop])
-        data = tf.data.Dataset.from_tensor_slices((list(paths), list(labels)))
-        if endless:
-            data = data.shuffle(len(paths), seed=self.seed).repeat()
-        return data.map(
+    def encoded(self, part, start, stop):
+        """Returns `(bytes, label)` of some images, once."""
+        paths, labels = map(list, zip(*self.files[part][start:stop]))
+        return self._read(tf.data.Dataset.from_tensor_slices((paths, labels)))
+
+    def endless(self, start, stop, context):
+        """Returns a worker's share of training images, endless, shuffled."""
+        paths, labels = map(list, zip(*self.files["train"][start:stop]))
+        indices = shuffled(stop - start, self.seed, context)
+        return self._read(
+            indices.map(
+                lambda index: (
+                    tf.gather(paths, index),
+                    tf.gather(labels, index),
+                )
+            )
+        )
+
+    def _read(self, paths):
+        return paths.map(
             lambda path, label: (tf.io.read_file(path), label),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
@@ -178,19 +188,30 @@ class _Tfds:
         self.seed = seed
         self.builder = tfds.builder("imagenet2012", data_dir=args.data_dir)
         self.builder.download_and_prepare()
-        self.undecoded = {"image": tfds.decode.SkipDecoding()}
+        self.options = {
+            "decoders": {"image": tfds.decode.SkipDecoding()},
+            "as_supervised": True,
+        }
+        self.read_config = tfds.ReadConfig
         self.classes = self.builder.info.features["label"].num_classes
         self.count = self.builder.info.splits["train"].num_examples
 
-    def encoded(self, part, start, stop, endless=False):
+    def encoded(self, part, start, stop):
         split = {"train": "train", "val": "validation"}[part]
-        data = self.builder.as_dataset(
-            split=f"{split}[{start}:{'' if stop is None else stop}]",
-            decoders=self.undecoded,
-            as_supervised=True,
-            shuffle_files=endless,
+        stop = "" if stop is None else stop
+        return self.builder.as_dataset(
+            split=f"{split}[{start}:{stop}]", **self.options
         )
-        if endless:
-            # 10,000 encoded images take about a gigabyte.
-            data = data.shuffle(10_000, seed=self.seed).repeat()
-        return data
+
+    def endless(self, start, stop, context):
+        data = self.builder.as_dataset(
+            split=f"train[{start}:{stop}]",
+            shuffle_files=True,
+            # Each worker reads files of its own.
+            read_config=self.read_config(
+                shuffle_seed=self.seed, input_context=context
+            ),
+            **self.options,
+        )
+        # 10,000 encoded images take about a gigabyte.
+        return data.shuffle(10_000, seed=self.seed).repeat()

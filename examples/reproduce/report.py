@@ -16,7 +16,7 @@ def write(sweep):
     finished = sweep.finished()
     lines = [f"# {config['title']}", "", _progress(sweep, finished), ""]
     if "table" in config:
-        lines += _table(config, scale, finished)
+        lines += table(config, scale, finished)
     else:
         lines += _stages(sweep, finished)
     if "figure" in config:
@@ -43,7 +43,7 @@ def _progress(sweep, finished):
     return f"{text}, {hours:.1f} hours of training in all, on {machines}."
 
 
-def _table(config, scale, finished):
+def table(config, scale, finished):
     """The table of the paper, each cell as 'ours (paper)'."""
     measure = config["table"]["measure"]
     digits = {"accuracy": 3, "error": 2, "loss": 1}[measure]

@@ -45,7 +45,7 @@ def train(run, folder, args, strategy):
     if not runs.is_float(run):
         callbacks.insert(1, _alpha_scheduler(run, data))
     model.fit(
-        data.training,
+        strategy.distribute_datasets_from_function(data.training),
         epochs=run["epochs"],
         steps_per_epoch=data.steps,
         callbacks=callbacks,
@@ -92,9 +92,9 @@ def build(run, data):
     )
     variants.apply(model, run)
     metrics = ["accuracy"]
-    if data.classes > 100:
+    if run["dataset"] == "imagenet":
         top5 = keras.metrics.SparseTopKCategoricalAccuracy
-        metrics.append(top5(5, name="top5_accuracy"))
+        metrics.append(top5(min(5, data.classes), name="top5_accuracy"))
     optimizer = getattr(keras.optimizers, run["optimizer"])
     model.compile(
         optimizer=optimizer(
