@@ -11,9 +11,10 @@ from examples.reproduce.sweep import Sweep
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     args = parse(argv)
-    if args.jobs > 1 and args.only is None:
+    if args.report or (args.jobs > 1 and args.only is None):
         sweep = Sweep(args)
-        sweep.run_in_processes(argv)
+        if not args.report:
+            sweep.run_in_processes(argv)
         print(report.write(sweep))
         return
     # Imported here: a process that only starts others has no TensorFlow.
@@ -66,6 +67,12 @@ def parse(argv):
         "workers from TF_CONFIG and needs an --output that they share",
     )
     add("--only", metavar="ID", help="one run, by the id of its line")
+    add(
+        "--report",
+        action="store_true",
+        help="train nothing; write the table and the figures of the runs that "
+        "are finished",
+    )
     args = parser.parse_args(argv)
     args.output = args.output or Path("runs") / args.experiment
     return args

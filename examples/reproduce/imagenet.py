@@ -2,9 +2,8 @@
 
 The crops are those of Chen et al., 2020: a random one of 224x224 pixels (and a
 random flip) out of 256x256 in training, the one in the centre in tests. The
-256x256 pixels are the largest square in the centre of the image, resized. Only
-the crop is decoded and resized, to the same scale, which takes half the time
-of decoding and resizing all.
+256x256 pixels are the largest square in the centre of the image, resized; to
+save work, the crop is taken first and then resized by the same factor.
 """
 
 import random

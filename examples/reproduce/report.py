@@ -118,42 +118,40 @@ def _stages(sweep, finished):
     """A table for each stage: what differs between its runs, accuracies."""
     stages = collections.defaultdict(dict)
     for planned in sweep.resolved():
-        key = runs.key(planned.run)
-        if key in finished:
-            stages[planned.place][key] = finished[key]
+        stages[planned.place][runs.key(planned.run)] = planned.run
     lines = []
-    for name, records in stages.items():
-        lines += [f"## {name.capitalize()}", "", *summary(records.values()), ""]
+    for name, planned in stages.items():
+        records = [finished[key] for key in planned if key in finished]
+        if records:
+            rows = _summary(records, list(planned.values()))
+            lines += [f"## {name.capitalize()}", "", *rows, ""]
     return lines
 
 
-def summary(records):
-    """Rows of accuracies by settings, seeds taken together."""
-    groups = collections.defaultdict(list)
-    for record in records:
-        groups[runs.key({**record["run"], "seed": 0})].append(record)
-    settings = [group[0]["run"] for group in groups.values()]
+def _summary(records, planned):
+    """Accuracies by the settings that differ in the plan, over the seeds."""
     varying = [
         name
         for name in runs.DEFAULTS
-        if len({str(run.get(name)) for run in settings}) > 1
+        if name != "seed" and len({str(run[name]) for run in planned}) > 1
     ] or ["bits"]
-    rows = []
-    for group in groups.values():
-        run = group[0]["run"]
-        rows.append(
+    groups = collections.defaultdict(list)
+    for record in records:
+        run = {**runs.DEFAULTS, **record["run"]}
+        groups[tuple(_setting(run[name]) for name in varying)].append(record)
+    head = [name.replace("_", " ") for name in varying]
+    return markdown(
+        [*head, "seeds", "hard test", "hard validation"],
+        [
             [
-                *(
-                    _setting(run.get(name, runs.DEFAULTS[name]))
-                    for name in varying
-                ),
+                *settings,
                 str(len(group)),
                 spread(_values(group, "test_accuracy"), 1, 4),
                 spread(_values(group, "validation_accuracy"), 1, 4),
             ]
-        )
-    names = [name.replace("_", " ") for name in varying]
-    return markdown([*names, "seeds", "hard test", "hard validation"], rows)
+            for settings, group in groups.items()
+        ],
+    )
 
 
 def _setting(value):
