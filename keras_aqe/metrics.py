@@ -34,10 +34,10 @@ class FlipRatio(keras.metrics.Metric):
 
     >>> layer = aqe.layers.QuantDense(2, kernel_quantizer="binary")
     >>> model = keras.Sequential([keras.Input((2,)), layer])
-    >>> layer.kernel.assign([[0.1, 0.2], [0.3, 0.4]])
+    >>> _ = layer.kernel.assign([[0.1, 0.2], [0.3, 0.4]])
     >>> metric = FlipRatio()
     >>> metric.update_state(model)
-    >>> layer.kernel.assign([[0.1, 0.2], [0.3, -0.4]])
+    >>> _ = layer.kernel.assign([[0.1, 0.2], [0.3, -0.4]])
     >>> metric.update_state(model)
     >>> float(metric.result())
     0.25
@@ -90,7 +90,7 @@ class QuantizationGap(keras.metrics.Mean):
 
     >>> layer = aqe.layers.QuantDense(2, kernel_quantizer="binary")
     >>> model = keras.Sequential([keras.Input((1,)), layer])
-    >>> layer.kernel.assign([[0.5, -0.5]])
+    >>> _ = layer.kernel.assign([[0.5, -0.5]])
     >>> metric = QuantizationGap()
     >>> metric.update_state(model)
     >>> float(metric.result())
