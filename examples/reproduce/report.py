@@ -69,7 +69,7 @@ def table(config, scale, finished):
         texts = []
         for column in columns:
             ours = _measured(
-                means.get((label, column)),
+                means.get((label, column), []),
                 measure,
                 digits,
                 means.get(("float", column)),
@@ -93,8 +93,6 @@ def _measured(values, measure, digits, reference):
 
     Several seeds give the mean and the standard deviation.
     """
-    if not values:
-        return "-"
     if measure == "accuracy":
         return spread(values, 1, digits)
     if measure == "error":
@@ -107,6 +105,8 @@ def _measured(values, measure, digits, reference):
 
 def spread(values, factor, digits):
     """'mean ± standard deviation' of several values, or the only one."""
+    if not values:
+        return "-"
     values = [factor * value for value in values]
     text = f"{statistics.mean(values):.{digits}f}"
     if len(values) > 1:
@@ -139,15 +139,24 @@ def _summary(records, planned):
     for record in records:
         run = {**runs.DEFAULTS, **record["run"]}
         groups[tuple(_setting(run[name]) for name in varying)].append(record)
+    measured = {
+        "hard test": "test_accuracy",
+        "hard validation": "validation_accuracy",
+        "recalibrated test": "recalibrated_test_accuracy",
+    }
+    measured = {
+        head: name
+        for head, name in measured.items()
+        if any(name in record for record in records)
+    }
     head = [name.replace("_", " ") for name in varying]
     return markdown(
-        [*head, "seeds", "hard test", "hard validation"],
+        [*head, "seeds", *measured],
         [
             [
                 *settings,
                 str(len(group)),
-                spread(_values(group, "test_accuracy"), 1, 4),
-                spread(_values(group, "validation_accuracy"), 1, 4),
+                *(spread(_values(group, n), 1, 4) for n in measured.values()),
             ]
             for settings, group in groups.items()
         ],
