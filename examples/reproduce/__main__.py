@@ -74,6 +74,11 @@ def parse(argv):
         "are finished",
     )
     args = parser.parse_args(argv)
+    if args.jobs > 1 and args.strategy != "none":
+        parser.error(
+            "--jobs is for runs on one device. Leave it out to share a run "
+            f"by --strategy {args.strategy}."
+        )
     args.output = args.output or Path("runs") / args.experiment
     return args
 

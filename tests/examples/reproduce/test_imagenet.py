@@ -22,9 +22,59 @@ def make_folder(folder, classes, count):
             path.write_bytes(tf.io.encode_jpeg(image, quality=100).numpy())
 
 
-def load(folder, **settings):
+def make_tfds(data_dir, shards):
+    """Writes imagenet2012 as tensorflow-datasets does, with few images.
+
+    `shards` is the number of images in each file of a part.
+    """
+    tfds = pytest.importorskip("tensorflow_datasets")
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "label": tfds.features.ClassLabel(num_classes=1000),
+            "file_name": tfds.features.Text(),
+        }
+    )
+    version = tfds.builder_cls("imagenet2012").VERSION
+    folder = data_dir / "imagenet2012" / str(version)
+    folder.mkdir(parents=True)
+    splits = []
+    for part, counts in shards.items():
+        index = 0
+        for shard, count in enumerate(counts):
+            suffix = f"tfrecord-{shard:05}-of-{len(counts):05}"
+            path = folder / f"imagenet2012-{part}.{suffix}"
+            with tf.io.TFRecordWriter(str(path)) as file:
+                for _ in range(count):
+                    example = {
+                        "image": np.full((50, 60, 3), index, "uint8"),
+                        "label": index % 5,
+                        "file_name": f"{index}.JPEG",
+                    }
+                    example = features.encode_example(example)
+                    file.write(features.serialize_example(example))
+                    index += 1
+        splits.append(
+            tfds.core.SplitInfo(
+                name=part,
+                shard_lengths=counts,
+                num_bytes=0,
+                filename_template=None,
+            )
+        )
+    tfds.folder_dataset.write_metadata(
+        data_dir=str(folder),
+        features=features,
+        split_infos=splits,
+        filename_template="{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+    )
+
+
+def load(folder, data_dir=None, **settings):
     run = {**runs.DEFAULTS, "dataset": "imagenet", **settings}
-    return imagenet.load(run, argparse.Namespace(image_folder=folder))
+    return imagenet.load(
+        run, argparse.Namespace(image_folder=folder, data_dir=data_dir)
+    )
 
 
 def brightness(images):
@@ -58,6 +108,25 @@ def test_folder(tmp_path):
     expected = np.setdiff1d(np.arange(200), np.concatenate(held_out))
     np.testing.assert_array_equal(np.sort(trained[:198]), expected)
     assert np.any(trained[:100] != trained[198:298])
+
+
+def test_tensorflow_datasets(tmp_path):
+    make_tfds(tmp_path, {"train": [30, 30, 40], "validation": [20]})
+    data = load(None, tmp_path, image_size=32, batch_size=11, curve_images=4)
+    assert (data.classes, data.steps) == (1000, 9)
+    test = np.concatenate([brightness(x) for x, _ in data.test])
+    np.testing.assert_array_equal(test, np.arange(20))
+    (held_out,) = [brightness(x) for x, _ in data.validation]
+    trained, labels = [], []
+    # Two workers have files of their own, together all but the held-out.
+    for index in range(2):
+        context = tf.distribute.InputContext(2, index, 1)
+        for x, y in data.training(context).take(20):
+            trained.append(brightness(x))
+            labels.append(y)
+    trained = np.concatenate(trained)
+    np.testing.assert_array_equal(np.concatenate(labels), trained % 5)
+    assert set(trained) == set(range(100)) - set(held_out)
 
 
 def test_workers_share_a_batch(tmp_path):

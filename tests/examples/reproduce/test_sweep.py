@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import subprocess
 import time
+import tomllib
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ from tests.examples.reproduce import on_noise, test_imagenet
 def noise(monkeypatch):
     """Made-up images, and no graphs, which take longer than two steps."""
     monkeypatch.setattr(train_cifar10, "load_cifar10", on_noise.load_cifar10)
+    monkeypatch.setattr(aqe.models, "Small", on_noise.Small, raising=False)
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
@@ -162,7 +164,6 @@ def test_smoke(noise, name, tmp_path, monkeypatch, capsys):
 
 def test_a_killed_sweep_continues(noise, tmp_path, monkeypatch):
     command = ["study", "--scale", "smoke", "--output", str(tmp_path)]
-    monkeypatch.setattr(aqe.models, "Small", on_noise.Small, raising=False)
     config = runs.load("study")
     config["scale"]["smoke"] |= {
         "network": "Small",
@@ -204,6 +205,40 @@ def test_a_killed_sweep_continues(noise, tmp_path, monkeypatch):
     for record in records:
         assert [epoch["epoch"] for epoch in record["epochs"]] == [1, 2, 3]
         assert record["epochs"][-1]["alpha"] == 1.0
+
+
+def test_a_run_that_ends_below_alpha_1_is_recalibrated(
+    noise, tmp_path, monkeypatch
+):
+    config = """
+        title = "Blend"
+        [run]
+        network_arguments = { filters = 4, dense_units = 8 }
+        schedule = [{ kind = "Constant", value = 0.5 }, { kind = "Linear" }]
+        [scale.smoke]
+        train_images = 64
+        epochs = 4
+        batch_size = 16
+        [[stage]]
+        name = "schedule"
+    """
+    monkeypatch.setattr(runs, "load", lambda name: tomllib.loads(config))
+    __main__.main(["study", "--scale", "smoke", "--output", str(tmp_path)])
+    blend, hard = Store(tmp_path / "results.jsonl")
+    assert 0 <= blend["recalibrated_test_accuracy"] <= 1
+    assert "recalibrated_test_accuracy" not in hard
+    path = tmp_path / "runs" / blend["id"] / "model.keras"
+    model = keras.models.load_model(path)
+    assert {float(q.alpha) for q in aqe.callbacks.find(model)} == {0.5}
+    table = (tmp_path / "study.md").read_text()
+    assert "recalibrated test" in table
+    assert "| kind Constant, value 0.5 | 1 |" in table
+
+
+def test_jobs_are_for_one_device(capsys):
+    with pytest.raises(SystemExit):
+        __main__.parse(["study", "--jobs", "2", "--strategy", "mirrored"])
+    assert "--jobs" in capsys.readouterr().err
 
 
 class Child:
