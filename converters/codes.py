@@ -16,15 +16,35 @@ def decode(tensor, bits, shape):
     Returns:
         Integers of `shape`, or `None` if the tensor does not hold them all.
     """
-    if tensor.dtype == np.int32:
-        tensor = _from_words(tensor, shape[-1]) if bits == 1 else tensor
-    if tensor.size != np.prod(shape):
+    if tensor.dtype == np.int64:
+        # Words of a flattened tensor lie as before, with gaps at each pixel.
+        pixels = tensor.reshape(shape[0], -1, tensor.shape[-1])
+        tensor = _from_planes(pixels, shape)
+    elif tensor.dtype == np.int32 and bits == 1:
+        tensor = _from_words(tensor, shape[-1])
+    if tensor is None or tensor.size != np.prod(shape):
         return None
     return np.rint(tensor).astype("int64").reshape(shape)
 
 
 def _from_words(words, channels):
-    bits = np.unpackbits(
-        np.ascontiguousarray(words).view("uint8"), axis=-1, bitorder="little"
-    )
-    return 1 - 2 * bits[..., :channels].astype("int64")
+    return 1 - 2 * _unpacked(words)[..., :channels].astype("int64")
+
+
+def _from_planes(words, shape):
+    channels = shape[-1]
+    width = words.shape[-1] // -(-channels // 64)
+    planes = [
+        _unpacked(words[..., plane::width])[..., :channels].astype("int64")
+        for plane in range(width)
+    ]
+    sign = 1 - 2 * planes[-1]
+    if width == 1:
+        return sign
+    magnitude = sum(plane << index for index, plane in enumerate(planes[:-1]))
+    return sign * ((1 << magnitude) >> 1)
+
+
+def _unpacked(words):
+    words = np.ascontiguousarray(words)
+    return np.unpackbits(words.view("uint8"), axis=-1, bitorder="little")

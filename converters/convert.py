@@ -3,7 +3,7 @@ import os
 import pathlib
 import tempfile
 
-from keras_aqe.converters import graph, lce, metadata, tflite
+from keras_aqe.converters import graph, lce, metadata, packed, tflite
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.report import RUNS_IN_FLOAT, Report, report
 
@@ -37,7 +37,7 @@ class Converted:
             raise
 
 
-def convert(model, target="lce", strict=True):
+def convert(model, target="packed", strict=True):
     """Converts a trained model to a .tflite file that computes the same.
 
     The file's codes and accumulators equal those of `model(x,
@@ -46,12 +46,14 @@ def convert(model, target="lce", strict=True):
 
     Args:
         model: A built Functional or Sequential `keras.Model` in float32.
-        target: `"lce"`: Larq Compute Engine's operators, every layer of 1-bit
-            inputs and weights as XNOR. `"tflite"`: builtin operators only,
-            any width, in float arithmetic.
+        target: `"packed"`: N bits a weight, run as XNOR and SHIFT by
+            `keras_aqe.runtime` in LiteRT. `"lce"`: Larq Compute Engine's
+            operators, every layer of 1-bit inputs and weights as XNOR.
+            `"tflite"`: builtin operators only, any width, in float
+            arithmetic.
         strict: Whether a quantized layer that would not run as its operation
-            is an error (under `"lce"`; the layer on the image keeps a float
-            convolution with its ±1 kernel).
+            is an error. (Under `"lce"` the layer on the image keeps a float
+            convolution with its ±1 kernel all the same.)
 
     Returns:
         A `Converted`.
@@ -64,25 +66,28 @@ def convert(model, target="lce", strict=True):
     Example:
 
     ```python
-    converted = keras_aqe.converters.convert(model, target="lce")
+    converted = keras_aqe.converters.convert(model)
     converted.save("model.tflite")
     print(converted.report)
     ```
     """
-    if target not in ("lce", "tflite"):
+    if target not in ("packed", "lce", "tflite"):
         raise ValueError(
-            f"`target` must be 'lce' or 'tflite'. Received: target={target!r}"
+            "`target` must be 'packed', 'lce' or 'tflite'. "
+            f"Received: target={target!r}"
         )
     if target == "lce":
         lce.require()
     inference = graph.build(model)
     if target == "lce":
         flatbuffer = lce.emit(inference, strict)
+    elif target == "packed":
+        flatbuffer = packed.emit(inference, strict)
     else:
         flatbuffer = tflite.emit(inference)
     flatbuffer = metadata.add(flatbuffer, inference, target)
     rows = report(flatbuffer)
-    if strict and target == "lce":
+    if strict and target != "tflite":
         _require_integers(rows)
     return Converted(flatbuffer, rows)
 

@@ -38,17 +38,24 @@ class Emitter:
         @tf.function(input_signature=signature, autograph=False)
         def infer(*inputs):
             self._tensors = dict(zip(self.graph.inputs, inputs))
-            # One after the other, since deep networks are deeper than
-            # Python's stack.
-            for node in self.graph.nodes:
-                self.tensor(node)
-            outputs = [self.value(node) for node in self.graph.outputs]
             return {
                 f"output_{index:03}": tf.identity(output)
-                for index, output in enumerate(outputs)
+                for index, output in enumerate(self.outputs())
             }
 
         return infer
+
+    def outputs(self):
+        """The values of the graph's outputs."""
+        # One node after the other, since deep networks are deeper than
+        # Python's stack.
+        for node in self.graph.nodes:
+            self.write(node)
+        return [self.value(node) for node in self.graph.outputs]
+
+    def write(self, node):
+        """Writes a node whose sources are written."""
+        self.tensor(node)
 
     def tensor(self, node):
         """What the node's tensor holds: codes, accumulators or floats."""

@@ -132,11 +132,15 @@ def weight_bytes(model, index):
 
 def is_float(model, index):
     """Whether an operator works on floats."""
+    return holds_floats(model, model.subgraphs[0].operators[index].inputs[0])
+
+
+def holds_floats(model, tensor):
+    """Whether the tensor of an index holds floats."""
     from tensorflow.lite.python import schema_py_generated as schema
 
-    graph = model.subgraphs[0]
-    source = graph.tensors[graph.operators[index].inputs[0]]
-    return source.type in (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
+    floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
+    return model.subgraphs[0].tensors[tensor].type in floats
 
 
 def _kernel(model, index):

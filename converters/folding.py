@@ -26,16 +26,39 @@ _MONOTONE = {
     "tanh",
 }
 # Beyond any sum of image values, and far from float32's overflow.
-_FLOAT_LIMIT = np.float32(1e30)
+FLOAT_LIMIT = np.float32(1e30)
 
 
 def is_foldable(operation):
     """Whether a layer is a max pool or monotone in each channel alone."""
     if isinstance(operation, keras.layers.BatchNormalization):
-        return operation.axis in (-1, operation.input_spec.ndim - 1)
+        return is_batch_norm(operation)
     if isinstance(operation, keras.layers.Activation):
         return is_monotone(operation.activation)
     return isinstance(operation, (HardTanh, keras.layers.ReLU, *_POOLS))
+
+
+def is_batch_norm(operation):
+    """Whether a layer is batch normalisation of the last axis."""
+    return isinstance(operation, keras.layers.BatchNormalization) and (
+        operation.axis in (-1, operation.input_spec.ndim - 1)
+    )
+
+
+def scale_and_bias(batch_norm):
+    """The two numbers per channel that inference multiplies with and adds.
+
+    They are computed as `tf.nn.batch_normalization` does, so that
+    `x * scale + bias` is its result to the bit.
+    """
+    with tf.init_scope():
+        scale = tf.math.rsqrt(batch_norm.moving_variance + batch_norm.epsilon)
+        if batch_norm.scale:
+            scale = scale * batch_norm.gamma
+        bias = -batch_norm.moving_mean * scale
+        if batch_norm.center:
+            bias = batch_norm.beta - batch_norm.moving_mean * scale
+        return scale.numpy(), bias.numpy()
 
 
 def is_monotone(activation):
@@ -121,26 +144,47 @@ def _direction(node, functions):
 
 
 def _limit(node):
-    return _FLOAT_LIMIT if node.levels is None else node.levels[-1]
+    return FLOAT_LIMIT if node.levels is None else node.levels[-1]
+
+
+def quantizer_thresholds(quantizer):
+    """The smallest float32 number of each level, shape `(levels - 1, 1)`."""
+    with tf.init_scope():
+        ranks = _bisect(
+            lambda ranks: quantizer.hard(_nth_float(ranks)).numpy(),
+            quantizer.levels,
+            1,
+            int(_float_rank(FLOAT_LIMIT)),
+        )
+    return _nth_float(ranks)
 
 
 def _search(node, functions, quantizer, direction):
-    """Bisects for the smallest accumulator of each level, all at once."""
     to_value, limit = np.float32, int(_limit(node))
     if node.levels is None:
-        to_value, limit = _nth_float, int(_float_rank(_FLOAT_LIMIT))
-    levels = np.asarray(quantizer.levels)
-    shape = (len(levels) - 1, len(direction))
+        to_value, limit = _nth_float, int(_float_rank(FLOAT_LIMIT))
+    numbers = _bisect(
+        lambda n: _evaluate(node, functions, to_value(n) * direction),
+        quantizer.levels,
+        len(direction),
+        limit,
+    )
+    return to_value(numbers)
+
+
+def _bisect(function, levels, channels, limit):
+    """The smallest number that reaches each level, for all levels at once."""
+    levels = np.asarray(levels)
+    shape = (len(levels) - 1, channels)
     # Invariant: the level is not reached below `low`, and is at `high`.
     low = np.full(shape, -limit, "int64")
     high = np.full(shape, limit + 1, "int64")
     while (low < high).any():
         middle = (low + high) // 2
-        outputs = _evaluate(node, functions, to_value(middle) * direction)
-        reached = outputs >= levels[1:, None]
+        reached = function(middle) >= levels[1:, None]
         high = np.where(reached, middle, high)
         low = np.minimum(np.where(reached, low, middle + 1), high)
-    return to_value(high)
+    return high
 
 
 def _float_rank(value):

@@ -2,13 +2,14 @@ import numpy as np
 
 from keras_aqe.converters import flatbuffer as fb
 from keras_aqe.converters import lce, metadata
+from keras_aqe.converters.errors import ConversionError
 
 
 class Interpreter:
     """Runs a .tflite file, whichever target it was converted for.
 
     Files with Larq Compute Engine's operators run in its interpreter, others
-    in LiteRT.
+    in LiteRT, packed ones with the delegate of `keras_aqe.runtime`.
 
     Args:
         flatbuffer: The file as bytes.
@@ -32,7 +33,8 @@ class Interpreter:
         if any(name.startswith("Lce") for name in names):
             self._engine = _LceEngine(flatbuffer, num_threads)
         else:
-            self._engine = _LiteRTEngine(flatbuffer, num_threads)
+            packed = any(name.startswith("Aqe") for name in names)
+            self._engine = _LiteRTEngine(flatbuffer, num_threads, packed)
 
     def predict(self, x):
         """Outputs for a batch.
@@ -64,18 +66,22 @@ class Interpreter:
 
 
 class _LiteRTEngine:
-    def __init__(self, flatbuffer, num_threads):
+    def __init__(self, flatbuffer, num_threads, packed):
         from ai_edge_litert.interpreter import Interpreter as LiteRT
 
+        delegates = [_load_delegate(num_threads)] if packed else None
         self._litert = LiteRT(
-            model_content=bytes(flatbuffer), num_threads=num_threads
+            model_content=bytes(flatbuffer),
+            num_threads=num_threads,
+            experimental_delegates=delegates,
         )
         self._details = self._litert.get_input_details()
         self.input_shapes = [d["shape"] for d in self._details]
 
     def predict(self, inputs):
         for detail, value in zip(self._details, inputs):
-            self._litert.resize_tensor_input(detail["index"], value.shape)
+            if tuple(detail["shape"]) != value.shape:
+                self._litert.resize_tensor_input(detail["index"], value.shape)
         self._litert.allocate_tensors()
         for detail, value in zip(self._details, inputs):
             self._litert.set_tensor(
@@ -86,6 +92,15 @@ class _LiteRTEngine:
             self._litert.get_tensor(detail["index"])
             for detail in self._litert.get_output_details()
         ]
+
+
+def _load_delegate(num_threads):
+    from keras_aqe import runtime
+
+    try:
+        return runtime.load_delegate(num_threads)
+    except RuntimeError as error:
+        raise ConversionError(f"This is a packed file. {error}") from error
 
 
 class _LceEngine:

@@ -197,8 +197,17 @@ def _code(model, node):
         "channels": node.shape[-1],
         "tensor": None,
     }
-    for operator in model.subgraphs[0].operators:
-        numbers = _numbers(model, operator)
-        if numbers and numbers[0] == node.number:
-            entry["tensor"] = int(operator.outputs[0])
+    written = [
+        int(operator.outputs[0])
+        for operator in model.subgraphs[0].operators
+        if _numbers(model, operator)[:1] == [node.number]
+    ]
+    # Floats are made of integers where both are there.
+    integers = [
+        tensor
+        for tensor in written
+        if not flatbuffer.holds_floats(model, tensor)
+    ]
+    if written:
+        entry["tensor"] = (integers or written)[-1]
     return entry

@@ -14,7 +14,9 @@ LAYERS = {
         *("concatenate", "residual", "sequence"),
     ],
 }
-WIDTHS = {"lce": [1], "tflite": [1, 2, 3, 4]}
+LAYERS["packed"] = LAYERS["tflite"]
+WIDTHS = {"lce": [1], "tflite": [1, 2, 3, 4], "packed": [1, 2, 3, 4]}
+INPUT_WIDTHS = {**WIDTHS, "packed": [1, 2, 3, 4, 8]}
 
 
 def images(shape, examples=3, seed=0):
@@ -75,6 +77,7 @@ class RandomNetwork:
         self._draw = draw
         self._target = target
         self._codes = []
+        self._bits = None
 
     def images(self):
         """A network on images; its outputs are all codes, then logits."""
@@ -118,13 +121,15 @@ class RandomNetwork:
         model = keras.Model(inputs, [*self._codes, x])
         return randomise(model, self._draw(st.integers(0, 2**16)))
 
-    def _quantizer(self):
+    def _quantizer(self, widths=WIDTHS):
         return quantizers.of_width(
-            self._draw(st.sampled_from(WIDTHS[self._target]))
+            self._draw(st.sampled_from(widths[self._target]))
         )
 
     def _quantized(self, x):
-        x = layers.QuantActivation(self._quantizer())(x)
+        quantizer = self._quantizer(INPUT_WIDTHS)
+        self._bits = quantizer.bits
+        x = layers.QuantActivation(quantizer)(x)
         self._codes.append(x)
         return x
 
@@ -157,7 +162,9 @@ class RandomNetwork:
     def _layer(self, cls, paddings, pad_values, **kwargs):
         padding = self._draw(st.sampled_from(list(paddings)))
         if padding == "same" and pad_values:
-            kwargs["pad_value"] = self._draw(st.sampled_from(list(pad_values)))
+            pad_value = self._draw(st.sampled_from(list(pad_values)))
+            # Fixed point ends before 1.
+            kwargs["pad_value"] = -pad_value if self._bits == 8 else pad_value
         return cls(
             kernel_size=self._draw(st.sampled_from([1, 2, 3, (3, 1)])),
             padding=padding,
@@ -208,15 +215,13 @@ class RandomNetwork:
         return ["same"] if min(x.shape[1:3]) < 5 else ["valid", "same"]
 
     def _concatenate_block(self, x):
-        quantizer = self._draw(st.sampled_from(WIDTHS[self._target]))
+        convs = [
+            self._conv(["same"], strides=1, dilation_rate=1) for _ in range(2)
+        ]
+        self._bits = self._draw(st.sampled_from(INPUT_WIDTHS[self._target]))
         branches = [
-            block(
-                x,
-                self._conv(["same"], strides=1, dilation_rate=1),
-                quantizers.of_width(quantizer),
-                "bn",
-            )
-            for _ in range(2)
+            block(x, conv, quantizers.of_width(self._bits), "bn")
+            for conv in convs
         ]
         x = keras.layers.Concatenate()(branches)
         self._codes.append(x)

@@ -24,7 +24,7 @@ from tests.converters.networks import images, randomise
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module", params=["lce", "tflite"])
+@pytest.fixture(scope="module", params=["lce", "packed", "tflite"])
 def converted(request):
     model = randomise(models.MINWNet(filters=4, dense_units=8))
     return convert(model, request.param)
@@ -35,7 +35,7 @@ def test_a_file_describes_itself(converted, tmp_path):
     converted.save(path)
     for file in (path, str(path), path.read_bytes()):
         assert report(file) == converted.report
-    assert report(path).target in ("lce", "tflite")
+    assert report(path).target in ("lce", "packed", "tflite")
 
 
 def test_the_command_line_describes_a_file(converted, tmp_path):

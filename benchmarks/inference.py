@@ -1,0 +1,215 @@
+"""Speed and memory of packed files against plain int8 and LCE, batch 1.
+
+    python -m benchmarks.inference
+
+prints a Markdown table. All files are timed in one process and in turn.
+Networks are fresh: time does not depend on what their weights have learned.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+import keras_aqe as aqe
+from benchmarks import baselines
+from keras_aqe import converters, runtime
+from keras_aqe.converters import nodes, packed_ops, packing
+from keras_aqe.converters.custom_ops import to_flatbuffer
+
+BITS = (1, 2, 3)
+# Times faster than plain int8 with XNNPACK that is asked for, at 1, 2, 3 bits.
+MODEL_A, CONVOLUTION, DENSE = (4, 1.8, 1.1), (5, 2, 1), (10, 5, 2)
+THAN_LCE, AVX2_ONLY, TWO_THREADS = 10, 1, 1.5
+
+# What a fresh process adds to its memory when it runs a file.
+MEMORY = """
+import pathlib, sys
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, load_delegate
+path, *delegate = sys.argv[1:]
+def status(name):
+    text = pathlib.Path("/proc/self/status").read_text()
+    return int(text.split(name + ":")[1].split()[0])
+pathlib.Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
+interpreter = Interpreter(
+    path, experimental_delegates=[load_delegate(p) for p in delegate]
+)
+interpreter.allocate_tensors()
+for _ in range(3):
+    interpreter.invoke()
+print(status("VmHWM") - before)
+"""
+
+
+def one_layer(bits, kernel_shape, input_shape):
+    """A file of one packed operator between packed codes."""
+    levels = packing.LEVELS[bits]
+    kernel = np.random.default_rng(0).choice(levels, kernel_shape)
+    channels, outputs = kernel_shape[-2:]
+    if len(kernel_shape) == 2:
+        channels, window = input_shape[-1], None
+    else:
+        window = nodes.Window((1, 1), (1, 1), ((1, 1), (1, 1)))
+    words = (None, *input_shape[:-1], packing.words(channels, bits))
+    spread = np.sqrt(kernel[..., 0].size) * np.arange(1, len(levels))
+    thresholds = np.repeat(spread[:, None].astype("int32"), outputs, axis=1)
+
+    @tf.function(input_signature=[tf.TensorSpec(words, tf.int64)])
+    def infer(x):
+        return packed_ops.weighted_sum(
+            packed_ops.Codes(x, bits, channels),
+            kernel,
+            bits,
+            packed_ops.to_codes(bits, thresholds),
+            (None, *input_shape[:-1], outputs),
+            window,
+        ).tensor
+
+    return to_flatbuffer(infer)
+
+
+def peak_mib(flatbuffer, *delegate):
+    """Memory that running a file adds to a fresh process."""
+    with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
+        file.write(flatbuffer)
+        file.flush()
+        process = subprocess.run(
+            [sys.executable, "-c", MEMORY, file.name, *delegate],
+            check=True,
+            capture_output=True,
+        )
+    return int(process.stdout.split()[-1]) / 1024
+
+
+class Comparison:
+    """Rows of the table: what was measured against what.
+
+    Args:
+        rounds: Times that each file is run.
+    """
+
+    def __init__(self, rounds):
+        self._rounds = rounds
+
+    def times(self, what, ours, names, other, theirs, targets):
+        """Prints a row for each of our files.
+
+        Args:
+            what: What is run.
+            ours: Functions to time.
+            names: What each of them is.
+            other: What `theirs` is.
+            theirs: Functions to time them against; the fastest counts.
+            targets: How many times faster than it each is to be.
+        """
+        runs = [*ours, *theirs]
+        measured = baselines.median_ms(dict(enumerate(runs)), self._rounds)
+        against = min(measured[i] for i in range(len(ours), len(runs)))
+        for index, (name, target) in enumerate(zip(names, targets)):
+            self.row(
+                f"{what}, {name}",
+                f"{measured[index]:.3f} ms",
+                other,
+                f"{against:.3f} ms",
+                against / measured[index],
+                target,
+            )
+
+    def row(self, what, ours, other, theirs, ratio, target):
+        verdict = "" if ratio >= target else " (missed)"
+        print(
+            f"| {what} | {ours} | {other} | {theirs} | {ratio:.2f} | "
+            f"{target}{verdict} |",
+            flush=True,
+        )
+
+
+def main(rounds):
+    compare = Comparison(rounds)
+    runner = baselines.runner
+    pairs = [f"{bits}/{bits}" for bits in BITS]
+    packed = [
+        converters.convert(aqe.models.MINWNet("A", bits, bits)).flatbuffer
+        for bits in BITS
+    ]
+    int8 = baselines.int8(baselines.conv_net("A"))
+    lce = converters.convert(
+        aqe.models.MINWNet("A", 1, 1, pad_value=1.0), target="lce"
+    ).flatbuffer
+
+    print("| what | packed | against | takes | ratio | target |")
+    print("|---|---|---|---|---|---|")
+    plain = "int8, XNNPACK"
+    compare.times(
+        "Model A",
+        [runner(file) for file in packed],
+        pairs,
+        plain,
+        [runner(int8)],
+        MODEL_A,
+    )
+    compare.times(
+        "Model A",
+        [runner(packed[0])],
+        pairs,
+        "LCE",
+        [baselines.lce_runner(lce, xnnpack) for xnnpack in (False, True)],
+        [THAN_LCE],
+    )
+    compare.times(
+        "3x3 convolution, 16x16x256 to 256",
+        [
+            runner(one_layer(bits, (3, 3, 256, 256), (16, 16, 256)))
+            for bits in BITS
+        ],
+        pairs,
+        plain,
+        [runner(baselines.int8(baselines.convolution()))],
+        CONVOLUTION,
+    )
+    compare.times(
+        "dense, 8192 to 1024",
+        [runner(one_layer(bits, (8192, 1024), (8192,))) for bits in BITS],
+        pairs,
+        plain,
+        [runner(baselines.int8(baselines.dense()))],
+        DENSE,
+    )
+    compare.times(
+        "Model A, AVX2 kernels only",
+        [runner(packed[0], features="avx2")],
+        pairs,
+        plain,
+        [runner(int8)],
+        [AVX2_ONLY],
+    )
+    compare.times(
+        "Model A, 2 threads",
+        [runner(packed[0], num_threads=2)],
+        pairs,
+        "1 thread",
+        [runner(packed[0])],
+        [TWO_THREADS],
+    )
+    theirs = peak_mib(int8)
+    for file, pair in zip(packed, pairs):
+        ours = peak_mib(file, runtime.library_path())
+        compare.row(
+            f"Model A, peak memory, {pair}",
+            f"{ours:.1f} MiB",
+            plain,
+            f"{theirs:.1f} MiB",
+            theirs / ours,
+            1,
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=50)
+    main(parser.parse_args().rounds)

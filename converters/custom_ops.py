@@ -1,0 +1,105 @@
+"""Custom TFLite operators written from TensorFlow."""
+
+import numpy as np
+import tensorflow as tf
+from flatbuffers import flexbuffers
+
+from keras_aqe.converters import flatbuffer
+
+_SCOPE = "scope"
+
+
+def custom_op(name, inputs, shape, dtype, options):
+    """Writes a tensor that one custom TFLite operator computes.
+
+    Only `to_flatbuffer` knows what to make of it; TensorFlow itself cannot
+    compute it. The tensor in the file is named after the name scope.
+
+    Args:
+        name: The operator's custom name in the file.
+        inputs: Tensors and NumPy arrays; arrays stay constants of the file.
+        shape: Shape of the result, `None` where it is not known.
+        dtype: Type of the result.
+        options: A dict from strings to integers, the operator's
+            `custom_options` as a flexbuffer map.
+
+    Returns:
+        A `tf.Tensor`.
+
+    Example:
+
+    ```python
+    @tf.function(input_signature=[tf.TensorSpec((None, 4))])
+    def infer(x):
+        scale = np.ones(4, "float32")
+        return custom_op("Scale", [x, scale], (None, 4), x.dtype, {"axis": 1})
+
+    flatbuffer = to_flatbuffer(infer)
+    ```
+    """
+    attributes = "".join(
+        f' attr {{ key: "{key}" value {{ i: {int(value)} }} }}'
+        for key, value in options.items()
+    )
+    scope = tf.get_current_name_scope()
+    attributes += f' attr {{ key: "{_SCOPE}" value {{ s: "{scope}" }} }}'
+
+    @tf.function(
+        autograph=False,
+        experimental_implements=(
+            f'name: "{name}" attr {{ key: "tfl_fusable_op" '
+            f"value {{ b: true }} }}{attributes}"
+        ),
+    )
+    def composite(*tensors):
+        # It is never run, and small bodies are traced and saved fast.
+        return tf.raw_ops.Placeholder(dtype=dtype, shape=shape)
+
+    return composite(*map(tf.convert_to_tensor, inputs))
+
+
+def to_flatbuffer(function):
+    """Converts a function of one signature, its custom operators too.
+
+    Args:
+        function: A `tf.function` with an `input_signature`.
+
+    Returns:
+        The .tflite file as bytes.
+    """
+    module = tf.Module()
+    # As a function of one signature, which is not traced again.
+    module.infer = concrete = function.get_concrete_function()
+    # A SavedModel only takes variables that its module knows of.
+    module.weights = concrete.variables
+    # Without a module the converter inlines functions, composites too.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [concrete], module
+    )
+    converter.allow_custom_ops = True
+    return _named(converter.convert())
+
+
+def _named(data):
+    """Names the results of custom operators after their scopes.
+
+    The converter drops the names, so they come as options.
+    """
+    model = flatbuffer.read(data)
+    graph = model.subgraphs[0]
+    for operator in graph.operators:
+        if operator.customOptions is None:
+            continue
+        options = flexbuffers.Loads(bytes(bytearray(operator.customOptions)))
+        scope = options.pop(_SCOPE, None)
+        if scope is None:
+            continue
+        operator.customOptions = np.frombuffer(
+            flexbuffers.Dumps(options), "uint8"
+        )
+        for output in operator.outputs:
+            # Those of the whole model keep theirs.
+            if output not in graph.outputs:
+                tensor = graph.tensors[output]
+                tensor.name = f"{scope}/".encode() + tensor.name
+    return flatbuffer.write(model)

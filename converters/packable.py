@@ -1,0 +1,169 @@
+"""Which quantized layers the packed format can hold, and how."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_aqe.converters import nodes as g
+from keras_aqe.converters import packing
+from keras_aqe.converters.errors import ConversionError
+from keras_aqe.summary import operation
+
+_PREPROCESSING = (keras.layers.Normalization, keras.layers.Rescaling)
+_LARGEST_SUM = 2**31 - 2
+
+
+def is_codes(node):
+    """Whether a node's tensor holds a quantizer's codes."""
+    return node.levels is not None and not isinstance(node, g.Sum)
+
+
+def is_packable(node, strict):
+    """Whether a quantized layer becomes an operator of the format.
+
+    Args:
+        node: A `nodes.Sum`.
+        strict: Whether an XNOR or SHIFT layer that does not is an error.
+
+    Raises:
+        ConversionError: If `strict` and it is not, though it should.
+    """
+    reason = _obstacle(node)
+    name = operation(node.source.bits, node.weight_bits)
+    if reason is not None and strict and not name.startswith("MAC"):
+        raise ConversionError(
+            f"Layer {node.name!r} would not run as {name} under "
+            f"target='packed': {reason}, or pass strict=False to keep it as a "
+            "builtin float operator."
+        )
+    return reason is None
+
+
+def _obstacle(node):
+    """Why a sum cannot be packed and what to do; `None` if it can."""
+    if node.weight_bits > 4:
+        return (
+            f"its kernel has {node.weight_bits} bits, and the packed format "
+            "has kernels of 1 to 4 bits. Give it a kernel quantizer of those"
+        )
+    if not is_codes(node.source):
+        return None
+    source_bits = packing.width(node.source.levels)
+    if source_bits is None:
+        return (
+            f"its input has {node.source.bits} bits of powers of two, and the "
+            "packed format has 1 to 4 of them. Use those, or FixedPoint(8)"
+        )
+    pad_code = 0 if node.window is None else node.window.pad_code
+    if pad_code and pad_code not in packing.LEVELS[source_bits]:
+        return (
+            f"its pad_value, {pad_code * node.source.unit:g}, is no level of "
+            "its input. Use one"
+        )
+    terms = node.kernel[..., 0].size
+    bits = max(packing.width(kernel) for kernel, _ in pieces(node))
+    largest = packing.LEVELS[source_bits].min() * packing.LEVELS[bits].min()
+    if terms * int(abs(largest)) > _LARGEST_SUM:
+        return f"a sum of {terms} products can overflow 32 bits. Use fewer bits"
+    return None
+
+
+def pieces(node):
+    """Kernels of 1 to 4 bits and factors whose products add up to a kernel.
+
+    There is one, with factor 1, but for a separable layer, where two kernels
+    come to one that can hold more than the codes of 4 bits.
+
+    Args:
+        node: A `nodes.Sum`.
+
+    Returns:
+        A list of pairs.
+    """
+    if packing.width(node.kernel, node.weight_bits) in range(1, 5):
+        return [(node.kernel, 1)]
+    found, rest = [], node.kernel
+    while rest.any():
+        magnitude = np.log2(np.maximum(np.abs(rest), 1))
+        nearest = np.sign(rest) * 2 ** np.rint(magnitude)
+        rest = rest - nearest
+        for factor in (1, 2**7, 2**14):
+            part = nearest / factor
+            part = np.where(
+                (np.abs(part) >= 1) & (np.abs(part) < 2**7), part, 0
+            )
+            if part.any():
+                found.append((part, factor))
+    return found
+
+
+def pads_outside(node):
+    """Whether padding has to be an operator of its own.
+
+    The format pads by less than the kernel reaches, and with whole numbers.
+    """
+    window = node.window
+    return window.pad_code != int(window.pad_code) or any(
+        max(pads) > (size - 1) * dilation
+        for pads, size, dilation in zip(
+            window.pads, node.kernel.shape, window.dilation
+        )
+    )
+
+
+def orientations(steps):
+    """Splits the steps of a `nodes.Threshold`.
+
+    Returns:
+        The pooling layers, and one ±1 for each channel in front of every pool
+        and behind the last: whether the value there rises (1) or falls (-1)
+        with the accumulator.
+    """
+    pools, turns, turn = [], [], np.float32(1)
+    for step in steps:
+        if callable(step):
+            pools.append(step)
+            turns.append(turn)
+        else:
+            turn = turn * step
+    return pools, [*turns, turn]
+
+
+def uint8_image(node):
+    """An uint8 input behind layers that scale and shift it.
+
+    Returns:
+        The `nodes.Input`, and scale and offset of each channel, so that
+        `pixel * scale + offset` is the node's value but for rounding. `None`
+        if the node is something else.
+    """
+    layers = []
+    while isinstance(node, g.Apply) and (
+        isinstance(node.operation, _PREPROCESSING)
+    ):
+        layers.insert(0, node.operation)
+        node = node.args[0]
+    if (
+        not isinstance(node, g.Input)
+        or node.dtype != "uint8"
+        or len(node.shape) != 4
+    ):
+        return None
+    pixels = np.arange(256, dtype="float32")[:, None]
+    values = np.repeat(pixels, node.shape[-1], axis=1)[:, None, None, :]
+    with tf.init_scope():
+        for layer in layers:
+            values = np.asarray(layer(values))
+    if values.shape != (256, 1, 1, node.shape[-1]):
+        return None
+    values = values[:, 0, 0, :]
+    scale = ((values[255] - values[0]) / 255).astype("float32")
+    # The layer's own number may be a neighbour of the quotient.
+    scales = (
+        scale + np.spacing(scale) * np.arange(-2, 3, dtype="float32")[:, None]
+    )
+    errors = np.abs(pixels * scales[:, None] + values[0] - values).max(axis=1)
+    if errors.min(axis=0).max() > 1e-6 * np.abs(values).max():
+        return None
+    best = errors.argmin(axis=0)
+    return node, scales[best, np.arange(len(scale))], values[0]

@@ -1,0 +1,326 @@
+"""`target="packed"`: N bits a weight, for the runtime's XNOR and SHIFT."""
+
+import collections
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_aqe.converters import (
+    flatbuffer,
+    folding,
+    packable,
+    packing,
+    pooling,
+)
+from keras_aqe.converters import nodes as g
+from keras_aqe.converters import packed_ops as ops
+from keras_aqe.converters.custom_ops import to_flatbuffer
+from keras_aqe.converters.emission import Emitter
+from keras_aqe.quantizers import FixedPoint
+
+_RESHAPES = (keras.layers.Flatten, keras.layers.Reshape)
+_PIXELWISE = g.Window((1, 1), (1, 1), ((0, 0), (0, 0)))
+
+
+def emit(graph, strict):
+    """Writes a graph with the operators of docs/format.md.
+
+    Args:
+        graph: A `keras_aqe.converters.nodes.Graph`.
+        strict: Whether a layer that has to stay a builtin float operator,
+            though its widths make it XNOR or SHIFT, is an error.
+
+    Returns:
+        The file as bytes.
+
+    Raises:
+        ConversionError: If a quantized layer cannot be packed and `strict` is
+            true.
+    """
+    function = PackedEmitter(graph, strict).function(batch=None)
+    return flatbuffer.in_signature_order(to_flatbuffer(function))
+
+
+class PackedEmitter(Emitter):
+    """Writes sums, thresholds and pools of codes as custom operators.
+
+    A node of codes has two forms: `codes(node)` is packed, and `tensor(node)`
+    holds them as float32 for whatever no custom operator does.
+
+    Args:
+        graph: A `nodes.Graph`.
+        strict: See `emit`.
+    """
+
+    def __init__(self, graph, strict):
+        super().__init__(graph)
+        self.strict = strict
+        self._uses = collections.Counter(graph.outputs)
+        for node in graph.nodes:
+            self._uses.update(node.sources())
+
+    def write(self, node):
+        # Whether anything needs another form is not known yet.
+        if packable.is_codes(node):
+            self._native_codes(node)
+
+    def codes(self, node):
+        """The packed codes of a node.
+
+        Those of a flattened node keep the shape from before: a dense layer
+        reads pixel after pixel, however they lie.
+        """
+        codes = self._native_codes(node)
+        if codes is not None:
+            return codes
+        key = ("packed", node)
+        if key not in self._tensors:
+            self._tensors[key] = self._packed(node, self.tensor(node))
+        return self._tensors[key]
+
+    def tensor(self, node):
+        if node not in self._tensors and packable.is_codes(node):
+            codes = self._native_codes(node)
+            if codes is not None:
+                self._tensors[node] = _dequantized(node, codes, 1.0)
+        return super().tensor(node)
+
+    def value(self, node):
+        if packable.is_codes(node):
+            codes = self._native_codes(node)
+            if codes is not None:
+                return _dequantized(node, codes, node.unit)
+        if self._is_fused(node):
+            with self._scope(node):
+                return self._fused_value(node)
+        return super().value(node)
+
+    def _fused_value(self, node):
+        bias = 0.0 if node.bias is None else node.bias
+        x = self._sum(node, _to_float(node, node.unit, bias), node.kernel)
+        x = ops.reshape(x, node.shape)
+        return x if node.activation is None else node.activation(x)
+
+    # Codes.
+
+    def _native_codes(self, node):
+        """Packed codes, or `None` where only `tensor` can hold them."""
+        key = ("native", node)
+        if key not in self._tensors:
+            with self._scope(node):
+                self._tensors[key] = self._write_codes(node)
+        return self._tensors[key]
+
+    def _write_codes(self, node):
+        if packing.width(node.levels) is None:
+            return None
+        if isinstance(node, g.Threshold):
+            return self._write_compared_sum(node)
+        if isinstance(node, g.Quantize):
+            return self._write_packed_quantize(node)
+        if isinstance(node, g.Apply):
+            if pooling.is_max(node.operation):
+                codes = self._max_pool(node.args[0], node.operation)
+                return ops.reshape(codes, node.shape)
+            if isinstance(node.operation, _RESHAPES):
+                return self._moved(node)
+        return None
+
+    def _max_pool(self, node, layer):
+        codes = ops.reshape(self.codes(node), _as_image(node.shape))
+        return ops.max_pool(codes, pooling.window(layer, node.shape))
+
+    def _moved(self, node):
+        codes = self.codes(node.args[0])
+        if len(node.shape) == 2:
+            return codes
+        if node.shape[-1] != codes.channels:
+            return None
+        return ops.reshape(codes, node.shape)
+
+    def _write_packed_quantize(self, node):
+        x, quantizer = self.value(node.source), node.quantizer
+        if isinstance(quantizer, FixedPoint):
+            low, high = np.float32(node.levels[[0, -1]] * node.unit)
+            return ops.round_to_int8(
+                tf.clip_by_value(x, low, high), 1 / node.unit
+            )
+        return self._compared(node, x, folding.quantizer_thresholds(quantizer))
+
+    def _packed(self, node, x):
+        """Packs codes that a float tensor holds."""
+        if packing.width(node.levels) == 8:
+            return ops.round_to_int8(x, 1.0)
+        return self._compared(node, x, node.levels[1:, None] - 0.5)
+
+    def _compared(self, node, x, thresholds):
+        bits = packing.width(node.levels)
+        thresholds = np.broadcast_to(thresholds, (len(thresholds), x.shape[-1]))
+        thresholds = packing.float_thresholds(thresholds, node.levels, bits)
+        return ops.quantize(x, ops.to_codes(bits, thresholds))
+
+    # Sums.
+
+    def _is_fused(self, node):
+        """Whether a sum is written together with the one use it has."""
+        return (
+            isinstance(node, g.Sum)
+            and packable.is_packable(node, self.strict)
+            and len(packable.pieces(node)) == 1
+            and self._uses[node] == 1
+        )
+
+    def _write_sum(self, node):
+        if packable.is_packable(node, self.strict):
+            x = tf.add_n(
+                [
+                    self._sum(node, _to_float(node, factor), kernel)
+                    for kernel, factor in packable.pieces(node)
+                ]
+            )
+            return ops.reshape(x, node.shape)
+        return super()._write_sum(node)
+
+    def _write_compared_sum(self, node):
+        """A sum, max pools and the comparison as one operator, or more."""
+        source = node.source
+        pools, turns = packable.orientations(node.steps)
+        here = pools[:1] if source.window is not None else []
+        later = pools[len(here) :]
+        # Pools of codes take the greatest, so the code has to rise there.
+        if (
+            not self._is_fused(source)
+            or not all(map(pooling.is_max, pools))
+            or any((turns[-1] != t).any() for t in turns[len(here) : -1])
+        ):
+            x = self.tensor(source)
+            for step in node.steps:
+                x = step(x) if callable(step) else x * step
+            return self._compared(node, x, node.thresholds)
+        bits = packing.width(node.levels)
+        fit = packing.float_thresholds
+        if packable.is_codes(source.source):
+            fit = packing.whole_thresholds
+        output = ops.to_codes(
+            bits,
+            fit(node.thresholds, node.levels, bits),
+            turns[-1] * turns[0],
+        )
+        kernel = source.kernel * turns[0]
+        codes = self._sum(source, output, kernel, *here)
+        for pool in later:
+            codes = ops.max_pool(codes, pooling.window(pool, source.shape))
+        return ops.reshape(codes, node.shape)
+
+    def _sum(self, node, output, kernel, pool=None):
+        """Writes a packed sum with a kernel of the shape of its own.
+
+        Sequences stay images of one row.
+        """
+        x, pads, image = self._source(node)
+        window = node.window
+        if window is not None:
+            window = dataclasses.replace(window, pads=pads)
+        elif len(node.shape) > 2:
+            kernel, window = kernel[None, None], _PIXELWISE
+        return ops.weighted_sum(
+            x,
+            kernel,
+            packing.width(kernel, node.weight_bits),
+            output,
+            _as_image(node.shape),
+            window,
+            None if pool is None else pooling.window(pool, node.shape),
+            image,
+        )
+
+    def _source(self, node):
+        """What a sum reads: its tensor, what is left to pad, image scale."""
+        source, window = node.source, node.window
+        shape = _as_image(source.shape)
+        pads = () if window is None else window.pads
+        if window is not None and packable.pads_outside(node):
+            x = self.tensor(source)
+            x = tf.pad(
+                ops.reshape(x, shape),
+                [(0, 0), *pads, (0, 0)],
+                constant_values=window.pad_code,
+            )
+            if packable.is_codes(source):
+                x = self._packed(source, x)
+            return x, _PIXELWISE.pads, ()
+        if packable.is_codes(source):
+            x = self.codes(source)
+            # A dense layer takes the pixels in any shape.
+            return x if len(shape) == 2 else ops.reshape(x, shape), pads, ()
+        image = packable.uint8_image(source)
+        if window is not None and image is not None:
+            pixels, *constants = image
+            return self.tensor(pixels), pads, constants
+        return ops.reshape(self.value(source), shape), pads, ()
+
+    # Floats that come from sums or from codes.
+
+    def _write_apply(self, node):
+        layer = node.operation
+        if pooling.is_average(layer) and packable.is_codes(node.args[0]):
+            return self._average_pool(node, layer)
+        x = self._normalised_sum(node)
+        return super()._write_apply(node) if x is None else x
+
+    def _average_pool(self, node, layer):
+        source = node.args[0]
+        codes = ops.reshape(self.codes(source), _as_image(source.shape))
+        window = pooling.window(layer, source.shape)
+        x = ops.average_pool(codes, window, source.unit)
+        return ops.reshape(x, node.shape)
+
+    def _normalised_sum(self, node):
+        """A sum, max pool and batch normalisation in one operator.
+
+        Either may be missing; `None` if something else stands here.
+        """
+        norm = pool = None
+        source = node
+        if folding.is_batch_norm(source.operation):
+            norm, source = source.operation, source.args[0]
+        if (
+            isinstance(source, g.Apply)
+            and pooling.is_max(source.operation)
+            and (source is node or self._uses[source] == 1)
+        ):
+            pool, source = source.operation, source.args[0]
+        if source is node or not self._is_fused(source):
+            return None
+        # What is added before the scale would be rounded another time.
+        if source.activation is not None or (
+            norm is not None and source.bias is not None
+        ):
+            return None
+        if pool is not None and source.window is None:
+            return None
+        scale, bias = np.float32(1), source.bias
+        if norm is not None:
+            scale, bias = folding.scale_and_bias(norm)
+        bias = 0.0 if bias is None else bias
+        output = _to_float(source, source.unit * scale, bias)
+        return ops.reshape(
+            self._sum(source, output, source.kernel, pool), node.shape
+        )
+
+
+def _to_float(node, scale=1.0, bias=0.0):
+    return ops.to_float(node.shape[-1], scale, bias)
+
+
+def _dequantized(node, codes, unit):
+    return ops.reshape(ops.dequantize(codes, unit), node.shape)
+
+
+def _as_image(shape):
+    """A shape with two axes for rows and columns, if it has any."""
+    if len(shape) in (2, 4):
+        return shape
+    return (shape[0], 1, int(np.prod(shape[1:-1])), shape[-1])

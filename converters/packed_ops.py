@@ -1,0 +1,212 @@
+"""The operators of docs/format.md, written from TensorFlow."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from keras_aqe.converters import packing, pooling
+from keras_aqe.converters.custom_ops import custom_op
+
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Codes:
+    """A tensor of codes as the format packs them.
+
+    Args:
+        tensor: Words or int8 codes, `(batch, ..., elements of a pixel)`.
+        bits: Width of a code in the file.
+        channels: Channels of a pixel.
+    """
+
+    tensor: tf.Tensor
+    bits: int
+    channels: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """How an operator ends: in codes of `bits`, or in floats if that is 32."""
+
+    bits: int
+    constants: list
+
+
+def to_codes(bits, thresholds, direction=1):
+    """An output stage of codes.
+
+    Args:
+        bits: Their width.
+        thresholds: As `packing` makes them, a column for each channel.
+        direction: ±1 for each channel.
+    """
+    direction = np.broadcast_to(direction, thresholds.shape[1:])
+    return Output(bits, [thresholds, direction.astype("int8")])
+
+
+def to_float(channels, scale=1.0, bias=0.0):
+    """An output stage of floats: `accumulator * scale + bias`."""
+    return Output(
+        32,
+        [
+            np.broadcast_to(values, (channels,)).astype("float32")
+            for values in (scale, bias)
+        ],
+    )
+
+
+def weighted_sum(
+    x, kernel, bits, output, shape, window=None, pool=None, image=()
+):
+    """AqeConv2D, AqeDepthwiseConv2D or AqeFullyConnected.
+
+    Args:
+        x: `Codes`, a float tensor or an uint8 image.
+        kernel: Codes, `(inputs, outputs)` or
+            `(height, width, inputs / groups, outputs)`.
+        bits: Width of the kernel.
+        output: The `Output`.
+        shape: Shape of the sums.
+        window: The `nodes.Window` of a convolution.
+        pool: The window of the max pool after it: see `max_pool`.
+        image: Scale and offset for each channel of an uint8 image.
+
+    Returns:
+        `Codes` or a float tensor.
+    """
+    channels = kernel.shape[-1]
+    options = {"weight_bits": bits, "output_channels": channels}
+    name = "AqeFullyConnected"
+    if window is not None:
+        groups = _channels(x) // kernel.shape[2]
+        options |= {"groups": groups, **_window_options(window, kernel)}
+        name = "AqeConv2D"
+        if pool is not None:
+            options |= _pool_options(*pool)
+            shape = (None, *pooling.pooled(shape[1:3], pool), channels)
+        elif kernel.shape[2] == 1 and groups > 1 and not image:
+            name = "AqeDepthwiseConv2D"
+            options["depth_multiplier"] = channels // groups
+    weights = packing.pack_kernel(kernel, bits)
+    return _write(name, x, [weights], output, image, shape, options)
+
+
+def quantize(x, output):
+    """AqeQuantize: codes of a float tensor."""
+    return _write("AqeQuantize", x, [], output, (), x.shape, {})
+
+
+def round_to_int8(x, scale):
+    """AqeQuantize that rounds: int8 codes of `x * scale`."""
+    constants = to_float(x.shape[-1], scale).constants
+    output = Output(8, constants)
+    return _write("AqeQuantize", x, [], output, (), x.shape, {"rounding": 1})
+
+
+def dequantize(codes, unit):
+    """AqeDequantize: the float values of codes."""
+    shape = (*codes.tensor.shape[:-1], codes.channels)
+    output = to_float(codes.channels, unit)
+    return _write("AqeDequantize", codes, [], output, (), shape, {})
+
+
+def max_pool(codes, window):
+    """AqeMaxPool2D.
+
+    Args:
+        codes: `Codes` with axes for rows and columns.
+        window: What `pooling.window` returns.
+    """
+    shape, options = _pooling(codes, window)
+    output = Output(codes.bits, [])
+    return _write("AqeMaxPool2D", codes, [], output, (), shape, options)
+
+
+def average_pool(codes, window, unit):
+    """AqeAveragePool2D to floats; see `max_pool`."""
+    shape, options = _pooling(codes, window)
+    output = to_float(codes.channels, unit)
+    return _write("AqeAveragePool2D", codes, [], output, (), shape, options)
+
+
+def _pooling(codes, window):
+    size = pooling.pooled(codes.tensor.shape[1:3], window)
+    return (None, *size, codes.channels), _pool_options(*window)
+
+
+def _pool_options(size, strides, padding):
+    return {
+        "pool_height": size[0],
+        "pool_width": size[1],
+        "pool_stride_height": strides[0],
+        "pool_stride_width": strides[1],
+        "pool_padding": ["valid", "same"].index(padding),
+    }
+
+
+def _window_options(window, kernel):
+    options = {"padding": 0}
+    (top, bottom), (left, right) = window.pads
+    if any((top, bottom, left, right)):
+        options = {
+            "padding": 2,
+            "pad_top": top,
+            "pad_bottom": bottom,
+            "pad_left": left,
+            "pad_right": right,
+            "pad_value": int(window.pad_code),
+        }
+    pairs = {
+        "kernel": kernel.shape,
+        "stride": window.strides,
+        "dilation": window.dilation,
+    }
+    for name, (height, width, *_) in pairs.items():
+        options |= {f"{name}_height": height, f"{name}_width": width}
+    return options
+
+
+def reshape(x, shape):
+    """A float tensor or `Codes` with other axes between batch and channels."""
+    if isinstance(x, Codes):
+        shape = (*shape[:-1], x.tensor.shape[-1])
+        return dataclasses.replace(x, tensor=reshape(x.tensor, shape))
+    if tuple(x.shape[1:]) == tuple(shape[1:]):
+        return x
+    return tf.reshape(x, (-1, *shape[1:]))
+
+
+def _channels(x):
+    return x.channels if isinstance(x, Codes) else x.shape[-1]
+
+
+def _write(name, x, constants, output, last_constants, shape, options):
+    is_codes = isinstance(x, Codes)
+    options = {
+        "format": _FORMAT,
+        "input_channels": _channels(x),
+        "input_bits": x.bits if is_codes else 32,
+        "output_bits": output.bits,
+        **options,
+    }
+    channels, dtype = shape[-1], tf.float32
+    if output.bits != 32:
+        shape = (*shape[:-1], packing.words(channels, output.bits))
+        dtype = tf.int8 if output.bits == 8 else tf.int64
+    tensor = custom_op(
+        name,
+        [
+            x.tensor if is_codes else x,
+            *constants,
+            *output.constants,
+            *last_constants,
+        ],
+        (None, *shape[1:]),
+        dtype,
+        options,
+    )
+    if output.bits == 32:
+        return tensor
+    return Codes(tensor, output.bits, channels)

@@ -1,0 +1,86 @@
+"""Constants of packed files, as docs/format.md lays them out."""
+
+import numpy as np
+
+from keras_aqe.converters import folding
+
+_POWERS = {bits: 2 ** np.arange(2 ** (bits - 1) - 1) for bits in (2, 3, 4)}
+# The codes of each width that the format has.
+LEVELS = {
+    1: np.array([-1, 1]),
+    **{b: np.array([*-p[::-1], 0, *p]) for b, p in _POWERS.items()},
+    8: np.arange(-128, 128),
+}
+_INT32 = np.iinfo("int32")
+
+
+def width(codes, at_least=1):
+    """The least width whose codes include these; `None` if there is none.
+
+    Args:
+        codes: Array of whole numbers.
+        at_least: The least width that is wanted.
+    """
+    codes = np.unique(codes)
+    for bits, levels in LEVELS.items():
+        if bits >= at_least and np.isin(codes, levels).all():
+            return bits
+    return None
+
+
+def words(channels, bits):
+    """Elements that a pixel takes in an activation tensor."""
+    return channels if bits == 8 else -(-channels // 64) * bits
+
+
+def pack_kernel(codes, bits):
+    """A kernel's bit planes, the output channel slowest.
+
+    Args:
+        codes: Codes of 1 to 4 bits, of shape `(..., outputs)`.
+        bits: Their width.
+
+    Returns:
+        An uint8 array of shape `(bits, ceil(codes.size / 8))`.
+    """
+    codes = np.moveaxis(codes, -1, 0).ravel()
+    magnitude = np.searchsorted([0, 1, 2, 4, 8, 16, 32, 64], np.abs(codes))
+    planes = [magnitude >> p & 1 for p in range(bits - 1)] + [codes < 0]
+    return np.stack(
+        [np.packbits(plane.astype(bool), bitorder="little") for plane in planes]
+    )
+
+
+def whole_thresholds(thresholds, levels, bits):
+    """Integer thresholds for every code of a width.
+
+    Args:
+        thresholds: Integers of shape `(len(levels) - 1, channels)`, the
+            smallest accumulator of each level but the first.
+        levels: Some of the codes of that width, ascending.
+        bits: The width.
+
+    Returns:
+        An int32 array of shape `(codes of the width - 1, channels)`.
+    """
+    return _for_width(thresholds, levels, bits, _INT32.min, _INT32.max).astype(
+        "int32"
+    )
+
+
+def float_thresholds(thresholds, levels, bits):
+    """Likewise in float32."""
+    limit = folding.FLOAT_LIMIT
+    thresholds = np.where(thresholds > limit, np.inf, thresholds)
+    thresholds = np.where(thresholds <= -limit, -np.inf, thresholds)
+    return _for_width(thresholds, levels, bits, -np.inf, np.inf).astype(
+        "float32"
+    )
+
+
+def _for_width(thresholds, levels, bits, always, never):
+    channels = thresholds.shape[1]
+    ends = [np.full((1, channels), value) for value in (always, never)]
+    # Rows: the first level, the others, and what is beyond the last.
+    rows = np.concatenate([ends[0], thresholds, ends[1]])
+    return rows[np.searchsorted(levels, LEVELS[bits][1:])]
