@@ -23,15 +23,15 @@ def main(argv=None):
     if args.jobs > 1:
         strategies.share_cores(args.jobs)
     sweep = Sweep(args, strategies.create(args.strategy))
-    if args.only is None:
-        sweep.run_all()
-        if strategies.worker(sweep.strategy) == 0:
-            print(report.write(sweep))
-    else:
-        (run,) = [
-            run for run in sweep.pending() if runs.identifier(run) == args.only
-        ]
-        sweep.run(run)
+    if args.only is not None:
+        waiting = {runs.identifier(run): run for run in sweep.pending()}
+        if args.only not in waiting:
+            sys.exit(f"--only {args.only}: no run of that id is waiting.")
+        sweep.run(waiting[args.only])
+        return
+    sweep.run_all()
+    if strategies.worker(sweep.strategy) == 0:
+        print(report.write(sweep))
 
 
 def parse(argv):

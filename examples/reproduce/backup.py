@@ -17,8 +17,13 @@ class Backup(keras.callbacks.BackupAndRestore):
     """
 
     def __init__(self, folder, worker, steps):
-        # The previous checkpoint serves where the last is damaged.
-        super().__init__(folder / f"worker{worker}", double_checkpoint=True)
+        # The previous checkpoint serves where the last is damaged, and the
+        # last is kept until the run has its line of results.
+        super().__init__(
+            folder / f"worker{worker}",
+            double_checkpoint=True,
+            delete_checkpoint=False,
+        )
         self.chief = keras.callbacks.BackupAndRestore(folder / "worker0")
         self.steps = steps
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import shutil
 import subprocess
 import sys
 import time
@@ -75,6 +76,8 @@ class Sweep:
                 self.store.append(record)
         # The other workers look for the next run only now.
         strategies.barrier(self.strategy)
+        if chief:
+            shutil.rmtree(folder / "backup")
         print(
             f"{name}: hard test accuracy {record['test_accuracy']:.4f}, "
             f"{record['seconds']:.0f} s",

@@ -200,6 +200,7 @@ def test_a_killed_sweep_continues(noise, tmp_path, monkeypatch):
     assert [record["run"]["seed"] for record in records] == [0, 0, 1]
     best = max(records[:2], key=lambda r: r["validation_accuracy"])
     assert records[2]["run"]["learning_rate"] == best["run"]["learning_rate"]
+    assert not list(tmp_path.glob("runs/*/backup"))
     # The run that was broken off went on after its last whole epoch.
     assert epochs == [0, 1, 2, 0, 1, 2, 0, 1, 2]
     for record in records:
@@ -213,7 +214,7 @@ def test_a_run_that_ends_below_alpha_1_is_recalibrated(
     config = """
         title = "Blend"
         [run]
-        network_arguments = { filters = 4, dense_units = 8 }
+        network = "Small"
         schedule = [{ kind = "Constant", value = 0.5 }, { kind = "Linear" }]
         [scale.smoke]
         train_images = 64
