@@ -46,12 +46,16 @@ def Small(input_bits, weight_bits, input_shape, classes, estimator, **kwargs):
     )
 
 
-def main(configs, argv):
-    """Runs the command with the configurations of a folder."""
-    aqe.models.Small = Small
-    train_cifar10.load_cifar10 = load_cifar10
-    runs.CONFIGS = configs
-    runs.NAMES = [path.stem for path in configs.glob("*.toml")]
+def main(configs, argv, set_attribute=setattr):
+    """Runs the command with the configurations of a folder.
+
+    `set_attribute` puts the stand-ins in place: `setattr` does in a process
+    of its own, in a test something that takes them away again.
+    """
+    set_attribute(aqe.models, "Small", Small)
+    set_attribute(train_cifar10, "load_cifar10", load_cifar10)
+    set_attribute(runs, "CONFIGS", configs)
+    set_attribute(runs, "NAMES", [path.stem for path in configs.glob("*.toml")])
     __main__.main(argv)
 
 

@@ -1,5 +1,6 @@
 """Two workers on one machine train the same network as one process."""
 
+import functools
 import json
 import os
 import pathlib
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 
 import keras_aqe as aqe
+from tests.examples.reproduce import on_noise
 
 ROOT = pathlib.Path(__file__).parents[3]
-SCRIPT = pathlib.Path(__file__).with_name("on_noise.py")
+SCRIPT = on_noise.__file__
 EPOCHS, STEPS = 4, 6
 CONFIG = f"""
 title = "Two workers"
@@ -38,7 +40,7 @@ learning_rate = [0.02]
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a process of the command; ends those that are left over."""
+    """A function that starts the command; ends what is left over."""
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "two.toml").write_text(CONFIG)
     processes = []
@@ -102,9 +104,16 @@ def epochs_written(folder):
     return [json.loads(line)["epoch"] for line in lines]
 
 
-def test_two_workers_have_the_curves_of_one_process(start, tmp_path):
-    processes = [start("one"), *workers(start, "two")]
-    assert [process.wait() for process in processes] == [0, 0, 0]
+def test_two_workers_have_the_curves_of_one_process(
+    start, tmp_path, monkeypatch
+):
+    processes = workers(start, "two")
+    on_noise.main(
+        tmp_path / "configs",
+        ["two", "--scale", "smoke", "--output", str(tmp_path / "one")],
+        functools.partial(monkeypatch.setattr, raising=False),
+    )
+    assert [process.wait() for process in processes] == [0, 0]
     alone, expected = curves(tmp_path / "one")
     together, found = curves(tmp_path / "two")
     assert (alone["replicas"], together["replicas"]) == (1, 2)
