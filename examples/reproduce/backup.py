@@ -13,10 +13,9 @@ class Backup(keras.callbacks.BackupAndRestore):
     Args:
         folder: Where the chief's backup is; shared by all workers.
         worker: Number of this worker; 0 is the chief.
-        steps: Batches in an epoch.
     """
 
-    def __init__(self, folder, worker, steps):
+    def __init__(self, folder, worker):
         # The previous checkpoint serves where the last is damaged, and the
         # last is kept until the run has its line of results.
         super().__init__(
@@ -25,12 +24,18 @@ class Backup(keras.callbacks.BackupAndRestore):
             delete_checkpoint=False,
         )
         self.chief = keras.callbacks.BackupAndRestore(folder / "worker0")
-        self.steps = steps
+
+    def restore(self, model):
+        """Restores the model and returns the number of its steps.
+
+        To be called before `fit`, whose data depend on the steps.
+        """
+        self.chief.set_model(model)
+        self.chief.on_train_begin()
+        # Weights and epoch are two files, which a kill can part: the epoch is
+        # not relied upon, since the weights have the number of steps.
+        model._initial_epoch = None
+        return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
 
     def on_train_begin(self, logs=None):
-        self.chief.set_model(self.model)
-        self.chief.on_train_begin()
-        # Weights and epoch are two files, which a kill can part. The weights
-        # know the number of steps themselves.
-        steps = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
-        self.model._initial_epoch = steps // self.steps
+        pass  # Restored already.

@@ -28,8 +28,9 @@ def load(run, args):
 
     count = len(training[0])
 
-    def share(context):
-        data = shuffled(count, run["seed"], context)
+    def share(context, steps_done=0):
+        seen = steps_done * run["batch_size"]
+        data = shuffled(count, run["seed"], context, seen)
         data = data.batch(context.get_per_replica_batch_size(run["batch_size"]))
         data = data.map(
             lambda batch: tuple(tf.gather(part, batch) for part in training)

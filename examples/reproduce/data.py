@@ -11,9 +11,10 @@ class Data:
     """Batches of images, normalised, and labels; what a model must fit.
 
     Args:
-        training: A function from a `tf.distribute.InputContext` to endless,
-            shuffled, augmented batches: this worker's share of each batch of
-            the run, for one replica at a time.
+        training: A function from a `tf.distribute.InputContext` and the number
+            of steps that were done before to endless, shuffled, augmented
+            batches: this worker's share of each batch of the run, for one
+            replica at a time.
         steps: Batches of the run in an epoch.
         validation: Held-out images, once.
         test: Test images, once.
@@ -23,7 +24,7 @@ class Data:
         classes: Number of classes.
     """
 
-    training: Callable[[tf.distribute.InputContext], tf.data.Dataset]
+    training: Callable[[tf.distribute.InputContext, int], tf.data.Dataset]
     steps: int
     validation: tf.data.Dataset
     test: tf.data.Dataset
@@ -33,18 +34,21 @@ class Data:
     classes: int
 
 
-def shuffled(count, seed, context):
+def shuffled(count, seed, context, seen=0):
     """Returns a worker's share of 0 to `count - 1`, endless, shuffled.
 
     Each epoch has a seed of its own, so that all workers shuffle alike, and so
-    does whoever iterates again. A worker takes every n-th index, so that a
-    batch has the same images however many share it.
+    does whoever iterates again or goes on after the first `seen` indices. A
+    worker takes every n-th index, so that a batch has the same images however
+    many share it.
     """
-    indices = tf.data.Dataset.counter().flat_map(
+    indices = tf.data.Dataset.counter(seen // count).flat_map(
         lambda epoch: tf.data.Dataset.from_tensor_slices(
             tf.random.experimental.stateless_shuffle(
                 tf.range(count), [seed, epoch]
             )
         )
     )
-    return indices.shard(context.num_input_pipelines, context.input_pipeline_id)
+    return indices.skip(seen % count).shard(
+        context.num_input_pipelines, context.input_pipeline_id
+    )

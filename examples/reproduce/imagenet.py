@@ -31,8 +31,9 @@ def load(run, args):
         data = source.encoded(part, start, stop)
         return batches(data, size, run["batch_size"], augment=False)
 
-    def share(context):
-        data = source.endless(held_out, held_out + count, context)
+    def share(context, steps_done=0):
+        seen = steps_done * run["batch_size"]
+        data = source.endless(held_out, held_out + count, context, seen)
         size_ = context.get_per_replica_batch_size(run["batch_size"])
         return batches(data, size, size_, augment=run["augment"])
 
@@ -157,10 +158,13 @@ class _Folder:
         paths, labels = map(list, zip(*self.files[part][start:stop]))
         return self._read(tf.data.Dataset.from_tensor_slices((paths, labels)))
 
-    def endless(self, start, stop, context):
-        """Returns a worker's share of training images, endless, shuffled."""
+    def endless(self, start, stop, context, seen):
+        """Returns a worker's share of training images, endless, shuffled.
+
+        The first `seen` images of all workers together are left out.
+        """
         paths, labels = map(list, zip(*self.files["train"][start:stop]))
-        indices = shuffled(stop - start, self.seed, context)
+        indices = shuffled(stop - start, self.seed, context, seen)
         return self._read(
             indices.map(
                 lambda index: (
@@ -202,7 +206,8 @@ class _Tfds:
             split=f"{split}[{start}:{stop}]", **self.options
         )
 
-    def endless(self, start, stop, context):
+    def endless(self, start, stop, context, seen):
+        del seen  # Files come in an order that cannot be entered midway.
         data = self.builder.as_dataset(
             split=f"train[{start}:{stop}]",
             shuffle_files=True,

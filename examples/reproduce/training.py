@@ -37,15 +37,17 @@ def train(run, folder, args, strategy):
     with strategy.scope():
         model = build(run, data)
     curves = Curves(folder if worker == 0 else None, data)
-    callbacks = [
-        # First, so that the others see the optimizer's step of the backup.
-        Backup(folder / "backup", worker, data.steps),
-        curves,
-    ]
+    backup = Backup(folder / "backup", worker)
+    with strategy.scope():
+        steps_done = backup.restore(model)
+    callbacks = [backup, curves]
     if not runs.is_float(run):
         callbacks.insert(1, _alpha_scheduler(run, data))
     model.fit(
-        strategy.distribute_datasets_from_function(data.training),
+        strategy.distribute_datasets_from_function(
+            lambda context: data.training(context, steps_done)
+        ),
+        initial_epoch=steps_done // data.steps,
         epochs=run["epochs"],
         steps_per_epoch=data.steps,
         callbacks=callbacks,

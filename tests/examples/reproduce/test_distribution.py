@@ -104,20 +104,20 @@ def epochs_written(folder):
     return [json.loads(line)["epoch"] for line in lines]
 
 
-def test_two_workers_have_the_curves_of_one_process(
-    start, tmp_path, monkeypatch
-):
-    processes = workers(start, "two")
+def one_process(folder, monkeypatch):
+    """Trains in this process."""
     on_noise.main(
-        tmp_path / "configs",
-        ["two", "--scale", "smoke", "--output", str(tmp_path / "one")],
+        folder / "configs",
+        ["two", "--scale", "smoke", "--output", str(folder / "one")],
         functools.partial(monkeypatch.setattr, raising=False),
     )
-    assert [process.wait() for process in processes] == [0, 0]
-    alone, expected = curves(tmp_path / "one")
-    together, found = curves(tmp_path / "two")
-    assert (alone["replicas"], together["replicas"]) == (1, 2)
-    assert expected.keys() == found.keys()
+
+
+def assert_same_curves(together, alone):
+    together, found = curves(together)
+    alone, expected = curves(alone)
+    assert (together["replicas"], alone["replicas"]) == (2, 1)
+    assert found.keys() == expected.keys()
     for name in expected:
         np.testing.assert_allclose(
             found[name], expected[name], rtol=2e-4, err_msg=name
@@ -125,8 +125,19 @@ def test_two_workers_have_the_curves_of_one_process(
     assert together["test_accuracy"] == alone["test_accuracy"]
 
 
+def test_two_workers_have_the_curves_of_one_process(
+    start, tmp_path, monkeypatch
+):
+    processes = workers(start, "two")
+    one_process(tmp_path, monkeypatch)
+    assert [process.wait() for process in processes] == [0, 0]
+    assert_same_curves(tmp_path / "two", tmp_path / "one")
+
+
 @pytest.mark.long
-def test_a_killed_worker_goes_on_from_the_last_checkpoint(start, tmp_path):
+def test_a_killed_worker_goes_on_from_the_last_checkpoint(
+    start, tmp_path, monkeypatch
+):
     first = workers(start, "killed")
     while len(epochs_written(tmp_path / "killed")) < 2:
         assert first[0].poll() is None
@@ -140,8 +151,10 @@ def test_a_killed_worker_goes_on_from_the_last_checkpoint(start, tmp_path):
         first[0].kill()
     assert not (tmp_path / "killed" / "results.jsonl").exists()
 
+    one_process(tmp_path, monkeypatch)
     second = workers(start, "killed")
     assert [process.wait() for process in second] == [0, 0]
+    assert_same_curves(tmp_path / "killed", tmp_path / "one")
     _, found = curves(tmp_path / "killed")
     schedule = aqe.schedules.Linear()
     # The alpha of an epoch's last step.
