@@ -87,7 +87,7 @@ def convert(model, target="packed", strict=True):
         flatbuffer = tflite.emit(inference)
     flatbuffer = metadata.add(flatbuffer, inference, target)
     rows = report(flatbuffer)
-    if strict and target != "tflite":
+    if strict:
         _require_integers(rows)
     return Converted(flatbuffer, rows)
 

@@ -119,9 +119,9 @@ class Emitter:
         down, right = node.strides
         # Few interpreters pad more than four axes: rows and columns in turn.
         x = tf.reshape(x, (-1, height, 1, width * channels))
-        x = tf.pad(x, ((0, 0), (0, 0), (0, down - 1), (0, 0)))
+        x = self._pad(node, x, ((0, 0), (0, 0), (0, down - 1), (0, 0)))
         x = tf.reshape(x, (-1, height * down * width, 1, channels))
-        x = tf.pad(x, ((0, 0), (0, 0), (0, right - 1), (0, 0)))
+        x = self._pad(node, x, ((0, 0), (0, 0), (0, right - 1), (0, 0)))
         x = tf.reshape(x, (-1, height * down, width * right, channels))
         return x[:, : node.shape[1], : node.shape[2]]
 
@@ -176,7 +176,11 @@ class Emitter:
         if pads == same and window.pad_code == 0:
             return x, "SAME"
         paddings = [(0, 0), *pads, (0, 0)]
-        return tf.pad(x, paddings, constant_values=window.pad_code), "VALID"
+        return self._pad(node.source, x, paddings, window.pad_code), "VALID"
+
+    def _pad(self, node, x, paddings, code=0.0):
+        """A tensor of the node's codes with more codes around them."""
+        return tf.pad(x, paddings, constant_values=code)
 
     def _write_threshold(self, node):
         return self._compare(node, self.tensor(node.source))

@@ -16,7 +16,11 @@ LAYERS = {
 }
 LAYERS["packed"] = LAYERS["tflite"]
 WIDTHS = {"lce": [1], "tflite": [1, 2, 3, 4], "packed": [1, 2, 3, 4]}
-INPUT_WIDTHS = {**WIDTHS, "packed": [1, 2, 3, 4, 8]}
+INPUT_WIDTHS = {
+    "lce": [1],
+    "tflite": [1, 2, 3, 4, 8],
+    "packed": [1, 2, 3, 4, 8],
+}
 
 
 def images(shape, examples=3, seed=0):

@@ -3,11 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import interpreter as litert
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from keras_aqe import layers, models
-from keras_aqe.converters import Interpreter, convert, verify
+from keras_aqe.converters import Interpreter, convert, flatbuffer, verify
 from tests.converters.networks import (
     LAYERS,
     RandomNetwork,
@@ -32,12 +33,40 @@ PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
 def assert_same(model, target, x):
     converted = convert(model, target)
     expected = keras.tree.flatten(model.predict(x, verbose=0))
-    received = keras.tree.flatten(Interpreter(converted.flatbuffer).predict(x))
-    for ours, theirs in zip(expected[:-1], received[:-1]):
-        np.testing.assert_array_equal(ours, theirs)
-    scale = np.abs(expected[-1]).max()
-    np.testing.assert_allclose(expected[-1], received[-1], atol=1e-4 * scale)
+    runs = [keras.tree.flatten(Interpreter(converted.flatbuffer).predict(x))]
+    if target == "tflite":
+        runs.append(without_xnnpack(converted.flatbuffer, x))
+    for received in runs:
+        for ours, theirs in zip(expected[:-1], received[:-1]):
+            np.testing.assert_array_equal(ours, theirs)
+        scale = np.abs(expected[-1]).max()
+        np.testing.assert_allclose(
+            expected[-1], received[-1], atol=1e-4 * scale
+        )
     return converted
+
+
+def without_xnnpack(file, x):
+    """Outputs of LiteRT's reference kernels."""
+    resolvers = litert.OpResolverType
+    resolver = resolvers.BUILTIN_REF
+    # Its reference kernels leave this one out.
+    if "ROUND" in flatbuffer.operator_names(flatbuffer.read(file)):
+        resolver = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = litert.Interpreter(
+        model_content=file, experimental_op_resolver_type=resolver
+    )
+    inputs = x if isinstance(x, list) else [x]
+    for detail, value in zip(interpreter.get_input_details(), inputs):
+        interpreter.resize_tensor_input(detail["index"], value.shape)
+    interpreter.allocate_tensors()
+    for detail, value in zip(interpreter.get_input_details(), inputs):
+        interpreter.set_tensor(detail["index"], value)
+    interpreter.invoke()
+    return [
+        interpreter.get_tensor(detail["index"])
+        for detail in interpreter.get_output_details()
+    ]
 
 
 @pytest.mark.parametrize("input_bits, weight_bits", TABLE_1)

@@ -1,0 +1,220 @@
+"""Builtin TFLite operators on quantized tensors, written from TensorFlow.
+
+TensorFlow has no operators on int8. So placeholders, custom operators without
+meaning, go through TensorFlow's converter, and the finished file gets the
+builtin operators in their place, with their constants and scales.
+"""
+
+import dataclasses
+
+import numpy as np
+from flatbuffers import flexbuffers
+from tensorflow.lite.python import schema_py_generated as schema
+
+from keras_aqe.converters import flatbuffer
+from keras_aqe.converters.custom_ops import custom_op
+
+_PLACEHOLDER = "AqeBuiltin"
+_TYPES = {
+    "float16": schema.TensorType.FLOAT16,
+    "float32": schema.TensorType.FLOAT32,
+    "int32": schema.TensorType.INT32,
+    "int8": schema.TensorType.INT8,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """A constant input of an operator.
+
+    Args:
+        values: NumPy array of float16, float32, int32 or int8.
+        scales: Scale of the tensor or scales of its channels, `None` for
+            floats.
+        axis: Axis of the channels.
+        name: Name of the tensor.
+        dequantized: Whether the operator reads it as float32, behind a
+            DEQUANTIZE that interpreters do once.
+    """
+
+    values: np.ndarray
+    scales: object = None
+    axis: int = 0
+    name: str = ""
+    dequantized: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Operator:
+    """A builtin operator.
+
+    Args:
+        name: Its name in TFLite's schema, as `CONV_2D`.
+        options: Its options, an object of the schema's object API, or `None`.
+        version: The first version that knows these types of tensors.
+        constants: `Constant`s, its inputs after the tensors.
+        scale: Scale of its result, `None` for floats.
+    """
+
+    name: str
+    options: object
+    version: int
+    constants: tuple = ()
+    scale: float | None = None
+
+
+class Operators:
+    """The operators of one file."""
+
+    def __init__(self):
+        self._operators = []
+
+    def write(self, operator, tensors, shape):
+        """Writes a tensor that an operator computes.
+
+        Args:
+            operator: An `Operator`.
+            tensors: Its inputs that are no constants.
+            shape: Shape of the result, `None` for the batch.
+
+        Returns:
+            A `tf.Tensor`: int8 where the operator has a scale, else float32.
+        """
+        dtype = "float32" if operator.scale is None else "int8"
+        self._operators.append(operator)
+        index = len(self._operators) - 1
+        return custom_op(_PLACEHOLDER, tensors, shape, dtype, {"index": index})
+
+    def insert(self, data):
+        """Puts the operators into a file in the place of the placeholders.
+
+        Args:
+            data: The file that TensorFlow's converter wrote, as bytes.
+
+        Returns:
+            The finished file as bytes.
+        """
+        model = flatbuffer.read(data)
+        graph = _Graph(model)
+        for name, operator in zip(
+            flatbuffer.operator_names(model), graph.take_operators()
+        ):
+            if name == _PLACEHOLDER:
+                options = flexbuffers.Loads(
+                    bytes(bytearray(operator.customOptions))
+                )
+                graph.insert(self._operators[options["index"]], operator)
+            else:
+                graph.keep(operator)
+        graph.drop_unused_codes()
+        return flatbuffer.write(model)
+
+
+class _Graph:
+    """The one graph of a file, under change."""
+
+    def __init__(self, model):
+        self._model = model
+        self._graph = model.subgraphs[0]
+        self._codes = {}
+
+    def take_operators(self):
+        operators, self._graph.operators = self._graph.operators, []
+        return operators
+
+    def keep(self, operator):
+        """Keeps an operator that moves codes or knows only floats."""
+        tensors = [self._graph.tensors[i] for i in operator.inputs if i >= 0]
+        scaled = [
+            tensor.quantization
+            for tensor in tensors
+            if tensor.type == schema.TensorType.INT8
+            and tensor.quantization is not None
+            and tensor.quantization.scale is not None
+        ]
+        outputs = [self._graph.tensors[i] for i in operator.outputs]
+        for tensor in [*tensors, *outputs] if scaled else []:
+            if tensor.type == schema.TensorType.INT8:
+                tensor.quantization = scaled[0]
+        self._graph.operators.append(operator)
+
+    def insert(self, operator, placeholder):
+        constants = [self._constant(c) for c in operator.constants]
+        if operator.scale is not None:
+            for index in placeholder.outputs:
+                self._graph.tensors[index].quantization = _quantization(
+                    operator.scale
+                )
+        self._append(
+            operator.name,
+            operator.version,
+            operator.options,
+            [*placeholder.inputs, *constants],
+            placeholder.outputs,
+        )
+
+    def _constant(self, constant):
+        values = np.ascontiguousarray(constant.values)
+        buffer = schema.BufferT()
+        buffer.data = values.reshape(-1).view("uint8")
+        self._model.buffers.append(buffer)
+        stored = self._tensor(constant, str(values.dtype))
+        self._graph.tensors[stored].buffer = len(self._model.buffers) - 1
+        if not constant.dequantized:
+            return stored
+        plain = dataclasses.replace(
+            constant, scales=None, name=f"{constant.name}/dequantized"
+        )
+        read = self._tensor(plain, "float32")
+        version = 3 if values.dtype == np.float16 else 2
+        options = schema.DequantizeOptionsT()
+        self._append("DEQUANTIZE", version, options, [stored], [read])
+        return read
+
+    def _tensor(self, constant, dtype):
+        tensor = schema.TensorT()
+        tensor.name = constant.name
+        tensor.type = _TYPES[dtype]
+        tensor.shape = list(constant.values.shape)
+        tensor.buffer = 0
+        if constant.scales is not None:
+            tensor.quantization = _quantization(constant.scales, constant.axis)
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def _append(self, name, version, options, inputs, outputs):
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self._code(name, version)
+        operator.inputs, operator.outputs = list(inputs), list(outputs)
+        operator.builtinOptions = options
+        operator.builtinOptionsType = getattr(
+            schema.BuiltinOptions, type(options).__name__.removesuffix("T")
+        )
+        self._graph.operators.append(operator)
+
+    def _code(self, name, version):
+        if (name, version) not in self._codes:
+            code = schema.OperatorCodeT()
+            code.builtinCode = getattr(schema.BuiltinOperator, name)
+            # Readers from before the 127th operator look here.
+            code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+            code.version = version
+            self._model.operatorCodes.append(code)
+            self._codes[name, version] = len(self._model.operatorCodes) - 1
+        return self._codes[name, version]
+
+    def drop_unused_codes(self):
+        """Interpreters refuse files that name a custom operator at all."""
+        codes = self._model.operatorCodes
+        used = sorted({o.opcodeIndex for o in self._graph.operators})
+        for operator in self._graph.operators:
+            operator.opcodeIndex = used.index(operator.opcodeIndex)
+        self._model.operatorCodes = [codes[index] for index in used]
+
+
+def _quantization(scales, axis=0):
+    quantization = schema.QuantizationParametersT()
+    quantization.scale = np.atleast_1d(np.asarray(scales, "float32"))
+    quantization.zeroPoint = np.zeros(quantization.scale.shape, "int64")
+    quantization.quantizedDimension = axis
+    return quantization
