@@ -49,14 +49,14 @@ SCHEDULES = {
 """
 
 
-def load_cifar10(data_dir=None, train_images=TRAIN_IMAGES):
+def load_cifar10(data_dir=None, train_images=TRAIN_IMAGES, dataset="cifar10"):
     """Returns (images, labels) of training, validation and test images."""
     # Imported here: only this function needs the `examples` extra.
     import tensorflow_datasets as tfds
 
     return tfds.as_numpy(
         tfds.load(
-            "cifar10",
+            dataset,
             split=[
                 f"train[:{train_images}]",
                 f"train[{TRAIN_IMAGES}:]",

@@ -35,9 +35,9 @@ def aqe(x, hard, alpha):
         return alpha * hard(x) + (1 - alpha) * x
 
     def gradient(x, alpha, upstream):
-        return _pass_inside(x, 2 * alpha * upstream)
+        return pass_inside(x, 2 * alpha * upstream)
 
-    return _with_gradient(blend, gradient, x, alpha)
+    return with_gradient(blend, gradient, *_cast(x, alpha))
 
 
 def ste(x, hard, alpha):
@@ -66,9 +66,9 @@ def ste(x, hard, alpha):
         return hard(x)
 
     def gradient(x, alpha, upstream):
-        return _pass_inside(x, upstream)
+        return pass_inside(x, upstream)
 
-    return _with_gradient(forward, gradient, x, alpha)
+    return with_gradient(forward, gradient, *_cast(x, alpha))
 
 
 _ESTIMATORS = {"aqe": aqe, "ste": ste}
@@ -84,20 +84,30 @@ def get(name):
     return _ESTIMATORS[name]
 
 
-def _pass_inside(x, upstream):
+def pass_inside(x, upstream):
+    """Returns `upstream * 1[|x| <= 1]`."""
     return tf.where(tf.abs(x) <= 1, upstream, tf.zeros_like(upstream))
 
 
-def _with_gradient(forward, gradient, x, alpha):
+def with_gradient(forward, gradient, x, *args):
+    """Returns `forward(x, *args)` with the gradient `gradient(x, *args, dy)`.
+
+    Both functions are element-wise; no gradient flows into `args`.
+    """
+
     @tf.custom_gradient
-    def estimate(x, alpha):
+    def apply(x, *args):
         def grad(upstream):
-            return _fused(gradient, x, alpha, upstream), None
+            return _fused(gradient, x, *args, upstream), *[None for _ in args]
 
-        return _fused(forward, x, alpha), grad
+        return _fused(forward, x, *args), grad
 
+    return apply(x, *args)
+
+
+def _cast(x, alpha):
     x = tf.convert_to_tensor(x)
-    return estimate(x, tf.cast(alpha, x.dtype))
+    return x, tf.cast(alpha, x.dtype)
 
 
 def _fused(function, *args):

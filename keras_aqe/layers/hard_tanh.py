@@ -1,6 +1,8 @@
 import keras
 import tensorflow as tf
 
+from keras_aqe import estimators
+
 
 @keras.saving.register_keras_serializable("keras_aqe")
 class HardTanh(keras.layers.Layer):
@@ -18,7 +20,11 @@ class HardTanh(keras.layers.Layer):
     """
 
     def call(self, inputs):
-        return tf.clip_by_value(inputs, -1, 1)
+        return estimators.with_gradient(
+            lambda x: tf.clip_by_value(x, -1, 1),
+            estimators.pass_inside,
+            tf.convert_to_tensor(inputs),
+        )
 
     def compute_output_shape(self, input_shape):
         return input_shape

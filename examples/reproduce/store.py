@@ -1,0 +1,37 @@
+"""Finished runs, one line of JSON each."""
+
+import json
+import os
+
+
+class Store:
+    """The lines of a file that several processes may append to.
+
+    A line that a killed process left unfinished is dropped.
+    """
+
+    def __init__(self, path):
+        self.path = path
+
+    def __iter__(self):
+        if not self.path.exists():
+            return
+        for line in self.path.read_text().splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+    def append(self, record):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # One write to a file opened for appending is never torn apart by
+        # another process; the newline in front ends an unfinished line.
+        line = f"{json.dumps(record)}\n".encode()
+        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            size = os.fstat(file).st_size
+            if size and os.pread(file, 1, size - 1) != b"\n":
+                line = b"\n" + line
+            os.write(file, line)
+        finally:
+            os.close(file)
