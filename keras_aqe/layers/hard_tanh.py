@@ -19,12 +19,16 @@ class HardTanh(keras.layers.Layer):
     array([-1. ,  0.3], dtype=float32)
     """
 
-    def call(self, inputs):
-        return estimators.with_gradient(
-            lambda x: tf.clip_by_value(x, -1, 1),
-            estimators.pass_inside,
-            tf.convert_to_tensor(inputs),
-        )
+    def call(self, inputs, training=None):
+        x = tf.convert_to_tensor(inputs)
+        if not training:
+            return _clip(x)
+        # One kernel in each direction, where operators would run one by one.
+        return estimators.with_gradient(_clip, estimators.pass_inside, x)
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+def _clip(x):
+    return tf.clip_by_value(x, -1, 1)
