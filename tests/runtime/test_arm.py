@@ -15,7 +15,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.runtime.engines import run
+from tests.runtime.engines import run, run_in_child
 from tests.runtime.networks import small_network
 from tests.runtime.test_delegate import WIDTHS, images
 from tests.runtime.test_kernels import RUNTIME, build
@@ -32,31 +32,6 @@ pytestmark = [
         bool(MISSING), reason=f"ARM is not tested: no {', '.join(MISSING)}"
     ),
 ]
-
-RUN_IN_LITERT = """
-import sys
-import numpy as np
-from ai_edge_litert import interpreter as litert
-
-library, folder, threads = sys.argv[1:]
-delegate = litert.load_delegate(library, {"num_threads": threads})
-engine = litert.Interpreter(
-    folder + "/model.tflite",
-    experimental_delegates=[delegate],
-    # XNNPACK cannot run under qemu.
-    experimental_op_resolver_type=(
-        litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    ),
-)
-x = np.load(folder + "/x.npy")
-source = engine.get_input_details()[0]["index"]
-engine.resize_tensor_input(source, x.shape)
-engine.allocate_tensors()
-engine.set_tensor(source, x)
-engine.invoke()
-target = engine.get_output_details()[0]["index"]
-np.save(folder + "/y.npy", engine.get_tensor(target))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -119,30 +94,32 @@ def test_kernels_equal_reference(arm_build, cpu):
     )
 
 
-def run_on_arm(file, x, folder, root, library, cpu, threads):
-    (folder / "model.tflite").write_bytes(file)
-    np.save(folder / "x.npy", x)
-    subprocess.run(
-        [
+def run_on_arm(file, x, root, library, cpu, num_threads):
+    return run_in_child(
+        file,
+        x,
+        "ai_edge_litert",
+        library,
+        num_threads,
+        # XNNPACK cannot run under qemu.
+        resolver="BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+        python=(
             *("qemu-aarch64-static", "-cpu", cpu, "-L", root),
-            *(root / "usr/bin/python3.11", "-c", RUN_IN_LITERT),
-            *(library, folder, str(threads)),
-        ],
-        check=True,
+            root / "usr/bin/python3.11",
+        ),
         env={
             **os.environ,
             "PYTHONHOME": str(root / "usr"),
             "PYTHONPATH": str(root / "packages"),
         },
     )
-    return np.load(folder / "y.npy")
 
 
 @pytest.mark.parametrize("cpu", CPUS)
 @pytest.mark.parametrize("widths", WIDTHS)
-def test_files_equal_x86(widths, cpu, arm_build, arm_root, tmp_path):
+def test_files_equal_x86(widths, cpu, arm_build, arm_root):
     network, source, target = small_network(*widths)
     file, x = network.write([source], [target]), images()
     library = pathlib.Path(arm_build) / "libkeras_aqe_delegate.so"
-    actual = run_on_arm(file, x, tmp_path, arm_root, library, cpu, threads=2)
+    actual = run_on_arm(file, x, arm_root, library, cpu, num_threads=2)
     np.testing.assert_array_equal(actual, run(file, x))

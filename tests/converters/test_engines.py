@@ -1,0 +1,37 @@
+"""Files in every interpreter that they are meant for."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from keras_aqe import models, runtime
+from keras_aqe.converters import convert
+from tests.converters.networks import images, randomise
+from tests.runtime.engines import run, run_in_child
+
+
+def run_in_tflite_runtime(file, x, delegate):
+    """In a process of its own: it and TensorFlow bear no other in theirs."""
+    if importlib.util.find_spec("tflite_runtime") is None:
+        pytest.skip("tflite-runtime ends with Python 3.11")
+    library = runtime.library_path() if delegate else ""
+    return run_in_child(file, x, "tflite_runtime", library)
+
+
+@pytest.mark.parametrize("engine", ["litert", "tf", "tflite_runtime"])
+@pytest.mark.parametrize("target", ["packed", "tflite"])
+@pytest.mark.parametrize("bits", [1, 2, 3])
+def test_equals_keras(bits, target, engine):
+    model = models.MINWNet("D", bits, bits, filters=6, dense_units=20)
+    randomise(model, seed=bits)
+    x = images((32, 32, 3))
+    file = convert(model, target).flatbuffer
+    delegate = target == "packed"
+    if engine == "tflite_runtime":
+        received = run_in_tflite_runtime(file, x, delegate)
+    else:
+        received = run(file, x, engine=engine, delegate=delegate)
+    expected = model.predict(x, verbose=0)
+    limit = 1e-4 * np.abs(expected).max()
+    np.testing.assert_allclose(expected, received, rtol=0, atol=limit)
