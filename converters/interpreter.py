@@ -83,6 +83,16 @@ class _LiteRTEngine:
         self.input_shapes = [d["shape"] for d in self._details]
 
     def predict(self, inputs):
+        if all(d["shape_signature"][0] == -1 for d in self._details):
+            return self._run(inputs)
+        # A file for one example at a time, as `target="lce"` makes them.
+        runs = [
+            self._run([value[i : i + 1] for value in inputs])
+            for i in range(len(inputs[0]))
+        ]
+        return [np.concatenate(values) for values in zip(*runs)]
+
+    def _run(self, inputs):
         for detail, value in zip(self._details, inputs):
             if tuple(detail["shape"]) != value.shape:
                 self._litert.resize_tensor_input(detail["index"], value.shape)

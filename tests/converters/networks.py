@@ -8,6 +8,13 @@ from keras_aqe import layers, quantizers
 
 # What the random networks are made of.
 TARGETS = ["lce", "packed", "tflite"]
+# Bits of inputs and of weights, as in Chen et al., 2020.
+TABLE_1 = [
+    (1, 1), (1, 2), (1, 3), (1, 16),
+    (2, 1), (2, 2), (2, 3), (2, 16),
+    (3, 1), (3, 2), (3, 3), (3, 16),
+    (16, 1), (16, 2), (16, 3), (32, 32),
+]  # fmt: skip
 LAYERS = [
     *("conv", "depthwise", "separable", "transposed", "grouped"),
     *("concatenate", "residual"),

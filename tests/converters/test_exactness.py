@@ -17,19 +17,12 @@ from keras_aqe.converters import (
     verify,
 )
 from tests.converters.networks import (
+    TABLE_1,
     TARGETS,
     RandomNetwork,
     images,
     randomise,
 )
-
-TABLE_1 = [
-    (1, 1), (1, 2), (1, 3), (1, 16),
-    (2, 1), (2, 2), (2, 3), (2, 16),
-    (3, 1), (3, 2), (3, 3), (3, 16),
-    (16, 1), (16, 2), (16, 3), (32, 32),
-]  # fmt: skip
-
 
 # Smaller networks fail no clearer, and looking for them takes minutes.
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
