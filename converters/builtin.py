@@ -21,6 +21,7 @@ _TYPES = {
     "int32": schema.TensorType.INT32,
     "int8": schema.TensorType.INT8,
 }
+_NARROW_TYPES = {2: schema.TensorType.INT2, 4: schema.TensorType.INT4}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Constant:
         name: Name of the tensor.
         dequantized: Whether the operator reads it as float32, behind a
             DEQUANTIZE that interpreters do once.
+        bits: 2 or 4 to store int8 values in so many bits each.
     """
 
     values: np.ndarray
@@ -42,6 +44,7 @@ class Constant:
     axis: int = 0
     name: str = ""
     dequantized: bool = False
+    bits: int = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +160,8 @@ class _Graph:
         values = np.ascontiguousarray(constant.values)
         buffer = schema.BufferT()
         buffer.data = values.reshape(-1).view("uint8")
+        if constant.bits < 8:
+            buffer.data = _joined(buffer.data, constant.bits)
         self._model.buffers.append(buffer)
         stored = self._tensor(constant, str(values.dtype))
         self._graph.tensors[stored].buffer = len(self._model.buffers) - 1
@@ -174,7 +179,7 @@ class _Graph:
     def _tensor(self, constant, dtype):
         tensor = schema.TensorT()
         tensor.name = constant.name
-        tensor.type = _TYPES[dtype]
+        tensor.type = _NARROW_TYPES.get(constant.bits, _TYPES[dtype])
         tensor.shape = list(constant.values.shape)
         tensor.buffer = 0
         if constant.scales is not None:
@@ -210,6 +215,15 @@ class _Graph:
         for operator in self._graph.operators:
             operator.opcodeIndex = used.index(operator.opcodeIndex)
         self._model.operatorCodes = [codes[index] for index in used]
+
+
+def _joined(values, bits):
+    """Bytes of the lowest bits of each value, the first one lowest."""
+    per_byte = 8 // bits
+    padded = np.append(values, np.zeros(-len(values) % per_byte, "uint8"))
+    fields = padded.reshape(-1, per_byte) & (2**bits - 1)
+    shifts = np.arange(0, 8, bits, dtype="uint8")
+    return np.bitwise_or.reduce(fields << shifts, axis=1)
 
 
 def _quantization(scales, axis=0):

@@ -43,6 +43,8 @@ class Channels:
         node: The `graph.Threshold`.
         signs: ±1 for each channel, to go into the kernel.
         turned: ±1 for each channel: whether the codes are negated afterwards.
+        limits: Largest magnitudes that the kernel's elements may have, by
+            preference: the first by which all channels are exact counts.
 
     Attributes:
         kernel: The sum's kernel times `signs`.
@@ -53,7 +55,7 @@ class Channels:
         exact: Whether a channel is computed by it.
     """
 
-    def __init__(self, node, signs, turned):
+    def __init__(self, node, signs, turned, limits):
         sum_ = node.source
         self.kernel = sum_.kernel * signs
         levels = np.broadcast_to(
@@ -67,7 +69,12 @@ class Channels:
         axes = tuple(range(magnitude.ndim - 1))
         reach = magnitude.sum(axes) * np.abs(sum_.source.levels).max()
         reach = reach.astype("int64")
-        self.thresholds = np.clip(thresholds, -reach, reach + 1)
+        step = 1
+        if sum_.window is None and _all_odd(self.kernel, sum_.source.levels):
+            # Sums are all odd or all even, which leaves a wider gap.
+            step = 2
+            thresholds = thresholds + (thresholds - reach) % 2
+        self.thresholds = np.clip(thresholds, -reach, reach + step)
         self.pattern = _PATTERNS.get(tuple(node.levels))
         self.exact = np.zeros(len(turned), bool)
         if self.pattern is None:
@@ -75,10 +82,18 @@ class Channels:
         wanted = self.thresholds
         if len(wanted) == 1:
             wanted = np.repeat(wanted, 2, axis=0)
-        self.requantization = requantization.find(
-            wanted, self.pattern.bins, reach, magnitude.max(axes)
-        )
-        self.exact = self.requantization.exact
+        largest = magnitude.max(axes)
+        for limit in limits:
+            self.requantization = requantization.find(
+                wanted, self.pattern.bins, reach, step, largest, limit
+            )
+            self.exact = self.requantization.exact
+            if self.exact.all() and largest.max() <= limit:
+                break
         if sum_.groups > 1 and not self.exact.all():
             # All groups need the same number of channels.
             self.exact = np.zeros(len(turned), bool)
+
+
+def _all_odd(*numbers):
+    return all((np.asarray(values) % 2 == 1).all() for values in numbers)

@@ -37,7 +37,7 @@ class Converted:
             raise
 
 
-def convert(model, target="packed", strict=True):
+def convert(model, target="packed", strict=True, compact=False):
     """Converts a trained model to a .tflite file that computes the same.
 
     The file's codes and accumulators equal those of `model(x,
@@ -48,12 +48,14 @@ def convert(model, target="packed", strict=True):
         model: A built Functional or Sequential `keras.Model` in float32.
         target: `"packed"`: N bits a weight, run as XNOR and SHIFT by
             `keras_aqe.runtime` in LiteRT. `"lce"`: Larq Compute Engine's
-            operators, every layer of 1-bit inputs and weights as XNOR.
-            `"tflite"`: builtin operators only, any width, in float
-            arithmetic.
+            operators, wider codes as sums of binary planes. `"tflite"`:
+            builtin operators only, on int8.
         strict: Whether a quantized layer that would not run as its operation
             is an error. (Under `"lce"` the layer on the image keeps a float
             convolution with its ±1 kernel all the same.)
+        compact: Under `"tflite"`, whether kernels of dense layers take 2 or 4
+            bits where they fit. Such files need LiteRT or TensorFlow 2.21;
+            tflite-runtime 2.14 refuses them.
 
     Returns:
         A `Converted`.
@@ -61,7 +63,7 @@ def convert(model, target="packed", strict=True):
     Raises:
         ConversionError: If the model cannot be converted; the message names
             the layer and says what to do.
-        ValueError: If `target` is unknown.
+        ValueError: If `target` is unknown, or has no use for `compact`.
 
     Example:
 
@@ -76,13 +78,18 @@ def convert(model, target="packed", strict=True):
             "`target` must be 'packed', 'lce' or 'tflite'. "
             f"Received: target={target!r}"
         )
+    if compact and target != "tflite":
+        raise ValueError(
+            "`compact` is for target='tflite' only; 'packed' files have N "
+            f"bits a weight anyway. Received: target={target!r}"
+        )
     inference = graph.build(model)
     if target == "lce":
         flatbuffer = lce.emit(inference, strict)
     elif target == "packed":
         flatbuffer = packed.emit(inference, strict)
     else:
-        flatbuffer = tflite.emit(inference)
+        flatbuffer = tflite.emit(inference, compact)
     flatbuffer = metadata.add(flatbuffer, inference, target)
     rows = report(flatbuffer)
     if strict:

@@ -11,10 +11,22 @@ _ACTIVATIONS = {
     "relu6": schema.ActivationFunctionType.RELU6,
 }
 _PADDINGS = {"SAME": schema.Padding.SAME, "VALID": schema.Padding.VALID}
+# Bits of a kernel by its largest magnitude. Some ARM kernels overflow at -128.
+_BITS = {1: 2, 7: 4, 127: 8}
+LIMITS = tuple(_BITS)
+# The first FULLY_CONNECTED that knows kernels of these bits.
+_DENSE_VERSIONS = {2: 14, 4: 10, 8: 4}
 
 
 def sum_of_products(
-    kernel, name, window=None, padding=None, groups=1, scale=None, **requantized
+    kernel,
+    name,
+    window=None,
+    padding=None,
+    groups=1,
+    scale=None,
+    compact=False,
+    **requantized,
 ):
     """CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED.
 
@@ -25,17 +37,24 @@ def sum_of_products(
         padding: `"SAME"` or `"VALID"`, for a convolution.
         groups: As in `graph.Sum`.
         scale: Scale of the result, `None` for floats.
+        compact: Whether the kernel of FULLY_CONNECTED takes fewer than 8 bits
+            if it fits.
         **requantized: Arguments of `_integers`, or of `_floats` where the
             result is float.
     """
     constants = _floats if scale is None else _integers
     activation = _ACTIVATIONS[requantized.pop("activation", None)]
     if window is None:
+        bits = 8
+        if compact and scale is not None:
+            largest = np.abs(kernel).max()
+            bits = next(_BITS[limit] for limit in LIMITS if largest <= limit)
+            requantized["bits"] = bits
         options = schema.FullyConnectedOptionsT()
         options.keepNumDims = True
         options.fusedActivationFunction = activation
         layout, axis = (1, 0), 0
-        operator, version = "FULLY_CONNECTED", 4
+        operator, version = "FULLY_CONNECTED", _DENSE_VERSIONS[bits]
     else:
         depthwise = groups > 1 and kernel.shape[2] == 1
         if depthwise:
@@ -56,14 +75,16 @@ def sum_of_products(
     return Operator(operator, options, version, inputs, scale)
 
 
-def _integers(kernel, axis, name, scale, input_scale, multipliers, biases):
+def _integers(
+    kernel, axis, name, scale, input_scale, multipliers, biases, bits=8
+):
     """`round(multipliers * (sum of products + biases))` in units of `scale`.
 
     The interpreter derives each multiplier from the three scales.
     """
     scales = np.asarray(multipliers * scale / input_scale, "float32")
     return (
-        Constant(kernel.astype("int8"), scales, axis, name),
+        Constant(kernel.astype("int8"), scales, axis, name, bits=bits),
         Constant(
             biases.astype("int32"), input_scale * scales, 0, f"{name}/bias"
         ),
@@ -85,10 +106,9 @@ def _floats(kernel, axis, name, scale, kernel_scale):
 
 def fits_int8(kernel):
     """Whether all numbers are whole ones of the range that kernels have."""
-    # Some ARM kernels overflow at -128.
     return (
         bool((kernel == np.rint(kernel)).all())
-        and np.abs(kernel).max(initial=0) <= 127
+        and np.abs(kernel).max(initial=0) <= LIMITS[-1]
     )
 
 

@@ -17,7 +17,6 @@ import numpy as np
 
 # Beyond 24 bits XNNPACK's float32 no longer tells accumulators apart.
 _MAX_ACCUMULATOR = 2**24
-_MAX_KERNEL = 127
 _MAX_MULTIPLIER = 8.0
 
 
@@ -38,12 +37,12 @@ class Requantization:
     exact: np.ndarray
 
 
-def find(thresholds, bins, reach, largest_weight):
+def find(thresholds, bins, reach, step, largest_weight, limit):
     """Finds constants by which bin `bins[k]` begins at `thresholds[k]`.
 
     For each channel this asks for a straight line: the accumulator at which
     `q` would be exactly `bins[k] - 1/2` is `slope * (bins[k] - 1/2) + origin`,
-    and has to lie between the accumulators `thresholds[k] - 1` and
+    and has to lie between the accumulators `thresholds[k] - step` and
     `thresholds[k]`, away from both. With the slope fixed, the origin has an
     interval, whose width is largest at a slope that two thresholds define.
 
@@ -53,20 +52,22 @@ def find(thresholds, bins, reach, largest_weight):
             `acc >= thresholds[k]`.
         reach: The largest `|acc|` of each channel; beyond it a threshold is
             always or never passed.
+        step: Distance between two accumulators.
         largest_weight: The largest `|code|` of each channel's kernel.
+        limit: The largest magnitude that a kernel's element may have.
 
     Returns:
         A `Requantization`.
     """
     reach = reach.astype("float64")
     factors = np.minimum(
-        _MAX_KERNEL // np.maximum(largest_weight, 1),
+        limit // np.maximum(largest_weight, 1),
         _MAX_ACCUMULATOR // (2 * reach + 2),
     )
     factors = np.maximum(factors, 1.0)
     edges = np.asarray(bins, "float64")[:, None] - 0.5
     always, never = thresholds <= -reach, thresholds > reach
-    lower = np.where(never, reach, np.where(always, -np.inf, thresholds - 1.0))
+    lower = np.where(never, reach, np.where(always, -np.inf, thresholds - step))
     upper = np.where(always, -reach, np.where(never, np.inf, thresholds + 0.0))
 
     slopes = _slopes(lower, upper, edges[:, 0], factors)

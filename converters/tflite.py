@@ -28,7 +28,7 @@ _STEP_SCALE = 5.0
 _POINTWISE = g.Window((1, 1), (1, 1), ((0, 0), (0, 0)))
 
 
-def emit(graph):
+def emit(graph, compact=False):
     """Writes a graph with builtin operators.
 
     Codes are int8 tensors whose scale is the node's unit. A sum that feeds
@@ -36,11 +36,13 @@ def emit(graph):
 
     Args:
         graph: A `keras_aqe.converters.graph.Graph`.
+        compact: Whether kernels of dense layers take 2 or 4 bits where they
+            fit.
 
     Returns:
         The file as bytes.
     """
-    emitter = BuiltinEmitter(graph)
+    emitter = BuiltinEmitter(graph, compact)
     data = to_flatbuffer(emitter.function(batch=None))
     return flatbuffer.in_signature_order(emitter.operators.insert(data))
 
@@ -52,9 +54,10 @@ class BuiltinEmitter(Emitter):
         operators: The `Operators` that belong into the file.
     """
 
-    def __init__(self, graph):
+    def __init__(self, graph, compact):
         super().__init__(graph)
         self.operators = Operators()
+        self._compact = compact
 
     def write(self, node):
         # Thresholds write their sums themselves.
@@ -148,6 +151,7 @@ class BuiltinEmitter(Emitter):
             window=node.window,
             padding=padding,
             groups=node.groups,
+            compact=self._compact,
             **arguments,
         )
         if not sequence:
@@ -198,7 +202,13 @@ class BuiltinEmitter(Emitter):
         """Codes of a sum of integers, by the rounding of int8 operators."""
         signs, pools, rest = _split(node.steps)
         turned = np.prod([s for s in rest if not callable(s)] or [1], axis=0)
-        channels = Channels(node, signs, turned * np.ones(node.shape[-1]))
+        dense = node.source.window is None
+        channels = Channels(
+            node,
+            signs,
+            turned * np.ones(node.shape[-1]),
+            int8.LIMITS if self._compact and dense else int8.LIMITS[-1:],
+        )
         parts = []
         if channels.exact.any():
             parts.append(self._direct_codes(node, channels, pools))

@@ -184,6 +184,12 @@ def test_refuses_unknown_targets():
         convert(small(), "onnx")
 
 
+@pytest.mark.parametrize("target", ["packed", "lce"])
+def test_refuses_compact_where_it_means_nothing(target):
+    with pytest.raises(ValueError, match="compact.*tflite"):
+        convert(models.MINWNet(filters=4, dense_units=8), target, compact=True)
+
+
 def test_names_the_extra_when_lce_is_missing(monkeypatch):
     file = convert(small(), "lce").flatbuffer
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

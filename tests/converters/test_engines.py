@@ -35,3 +35,17 @@ def test_equals_keras(bits, target, engine):
     expected = model.predict(x, verbose=0)
     limit = 1e-4 * np.abs(expected).max()
     np.testing.assert_allclose(expected, received, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize("engine", ["litert", "tf"])
+@pytest.mark.parametrize("bits, kernel_bits", [(1, 2), (2, 4), (3, 8)])
+def test_compact_files_equal_keras(bits, kernel_bits, engine):
+    model = models.MINWNet("D", bits, bits, filters=6, dense_units=20)
+    randomise(model, seed=bits)
+    x = images((32, 32, 3))
+    converted = convert(model, "tflite", compact=True)
+    for row in converted.report[6:8]:
+        assert row.op == "FULLY_CONNECTED"
+        assert row.weight_bytes == row.macs * kernel_bits // 8
+    received = run(converted.flatbuffer, x, engine=engine, delegate=False)
+    np.testing.assert_array_equal(received, model.predict(x, verbose=0))

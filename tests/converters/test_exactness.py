@@ -28,9 +28,9 @@ from tests.converters.networks import (
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
 
 
-def assert_same(model, target, x):
+def assert_same(model, target, x, compact=False):
     try:
-        converted = convert(model, target)
+        converted = convert(model, target, compact=compact)
     except ConversionError as error:
         if "is exact up to" in str(error):
             hypothesis.reject()
@@ -101,7 +101,8 @@ def test_minw_net_lce(pad_value):
 @given(data=st.data())
 def test_random_networks(target, data):
     model = RandomNetwork(data.draw).images()
-    assert_same(model, target, images(model.input_shape[1:]))
+    compact = target == "tflite" and data.draw(st.booleans())
+    assert_same(model, target, images(model.input_shape[1:]), compact)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -118,7 +119,8 @@ def test_random_sequence_networks(target, data):
 @given(data=st.data())
 def test_many_random_networks(target, data):
     model = RandomNetwork(data.draw).images()
-    assert_same(model, target, images(model.input_shape[1:]))
+    compact = target == "tflite" and data.draw(st.booleans())
+    assert_same(model, target, images(model.input_shape[1:]), compact)
 
 
 @pytest.mark.long
