@@ -35,3 +35,11 @@ def test_training(monkeypatch, tmp_path, eagerly):
         exec(example, names)
     assert len(names["blends"].kernels) == 3
     assert len(list(tmp_path.glob("*.png"))) == 3
+
+
+def test_conversion(monkeypatch, tmp_path):
+    text = (DOCS / "conversion.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(example, {})
+    assert (tmp_path / "model.tflite").stat().st_size > 400_000
