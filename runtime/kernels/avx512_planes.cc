@@ -6,12 +6,12 @@
 // word.
 //
 //   1 x 1 bits: the parity of the bits seen so far takes two words in turn, and
-//   falls at most once (a carry): two XORs and one VPTERNLOG for two words, then
-//   one population count and one addition.
-//   2 x 2 bits: a ternary weight is half the sum of two signs, which differ
-//   where it is 0. The parity changes where input and weight are as that says;
-//   again one population count and one addition, for two signs.
-//   1 x 2, 2 x 1: the products that are -1 are counted.
+//   falls at most once (a carry): two XORs and one VPTERNLOG for two words,
+//   then one population count and one addition. 2 x 2 bits: a ternary weight is
+//   half the sum of two signs, which differ where it is 0. The parity changes
+//   where input and weight are as that says; again one population count and one
+//   addition, for two signs. 1 x 2, 2 x 1: the products that are -1 are
+//   counted.
 #include <immintrin.h>
 
 #include "kernels/avx512.h"
@@ -31,11 +31,11 @@ constexpr int kChannels = 8 * kVectors;
 constexpr int kSplits = kBlock / kChannels;
 
 // One parity or carry for each VPTERNLOG.
-constexpr int kXor3 = 0x96;         // a ^ b ^ c
-constexpr int kFalls = 0x74;        // (a & ~b) | (b & ~c)
-constexpr int kNegative = 0x60;     // a & (b ^ c)
-constexpr int kXorAnd = 0x78;       // a ^ (b & c)
-constexpr int kPairCarry = 0xb2;    // a ^ b ? a : c
+constexpr int kXor3 = 0x96;       // a ^ b ^ c
+constexpr int kFalls = 0x74;      // (a & ~b) | (b & ~c)
+constexpr int kNegative = 0x60;   // a & (b ^ c)
+constexpr int kXorAnd = 0x78;     // a ^ (b & c)
+constexpr int kPairCarry = 0xb2;  // a ^ b ? a : c
 
 // Sums that grow word by word: `count` in lanes of 64 bits.
 struct Sum {
@@ -53,8 +53,8 @@ struct Pair<1, 1> {
 
   AQE_AVX512_POPCNT static inline void add(const __m512i* in, const __m512i* w,
                                            Sum* sum) {
-    const __m512i first = _mm512_ternarylogic_epi64(sum->parity, in[0], w[0],
-                                                    kXor3);
+    const __m512i first =
+        _mm512_ternarylogic_epi64(sum->parity, in[0], w[0], kXor3);
     const __m512i second = _mm512_ternarylogic_epi64(first, in[1], w[1], kXor3);
     const __m512i carry =
         _mm512_ternarylogic_epi64(sum->parity, first, second, kFalls);
@@ -91,9 +91,9 @@ struct Pair<2, 1> {
 
   AQE_AVX512_POPCNT static inline void add(const __m512i* in, const __m512i* w,
                                            Sum* sum) {
-    sum->count = _mm512_add_epi64(
-        sum->count, _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(
-                        in[0], in[1], w[0], kNegative)));
+    sum->count = _mm512_add_epi64(sum->count,
+                                  _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(
+                                      in[0], in[1], w[0], kNegative)));
   }
 };
 
@@ -105,9 +105,9 @@ struct Pair<1, 2> {
 
   AQE_AVX512_POPCNT static inline void add(const __m512i* in, const __m512i* w,
                                            Sum* sum) {
-    sum->count = _mm512_add_epi64(
-        sum->count, _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(
-                        w[0], in[0], w[1], kNegative)));
+    sum->count = _mm512_add_epi64(sum->count,
+                                  _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(
+                                      w[0], in[0], w[1], kNegative)));
   }
 };
 
@@ -151,17 +151,16 @@ AQE_AVX512_POPCNT void multiply_rows(const uint64_t* patch, int64_t stride,
   for (int r = 0; r < kRowCount; ++r) {
     __m512i total = interleave(sums[r][0].count, sums[r][1].count);
     if constexpr (P::kHasParity) {
-      total = _mm512_add_epi32(
-          _mm512_slli_epi32(total, 1),
-          interleave(_mm512_popcnt_epi64(sums[r][0].parity),
-                     _mm512_popcnt_epi64(sums[r][1].parity)));
+      total =
+          _mm512_add_epi32(_mm512_slli_epi32(total, 1),
+                           interleave(_mm512_popcnt_epi64(sums[r][0].parity),
+                                      _mm512_popcnt_epi64(sums[r][1].parity)));
     }
     if constexpr (P::kScale == 2) total = _mm512_slli_epi32(total, 1);
-    const __m512i own = _mm512_set1_epi32(
-        static_cast<int32_t>(patch[(r + 1) * stride - 1]));
-    _mm512_store_si512(
-        acc + r * kBlock,
-        _mm512_sub_epi32(_mm512_add_epi32(first, own), total));
+    const __m512i own =
+        _mm512_set1_epi32(static_cast<int32_t>(patch[(r + 1) * stride - 1]));
+    _mm512_store_si512(acc + r * kBlock,
+                       _mm512_sub_epi32(_mm512_add_epi32(first, own), total));
   }
 }
 
@@ -240,9 +239,7 @@ void pack(const Layer& layer, void* constants) {
 }
 
 template <int kInput, int kWeight>
-struct Planes {
-  using Acc = int32_t;
-
+struct Planes : VectorOutput<Int32Lanes> {
   static size_t pixel_bytes(const Layer& layer) {
     return aqe::pixel_bytes(layer.input, layer.in_channels);
   }
@@ -255,20 +252,21 @@ struct Planes {
   static size_t block_bytes(const Layer& layer) {
     return window_taps(layer) * words(layer.in_channels) * kWeight * kBlock * 8;
   }
-  static bool needs_correction(const Layer& layer) {
-    return needs_tap_sums(layer);
+  static const int32_t* tap_sums(const Layer& layer, const void* constants) {
+    if (!needs_tap_sums(layer)) return nullptr;
+    return reinterpret_cast<const int32_t*>(
+        static_cast<const char*>(constants) + layout(layer).tap_sums);
   }
 
   static void load(const Layer& layer, const char* pixels, int count,
                    char* to) {
-    copy_words(pixels,
-               2 * count * pixel_elements(layer.input, layer.in_channels), to);
+    Avx512::copy_words(
+        pixels, 2 * count * pixel_elements(layer.input, layer.in_channels), to);
   }
 
   static void pad(const Layer& layer, const void* constants, int count,
                   char* to) {
-    const char* pixel =
-        static_cast<const char*>(constants) + layout(layer).pad;
+    const char* pixel = static_cast<const char*>(constants) + layout(layer).pad;
     for (int i = 0; i < count; ++i, to += pixel_bytes(layer))
       std::memcpy(to, pixel, pixel_bytes(layer));
   }
@@ -309,56 +307,19 @@ struct Planes {
       }
     }
   }
-
-  AQE_AVX512 static void correct(const Layer& layer, const void* constants,
-                                 int64_t tap, int block, Acc* acc) {
-    const Layout at = layout(layer);
-    const auto* sums =
-        reinterpret_cast<const int32_t*>(static_cast<const char*>(constants) +
-                                         at.tap_sums) +
-        tap * at.channels + block * kBlock;
-    for (int i = 0; i < kBlock; i += kLanes) {
-      _mm512_store_si512(acc + i,
-                         _mm512_sub_epi32(_mm512_load_si512(acc + i),
-                                          _mm512_load_si512(sums + i)));
-    }
-  }
-
-  static void max(const Acc* row, Acc* best) {
-    max_block<Int32Lanes>(row, best);
-  }
-  static void store(const Layer& layer, const Acc* acc, int block,
-                    char* pixel) {
-    store_lanes<Int32Lanes>(layer, acc, block, pixel);
-  }
 };
 
-// Calls `call` with the method of the layer's widths.
-template <class Call>
-auto with_method(const Layer& layer, Call call) {
-  if (layer.input == Type::kPacked1)
-    return layer.weight_bits == 1 ? call(Planes<1, 1>()) : call(Planes<1, 2>());
-  return layer.weight_bits == 1 ? call(Planes<2, 1>()) : call(Planes<2, 2>());
-}
-
-size_t scratch_bytes(const Layer& layer) {
-  return with_method(layer, [&](auto method) {
-    return tile_scratch_bytes<decltype(method)>(layer);
-  });
-}
-
-int64_t units(const Layer& layer) {
-  return with_method(
-      layer, [&](auto method) { return tile_units<decltype(method)>(layer); });
-}
-
-void run(const Layer& layer, const void* constants, const void* input,
-         void* output, void* scratch, int64_t begin, int64_t end) {
-  with_method(layer, [&](auto method) {
-    run_tiles<decltype(method)>(layer, constants, input, output, scratch, begin,
-                                end);
-  });
-}
+struct Choose {
+  template <class Call>
+  static auto with_method(const Layer& layer, Call call) {
+    if (layer.input == Type::kPacked1) {
+      return layer.weight_bits == 1 ? call(Planes<1, 1>())
+                                    : call(Planes<1, 2>());
+    }
+    return layer.weight_bits == 1 ? call(Planes<2, 1>()) : call(Planes<2, 2>());
+  }
+};
+using Tiled = TiledKernel<Choose>;
 
 constexpr Kernel planes_kernel(const char* name, Operator op) {
   return {name,
@@ -371,9 +332,9 @@ constexpr Kernel planes_kernel(const char* name, Operator op) {
           fits_tiles,
           constants_bytes,
           pack,
-          scratch_bytes,
-          units,
-          run};
+          Tiled::scratch_bytes,
+          Tiled::units,
+          Tiled::run};
 }
 
 }  // namespace

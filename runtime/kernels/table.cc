@@ -27,6 +27,8 @@ extern const Kernel* const kernel_table[] = {
 #if defined(__x86_64__)
     &kConvPlanesAvx512, &kDensePlanesAvx512, &kConvDotAvx512, &kConvImageAvx512,
     &kDenseDotAvx512, &kDenseFloatAvx512,
+    &kConvPlanesAvx2, &kDensePlanesAvx2, &kConvDotAvx2, &kConvImageAvx2,
+    &kDenseDotAvx2, &kDenseFloatAvx2,
 #endif
 #if defined(__aarch64__)
     &kConvXnorNeon,

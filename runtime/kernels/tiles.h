@@ -12,14 +12,21 @@
 //   finish(layer, patch)                    once all pixels are there
 //   block_bytes(layer)                      weights of 64 output channels
 //   multiply(layer, constants, patches, rows, block, acc)
-//                                           acc[row][64]; rows in fours
-//   correct(layer, constants, tap, block, acc)  takes one padded pixel back
-//   needs_correction(layer)
-//   max(row, best)                          best[64] = max(best, row)
+//                                           acc[row][64] for `rows` rows
+//   tap_sums(layer, constants)              what a padded pixel adds to the
+//   sums
+//                                           at each tap, to be taken back,
+//                                           int32 [tap][channels in blocks], or
+//                                           null
+//   max(acc, rows, stride, columns, best)   best[64] of acc[row][column][64],
+//                                           rows `stride` apart
 //   store(layer, acc, block, pixel)         the output stage
+// VectorOutput has the last three and their Acc, for the vectors `Lanes` of an
+// instruction set `Lanes::Set`.
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/output.h"
 
@@ -153,79 +160,95 @@ int64_t tile_units(const Layer& layer) {
 
 template <class Method>
 size_t tile_scratch_bytes(const Layer& layer) {
-  return kMaxPositions * (Method::patch_bytes(layer) +
-                          kBlock * sizeof(typename Method::Acc));
+  return kMaxPositions *
+         (Method::patch_bytes(layer) + kBlock * sizeof(typename Method::Acc));
 }
 
-// Whether pixel x (or y) of the input lies at tap `tap` of the window.
-inline int64_t tap_position(int out, int stride, int pad, int tap,
-                            int dilation) {
-  return int64_t{out} * stride - pad + int64_t{tap} * dilation;
-}
-
-// Returns whether a part of the window lies outside the input.
+// Copies the windows of a layer's positions.
 template <class Method>
-bool gather(const Layer& layer, const void* constants, const void* input,
-            const Position& at, char* patch) {
-  const Window& window = layer.window;
-  const size_t step = Method::pixel_bytes(layer);
-  const int64_t left = tap_position(at.x, window.stride_x, window.pad_left, 0,
-                                    window.dilation_x);
-  // Neighbouring taps are neighbouring pixels where there is no dilation.
-  const int run = window.dilation_x == 1 ? window.width : 1;
-  char* to = patch;
-  bool is_padded = false;
-  for (int ky = 0; ky < window.height; ++ky) {
-    const int64_t y = tap_position(at.y, window.stride_y, window.pad_top, ky,
-                                   window.dilation_y);
-    if (y < 0 || y >= layer.in_height) {
-      Method::pad(layer, constants, window.width, to);
-      is_padded = true;
-      to += window.width * step;
-      continue;
-    }
-    const int64_t row =
-        (int64_t{at.n} * layer.in_height + y) * layer.in_width;
-    for (int kx = 0; kx < window.width; kx += run) {
-      const int64_t x = left + int64_t{kx} * window.dilation_x;
-      const int begin = static_cast<int>(std::clamp<int64_t>(-x, 0, run));
-      const int end = static_cast<int>(
-          std::clamp<int64_t>(layer.in_width - x, begin, run));
-      if (begin > 0) Method::pad(layer, constants, begin, to);
-      if (end > begin) {
-        Method::load(
-            layer,
-            pixel_at(layer.input, layer.in_channels, input, row + x + begin),
-            end - begin, to + begin * step);
+class Gather {
+ public:
+  Gather(const Layer& layer, const void* constants, const void* input)
+      : layer_(layer),
+        window_(layer.window),
+        constants_(constants),
+        input_(static_cast<const char*>(input)),
+        step_(Method::pixel_bytes(layer)),
+        pixel_bytes_(aqe::pixel_bytes(layer.input, layer.in_channels)),
+        // Neighbouring taps are neighbouring pixels where there is no dilation.
+        run_(window_.dilation_x == 1 ? window_.width : 1) {}
+
+  // Returns whether a part of the window lies outside the input.
+  bool copy(const Position& at, char* patch) const {
+    const int64_t top = first_row(at), left = first_column(at);
+    bool is_padded = false;
+    for (int ky = 0; ky < window_.height; ++ky) {
+      const int64_t y = top + int64_t{ky} * window_.dilation_y;
+      if (y < 0 || y >= layer_.in_height) {
+        Method::pad(layer_, constants_, window_.width, patch);
+        is_padded = true;
+      } else {
+        const char* row = input_ + (int64_t{at.n} * layer_.in_height + y) *
+                                       layer_.in_width * pixel_bytes_;
+        is_padded |= copy_row(row, left, patch);
       }
-      if (end < run) Method::pad(layer, constants, run - end, to + end * step);
-      is_padded |= begin > 0 || end < run;
-      to += run * step;
+      patch += window_.width * step_;
     }
+    return is_padded;
   }
-  Method::finish(layer, patch);
-  return is_padded;
-}
 
-// Takes back what padded pixels added to the sums of one position.
-template <class Method>
-void correct_padding(const Layer& layer, const void* constants,
-                     const Position& at, int block,
-                     typename Method::Acc* acc) {
-  const Window& window = layer.window;
-  for (int ky = 0; ky < window.height; ++ky) {
-    const int64_t y = tap_position(at.y, window.stride_y, window.pad_top, ky,
-                                   window.dilation_y);
-    const bool is_row = y >= 0 && y < layer.in_height;
-    for (int kx = 0; kx < window.width; ++kx) {
-      const int64_t x = tap_position(at.x, window.stride_x, window.pad_left, kx,
-                                     window.dilation_x);
-      if (!is_row || x < 0 || x >= layer.in_width)
-        Method::correct(layer, constants, int64_t{ky} * window.width + kx,
-                        block, acc);
+  // Calls visit(tap) for the taps that lie outside the input.
+  template <class Visit>
+  void for_each_padded(const Position& at, Visit visit) const {
+    const int64_t top = first_row(at), left = first_column(at);
+    for (int ky = 0; ky < window_.height; ++ky) {
+      const int64_t y = top + int64_t{ky} * window_.dilation_y;
+      const bool is_row = y >= 0 && y < layer_.in_height;
+      for (int kx = 0; kx < window_.width; ++kx) {
+        const int64_t x = left + int64_t{kx} * window_.dilation_x;
+        if (!is_row || x < 0 || x >= layer_.in_width)
+          visit(int64_t{ky} * window_.width + kx);
+      }
     }
   }
-}
+
+ private:
+  int64_t first_row(const Position& at) const {
+    return int64_t{at.y} * window_.stride_y - window_.pad_top;
+  }
+  int64_t first_column(const Position& at) const {
+    return int64_t{at.x} * window_.stride_x - window_.pad_left;
+  }
+
+  bool copy_row(const char* row, int64_t left, char* to) const {
+    bool is_padded = false;
+    for (int kx = 0; kx < window_.width; kx += run_, to += run_ * step_) {
+      const int64_t x = left + int64_t{kx} * window_.dilation_x;
+      if (x >= 0 && x + run_ <= layer_.in_width) {
+        Method::load(layer_, row + x * pixel_bytes_, run_, to);
+        continue;
+      }
+      is_padded = true;
+      const int begin = static_cast<int>(std::clamp<int64_t>(-x, 0, run_));
+      const int end = static_cast<int>(
+          std::clamp<int64_t>(layer_.in_width - x, begin, run_));
+      Method::pad(layer_, constants_, begin, to);
+      if (end > begin) {
+        Method::load(layer_, row + (x + begin) * pixel_bytes_, end - begin,
+                     to + begin * step_);
+      }
+      Method::pad(layer_, constants_, run_ - end, to + end * step_);
+    }
+    return is_padded;
+  }
+
+  const Layer& layer_;
+  const Window& window_;
+  const void* constants_;
+  const char* input_;
+  int64_t step_, pixel_bytes_;  // of a patch, of the input
+  int run_;
+};
 
 // Greatest sums of the pooling window of output i of the tile.
 template <class Method>
@@ -236,11 +259,8 @@ void pool_output(const Layer& layer, const Tile& tile, int i,
   const int origin = tile.position[0].x;
   const int begin = std::max(left, 0) - origin;
   const int end = std::min(left + pool.width, layer.conv_width) - origin;
-  std::copy_n(acc + begin * kBlock, kBlock, best);
-  for (int y = 0; y < tile.height; ++y) {
-    for (int x = begin; x < end; ++x)
-      Method::max(acc + (y * tile.width + x) * kBlock, best);
-  }
+  Method::max(acc + begin * kBlock, tile.height, tile.width * kBlock,
+              end - begin, best);
 }
 
 template <class Method>
@@ -251,7 +271,8 @@ void run_tiles(const Layer& layer, const void* constants, const void* input,
   const int blocks = block_count(layer.out_channels);
   const int step = blocks_per_unit<Method>(layer, tiling.tiles());
   const size_t patch_bytes = Method::patch_bytes(layer);
-  const bool corrects = Method::needs_correction(layer);
+  const Gather<Method> windows(layer, constants, input);
+  const int32_t* tap_sums = Method::tap_sums(layer, constants);
   auto* patches = static_cast<char*>(scratch);
   auto* acc = reinterpret_cast<Acc*>(patches + kMaxPositions * patch_bytes);
 
@@ -263,20 +284,22 @@ void run_tiles(const Layer& layer, const void* constants, const void* input,
     const int first = static_cast<int>(unit / tiling.tiles()) * step;
     if (index != gathered) {
       tiling.locate(index, &tile);
-      for (int i = 0; i < tile.positions; ++i)
-        is_padded[i] = gather<Method>(layer, constants, input, tile.position[i],
-                                      patches + i * patch_bytes);
+      for (int i = 0; i < tile.positions; ++i) {
+        char* patch = patches + i * patch_bytes;
+        is_padded[i] = windows.copy(tile.position[i], patch);
+        Method::finish(layer, patch);
+      }
       gathered = index;
     }
     for (int block = first; block < std::min(first + step, blocks); ++block) {
-      Method::multiply(layer, constants, patches,
-                       static_cast<int>(round_up(tile.positions, 4)), block,
-                       acc);
-      if (corrects) {
-        for (int i = 0; i < tile.positions; ++i) {
-          if (is_padded[i])
-            correct_padding<Method>(layer, constants, tile.position[i], block,
-                                    acc + i * kBlock);
+      Method::multiply(layer, constants, patches, tile.positions, block, acc);
+      if constexpr (std::is_integral_v<Acc>) {
+        for (int i = 0; tap_sums != nullptr && i < tile.positions; ++i) {
+          if (!is_padded[i]) continue;
+          windows.for_each_padded(tile.position[i], [&](int64_t tap) {
+            Method::subtract(tap_sums + (tap * blocks + block) * kBlock,
+                             acc + i * kBlock);
+          });
         }
       }
       for (int i = 0; i < tile.outputs; ++i) {
@@ -290,5 +313,82 @@ void run_tiles(const Layer& layer, const void* constants, const void* input,
     }
   }
 }
+
+// One block of 64 sums to the output's pixel.
+template <class Lanes>
+struct VectorOutput {
+  using Acc = typename Lanes::Acc;
+  using Set = typename Lanes::Set;
+
+  static const int32_t* tap_sums(const Layer&, const void*) { return nullptr; }
+
+  static void subtract(const int32_t* sums, int32_t* acc) {
+    Set::subtract(sums, acc);
+  }
+
+  static void max(const Acc* acc, int rows, int stride, int columns,
+                  Acc* best) {
+    Set::template max<Lanes>(acc, rows, stride, columns, best);
+  }
+
+  static void store(const Layer& layer, const Acc* acc, int block,
+                    char* pixel) {
+    const int first = block * kBlock;
+    const int count = channels_in_block(layer.out_channels, block);
+    switch (layer.output) {
+      case Type::kPacked1:
+        return store_packed<1>(layer, acc, block, count, pixel);
+      case Type::kPacked2:
+        return store_packed<2>(layer, acc, block, count, pixel);
+      case Type::kPacked3:
+        return store_packed<3>(layer, acc, block, count, pixel);
+      case Type::kPacked4:
+        return store_packed<4>(layer, acc, block, count, pixel);
+      case Type::kInt8:
+        return Set::template store_int8<Lanes>(
+            layer, acc, first, count, reinterpret_cast<int8_t*>(pixel) + first);
+      case Type::kFloat32:
+        return Set::template store_real<Lanes>(
+            layer, acc, first, count, reinterpret_cast<float*>(pixel) + first);
+      default:
+        std::memcpy(reinterpret_cast<int32_t*>(pixel) + first, acc,
+                    count * sizeof(int32_t));
+    }
+  }
+
+ private:
+  template <int kBits>
+  static void store_packed(const Layer& layer, const Acc* acc, int block,
+                           int count, char* pixel) {
+    uint64_t passes[threshold_count(static_cast<Type>(kBits))] = {};
+    Set::template pass<Lanes, kBits>(layer, acc, block * kBlock, count, passes);
+    planes_from_passes<kBits>(
+        passes, count,
+        reinterpret_cast<uint64_t*>(pixel) + int64_t{block} * kBits);
+  }
+};
+
+// What a Kernel points to; `Choose::with_method(layer, call)` calls `call` with
+// the Method of the layer's widths.
+template <class Choose>
+struct TiledKernel {
+  static size_t scratch_bytes(const Layer& layer) {
+    return Choose::with_method(layer, [&](auto method) {
+      return tile_scratch_bytes<decltype(method)>(layer);
+    });
+  }
+  static int64_t units(const Layer& layer) {
+    return Choose::with_method(layer, [&](auto method) {
+      return tile_units<decltype(method)>(layer);
+    });
+  }
+  static void run(const Layer& layer, const void* constants, const void* input,
+                  void* output, void* scratch, int64_t begin, int64_t end) {
+    Choose::with_method(layer, [&](auto method) {
+      run_tiles<decltype(method)>(layer, constants, input, output, scratch,
+                                  begin, end);
+    });
+  }
+};
 
 }  // namespace aqe
