@@ -1,13 +1,14 @@
 // Times the runtime's kernels on layers of real networks, one thread.
 //
 //   kernel_benchmark [--layer PART_OF_NAME] [--kernel PART_OF_NAME]
-//                    [--bits INPUT/WEIGHT] [--runs N] [--all 1]
+//                    [--bits INPUT/WEIGHT] [--runs N] [--all 1] [--cold 1]
 //
 // For each layer and pair of widths: the kernel that dispatch takes (with --all
 // every kernel that fits), the median and the least time of a call, and how the
 // least compares with the kernel's bound: the vector instructions that the
 // multiply-accumulates need, divided by how many the CPU starts in a cycle.
-// The clock is measured before each layer.
+// The clock is measured before each layer. With --cold other memory goes through
+// the caches between two runs, as other layers do in a network.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -184,7 +185,18 @@ struct Times {
   double median, least;
 };
 
-Times time_runs(const Kernel& kernel, const Layer& layer, int runs) {
+// More than the caches of one core hold.
+constexpr size_t kOtherBytes = 4 << 20;
+
+void read_all(const Buffer& buffer, size_t bytes) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < bytes; i += 64)
+    sum += static_cast<const uint8_t*>(buffer.data())[i];
+  asm volatile("" : : "r"(sum));
+}
+
+Times time_runs(const Kernel& kernel, const Layer& layer, int runs,
+                bool is_cold) {
   Buffer input(layer.in_pixels() * pixel_bytes(layer.input, layer.in_channels));
   if (layer.input == Type::kFloat32) {
     std::fill_n(static_cast<float*>(input.data()),
@@ -195,8 +207,10 @@ Times time_runs(const Kernel& kernel, const Layer& layer, int runs) {
   Buffer constants(kernel.constants_bytes(layer));
   Buffer scratch(kernel.scratch_bytes(layer));
   kernel.pack_constants(layer, constants.data());
+  const Buffer other(kOtherBytes);
   std::vector<double> times;
   for (int i = 0; i < runs + 5; ++i) {
+    if (is_cold) read_all(other, kOtherBytes);
     const auto start = Clock::now();
     kernel.run(layer, constants.data(), input.data(), output.data(),
                scratch.data(), 0, kernel.units(layer));
@@ -210,14 +224,14 @@ Times time_runs(const Kernel& kernel, const Layer& layer, int runs) {
 struct Options {
   std::string layer, kernel, bits;
   int runs = 100;
-  bool all = false;
+  bool all = false, cold = false;
 };
 
 void time_kernel(const Options& options, const Shape& shape, const Case& c,
                  const Kernel& kernel, const std::string& bits) {
   if (std::strstr(kernel.name, options.kernel.c_str()) == nullptr) return;
   const double clock = measure_clock();
-  const Times times = time_runs(kernel, c.layer, options.runs);
+  const Times times = time_runs(kernel, c.layer, options.runs, options.cold);
   const double positions =
       c.layer.has_pool ? double{1} * c.layer.out_height * c.layer.out_width *
                              c.layer.pool.height * c.layer.pool.width
@@ -269,6 +283,7 @@ int main(int argc, char** argv) {
     if (name == "--kernel") options.kernel = argv[i + 1];
     if (name == "--bits") options.bits = argv[i + 1];
     if (name == "--runs") options.runs = std::atoi(argv[i + 1]);
+    if (name == "--cold") options.cold = std::atoi(argv[i + 1]) != 0;
     if (name == "--all") options.all = std::atoi(argv[i + 1]) != 0;
   }
   std::printf("CPU features: %s\n",

@@ -6,9 +6,9 @@
 
 #include <algorithm>
 
-#include "kernels/dot.h"
-
 #define AQE_AVX2 __attribute__((target("avx2,fma,bmi2,popcnt")))
+#define AQE_TARGET AQE_AVX2
+#include "kernels/dot.h"
 
 namespace aqe {
 namespace {
@@ -184,10 +184,19 @@ struct Avx2 {
     }
   }
 
-  AQE_AVX2 static void subtract(const int32_t* sums, int32_t* acc) {
+  // acc += plus0 + plus1 - minus0 - minus1 - minus2, 64 sums each.
+  AQE_AVX2 static void combine(const int32_t* plus0, const int32_t* plus1,
+                               const int32_t* minus0, const int32_t* minus1,
+                               const int32_t* minus2, int32_t* acc) {
+    using L = Int32Lanes;
     for (int i = 0; i < kBlock; i += kLanes) {
-      Int32Lanes::store(acc + i, _mm256_sub_epi32(Int32Lanes::load(acc + i),
-                                                  Int32Lanes::load(sums + i)));
+      const auto plus =
+          _mm256_add_epi32(L::load(plus0 + i), L::load(plus1 + i));
+      const auto minus = _mm256_add_epi32(
+          _mm256_add_epi32(L::load(minus0 + i), L::load(minus1 + i)),
+          L::load(minus2 + i));
+      L::store(acc + i, _mm256_sub_epi32(
+                            _mm256_add_epi32(L::load(acc + i), plus), minus));
     }
   }
 

@@ -126,11 +126,11 @@ AQE_AVX2 void count_row(const uint64_t* patch, const uint64_t* weights,
 }
 
 // Constants: int32 `init` of each output channel (padded to blocks); a pixel
-// of padding; for 1-bit input, what a padded pixel adds at each tap, int32
-// [tap][channel]; weights [block][split][cell][word][vector][lane]. Lane i of
-// vector v is output channel 2 i + v of the split.
+// of padding; for 1-bit input padded with 0, TapSums; weights
+// [block][split][cell][word][vector][lane]. Lane i of vector v is output
+// channel 2 i + v of the split.
 struct Layout {
-  int64_t channels, taps, cells;
+  int64_t channels, cells;
   size_t init, pad, tap_sums, weights, end;
 };
 
@@ -147,18 +147,21 @@ int64_t cell_words(const Layer& layer) {
   return is_one_by_one(layer) ? 2 : layer.weight_bits;
 }
 
+size_t pad_offset(const Layer& layer) {
+  return sizeof(int32_t) * kBlock * block_count(layer.out_channels);
+}
+
 Layout layout(const Layer& layer) {
   Layout at;
   at.channels = int64_t{block_count(layer.out_channels)} * kBlock;
-  at.taps = window_taps(layer);
-  at.cells = at.taps * words(layer.in_channels);
+  at.cells = window_taps(layer) * words(layer.in_channels);
   if (is_one_by_one(layer)) at.cells = (at.cells + 1) / 2;
   at.init = 0;
-  at.pad = at.init + at.channels * 4;
+  at.pad = pad_offset(layer);
   at.tap_sums =
       at.pad + round_up(pixel_bytes(layer.input, layer.in_channels), 64);
   at.weights =
-      at.tap_sums + (needs_tap_sums(layer) ? at.taps * at.channels * 4 : 0);
+      at.tap_sums + (needs_tap_sums(layer) ? TapSums::bytes(layer) : 0);
   at.end = at.weights + at.cells * cell_words(layer) * at.channels * 8;
   return at;
 }
@@ -196,7 +199,8 @@ void pack(const Layer& layer, void* constants) {
       const uint64_t bit = uint64_t{1} << (c % 64);
       if (bits == 2 && code != 0) word(index) &= ~bit;
       if (code < 0) word(index + bits - 1) |= bit;
-      if (needs_tap_sums(layer)) tap_sums[tap * at.channels + o] += code;
+      if (needs_tap_sums(layer))
+        TapSums::at_tap(layer, tap, tap_sums)[o] += code;
     }
     if (is_one_by_one(layer)) {
       for (int64_t i = 0; i < at.cells; ++i) {
@@ -209,6 +213,7 @@ void pack(const Layer& layer, void* constants) {
     init[o] = static_cast<int32_t>(
         is_one_by_one(layer) ? layer.weights_per_output() : at.cells * 64);
   }
+  if (needs_tap_sums(layer)) TapSums::integrate(layer, tap_sums);
 }
 
 template <int kInput, int kWeight>
@@ -227,25 +232,23 @@ struct Planes : VectorOutput<Int32Lanes> {
   static size_t block_bytes(const Layer& layer) {
     return layout(layer).cells * cell_words(layer) * kBlock * 8;
   }
-  static const int32_t* tap_sums(const Layer& layer, const void* constants) {
-    if (!needs_tap_sums(layer)) return nullptr;
-    return reinterpret_cast<const int32_t*>(
-        static_cast<const char*>(constants) + layout(layer).tap_sums);
+  static TapSums tap_sums(const Layer& layer, const void* constants) {
+    if (!needs_tap_sums(layer)) return {};
+    return TapSums(layer, reinterpret_cast<const int32_t*>(
+                              static_cast<const char*>(constants) +
+                              layout(layer).tap_sums));
   }
 
-  static void load(const Layer& layer, const char* pixels, int count,
-                   char* to) {
-    std::memcpy(to, pixels, count * pixel_bytes(layer));
+  AQE_TARGET static void load(const Layer&, const char* pixels, int,
+                              int64_t bytes, char* to) {
+    Set::copy_words(pixels, bytes / 4, to);
   }
 
-  static void pad(const Layer& layer, const void* constants, int count,
-                  char* to) {
-    const char* pixel = static_cast<const char*>(constants) + layout(layer).pad;
-    for (int i = 0; i < count; ++i, to += pixel_bytes(layer))
-      std::memcpy(to, pixel, pixel_bytes(layer));
+  static const char* pad_pixel(const Layer& layer, const void* constants) {
+    return static_cast<const char*>(constants) + pad_offset(layer);
   }
 
-  static void finish(const Layer& layer, char* patch) {
+  AQE_TARGET static void finish(const Layer& layer, char* patch) {
     auto* row = reinterpret_cast<uint64_t*>(patch);
     const int64_t filled = filled_words(layer);
     if constexpr (kOneByOne) {

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 
+#define AQE_AVX512                                        \
+  __attribute__((                                         \
+      target("avx2,fma,popcnt,avx512f,avx512bw,avx512dq," \
+             "avx512vl")))
+#define AQE_TARGET AQE_AVX512
 #include "kernels/dot.h"
-
-#define AQE_AVX512 \
-  __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")))
 
 namespace aqe {
 namespace {
@@ -162,10 +164,19 @@ struct Avx512 {
     }
   }
 
-  AQE_AVX512 static void subtract(const int32_t* sums, int32_t* acc) {
+  // acc += plus0 + plus1 - minus0 - minus1 - minus2, 64 sums each.
+  AQE_AVX512 static void combine(const int32_t* plus0, const int32_t* plus1,
+                                 const int32_t* minus0, const int32_t* minus1,
+                                 const int32_t* minus2, int32_t* acc) {
+    using L = Int32Lanes;
     for (int i = 0; i < kBlock; i += kLanes) {
-      Int32Lanes::store(acc + i, _mm512_sub_epi32(Int32Lanes::load(acc + i),
-                                                  Int32Lanes::load(sums + i)));
+      const auto plus =
+          _mm512_add_epi32(L::load(plus0 + i), L::load(plus1 + i));
+      const auto minus = _mm512_add_epi32(
+          _mm512_add_epi32(L::load(minus0 + i), L::load(minus1 + i)),
+          L::load(minus2 + i));
+      L::store(acc + i, _mm512_sub_epi32(
+                            _mm512_add_epi32(L::load(acc + i), plus), minus));
     }
   }
 

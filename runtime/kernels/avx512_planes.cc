@@ -165,10 +165,10 @@ AQE_AVX512_POPCNT void multiply_rows(const uint64_t* patch, int64_t stride,
 }
 
 // Constants: int32 `init` of each output channel (padded to blocks); a pixel
-// of padding; for 1-bit input, what a padded pixel adds at each tap, int32
-// [tap][channel]; weights [block][split][step][word][plane][vector][lane].
+// of padding; for 1-bit input padded with 0, TapSums; weights
+// [block][split][step][word][plane][vector][lane].
 struct Layout {
-  int64_t channels, taps, words, steps;
+  int64_t channels, words, steps;
   size_t init, pad, tap_sums, weights, end;
 };
 
@@ -181,19 +181,22 @@ int64_t words_at_a_time(const Layer& layer) {
   return layer.input == Type::kPacked1 && layer.weight_bits == 1 ? 2 : 1;
 }
 
+size_t pad_offset(const Layer& layer) {
+  return sizeof(int32_t) * kBlock * block_count(layer.out_channels);
+}
+
 Layout layout(const Layer& layer) {
   Layout at;
   at.channels = int64_t{block_count(layer.out_channels)} * kBlock;
-  at.taps = window_taps(layer);
-  at.words = at.taps * words(layer.in_channels);
+  at.words = window_taps(layer) * words(layer.in_channels);
   at.steps = static_cast<int64_t>(round_up(at.words, words_at_a_time(layer))) /
              words_at_a_time(layer);
   at.init = 0;
-  at.pad = at.init + at.channels * 4;
+  at.pad = pad_offset(layer);
   at.tap_sums =
       at.pad + round_up(pixel_bytes(layer.input, layer.in_channels), 64);
   at.weights =
-      at.tap_sums + (needs_tap_sums(layer) ? at.taps * at.channels * 4 : 0);
+      at.tap_sums + (needs_tap_sums(layer) ? TapSums::bytes(layer) : 0);
   at.end = at.weights + at.steps * words_at_a_time(layer) * layer.weight_bits *
                             at.channels * 8;
   return at;
@@ -233,9 +236,11 @@ void pack(const Layer& layer, void* constants) {
       }
       if (code < 0) *word |= bit;
       if (layer.input == Type::kPacked1) init[o] += code != 0;
-      if (needs_tap_sums(layer)) tap_sums[tap * at.channels + o] += code;
+      if (needs_tap_sums(layer))
+        TapSums::at_tap(layer, tap, tap_sums)[o] += code;
     }
   }
+  if (needs_tap_sums(layer)) TapSums::integrate(layer, tap_sums);
 }
 
 template <int kInput, int kWeight>
@@ -252,28 +257,25 @@ struct Planes : VectorOutput<Int32Lanes> {
   static size_t block_bytes(const Layer& layer) {
     return window_taps(layer) * words(layer.in_channels) * kWeight * kBlock * 8;
   }
-  static const int32_t* tap_sums(const Layer& layer, const void* constants) {
-    if (!needs_tap_sums(layer)) return nullptr;
-    return reinterpret_cast<const int32_t*>(
-        static_cast<const char*>(constants) + layout(layer).tap_sums);
+  static TapSums tap_sums(const Layer& layer, const void* constants) {
+    if (!needs_tap_sums(layer)) return {};
+    return TapSums(layer, reinterpret_cast<const int32_t*>(
+                              static_cast<const char*>(constants) +
+                              layout(layer).tap_sums));
   }
 
-  static void load(const Layer& layer, const char* pixels, int count,
-                   char* to) {
-    Avx512::copy_words(
-        pixels, 2 * count * pixel_elements(layer.input, layer.in_channels), to);
+  AQE_TARGET static void load(const Layer&, const char* pixels, int,
+                              int64_t bytes, char* to) {
+    Set::copy_words(pixels, bytes / 4, to);
   }
 
-  static void pad(const Layer& layer, const void* constants, int count,
-                  char* to) {
-    const char* pixel = static_cast<const char*>(constants) + layout(layer).pad;
-    for (int i = 0; i < count; ++i, to += pixel_bytes(layer))
-      std::memcpy(to, pixel, pixel_bytes(layer));
+  static const char* pad_pixel(const Layer& layer, const void* constants) {
+    return static_cast<const char*>(constants) + pad_offset(layer);
   }
 
   // The word that makes the number of words even; what counts for all output
   // channels.
-  AQE_AVX512_POPCNT static void finish(const Layer& layer, char* patch) {
+  AQE_TARGET static void finish(const Layer& layer, char* patch) {
     auto* row = reinterpret_cast<uint64_t*>(patch);
     const int64_t filled = filled_words(layer);
     row[filled] = 0;

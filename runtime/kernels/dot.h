@@ -57,12 +57,13 @@ inline void normalize_pixel(const Layer& layer, const uint8_t* pixel,
 
 // Neighbouring pixels of any input for a patch.
 template <class Set>
-void load_pixels(const Layer& layer, const char* pixels, int count, char* to) {
-  const int64_t step = pixel_bytes(layer.input, layer.in_channels);
+AQE_TARGET void load_pixels(const Layer& layer, const char* pixels, int count,
+                            int64_t bytes, char* to) {
   if (layer.input == Type::kFloat32) {
-    Set::copy_words(pixels, count * step / 4, to);
+    Set::copy_words(pixels, bytes / 4, to);
     return;
   }
+  const int64_t step = bytes / count;
   for (int i = 0; i < count;
        ++i, pixels += step, to += patch_pixel_bytes(layer)) {
     if (layer.input == Type::kUInt8) {

@@ -78,18 +78,14 @@ struct DotConv : VectorOutput<typename Dot::Lanes> {
     return window_taps(layer) * pixel_bytes(layer) * kBlock;
   }
 
-  static void load(const Layer& layer, const char* pixels, int count,
-                   char* to) {
-    load_pixels<typename Dot::Lanes::Set>(layer, pixels, count, to);
+  AQE_TARGET static void load(const Layer& layer, const char* pixels, int count,
+                              int64_t bytes, char* to) {
+    load_pixels<typename Dot::Lanes::Set>(layer, pixels, count, bytes, to);
   }
-  static void pad(const Layer& layer, const void* constants, int count,
-                  char* to) {
-    const char* pixel =
-        static_cast<const char*>(constants) + DotLayout(layer).pad;
-    for (int i = 0; i < count; ++i, to += pixel_bytes(layer))
-      std::memcpy(to, pixel, pixel_bytes(layer));
+  static const char* pad_pixel(const Layer& layer, const void* constants) {
+    return static_cast<const char*>(constants) + DotLayout(layer).pad;
   }
-  static void finish(const Layer&, char*) {}
+  AQE_TARGET static void finish(const Layer&, char*) {}
 
   static void multiply(const Layer& layer, const void* constants,
                        const char* patches, int rows, int block, Acc* acc) {

@@ -94,12 +94,13 @@ struct DotDense : VectorOutput<typename Dot::Lanes> {
     return chunk_count(layer) * kChunkBytes;
   }
 
-  static void load(const Layer& layer, const char* pixels, int count,
-                   char* to) {
-    load_pixels<typename Dot::Lanes::Set>(layer, pixels, count, to);
+  AQE_TARGET static void load(const Layer& layer, const char* pixels, int count,
+                              int64_t bytes, char* to) {
+    load_pixels<typename Dot::Lanes::Set>(layer, pixels, count, bytes, to);
   }
-  static void pad(const Layer&, const void*, int, char*) {}
-  static void finish(const Layer& layer, char* patch) {
+  // Nothing lies outside.
+  static const char* pad_pixel(const Layer&, const void*) { return nullptr; }
+  AQE_TARGET static void finish(const Layer& layer, char* patch) {
     const size_t filled = window_taps(layer) * pixel_bytes(layer);
     std::memset(patch + filled, 0, patch_bytes(layer) - filled);
   }

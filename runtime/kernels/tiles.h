@@ -7,8 +7,9 @@
 //   Acc                                     the accumulator
 //   pixel_bytes(layer)                      one pixel in a patch
 //   patch_bytes(layer)                      a patch, a multiple of 64
-//   load(layer, pixels, count, to)          copies neighbouring pixels
-//   pad(layer, constants, count, to)        pixels outside the input
+//   load(layer, pixels, count, bytes, to)   copies neighbouring pixels, so many
+//                                           bytes of the input
+//   pad_pixel(layer, constants)             stands for pixels outside the input
 //   finish(layer, patch)                    once all pixels are there
 //   block_bytes(layer)                      weights of 64 output channels
 //   multiply(layer, constants, patches, rows, block, acc)
@@ -21,8 +22,11 @@
 //   max(acc, rows, stride, columns, best)   best[64] of acc[row][column][64],
 //                                           rows `stride` apart
 //   store(layer, acc, block, pixel)         the output stage
-// VectorOutput has the last three and their Acc, for the vectors `Lanes` of an
+// VectorOutput has the last four and their Acc, for the vectors `Lanes` of an
 // instruction set `Lanes::Set`.
+//
+// AQE_TARGET, defined before, is the attribute of the instruction set, so that
+// what a Method does for each position is compiled into the loop.
 #pragma once
 
 #include <algorithm>
@@ -164,6 +168,78 @@ size_t tile_scratch_bytes(const Layer& layer) {
          (Method::patch_bytes(layer) + kBlock * sizeof(typename Method::Acc));
 }
 
+// Taps of a window, [begin, end) on both axes; empty where end <= begin.
+struct Taps {
+  int begin_y, end_y, begin_x, end_x;
+};
+
+// What pixels of padding add to the sums of each output channel, as sums over
+// the taps above and left of a corner: [y of the corner][x][channels in
+// blocks], which is 0 for y = 0 or x = 0.
+class TapSums {
+ public:
+  TapSums() = default;
+  TapSums(const Layer& layer, const int32_t* corners)
+      : corners_(corners),
+        height_(layer.window.height),
+        width_(layer.window.width),
+        channels_(int64_t{block_count(layer.out_channels)} * kBlock) {}
+
+  static size_t bytes(const Layer& layer) {
+    return sizeof(int32_t) * (layer.window.height + 1) *
+           (layer.window.width + 1) * block_count(layer.out_channels) * kBlock;
+  }
+
+  // Where what a pixel adds at one tap is summed up, before `integrate`.
+  static int32_t* at_tap(const Layer& layer, int64_t tap, int32_t* corners) {
+    const TapSums sums(layer, corners);
+    return corners + sums.corner(tap / sums.width_ + 1, tap % sums.width_ + 1);
+  }
+
+  static void integrate(const Layer& layer, int32_t* corners) {
+    const TapSums sums(layer, corners);
+    for (int64_t y = 1; y <= sums.height_; ++y) {
+      for (int64_t x = 1; x <= sums.width_; ++x) {
+        for (int64_t c = 0; c < sums.channels_; ++c) {
+          corners[sums.corner(y, x) + c] +=
+              corners[sums.corner(y - 1, x) + c] +
+              corners[sums.corner(y, x - 1) + c] -
+              corners[sums.corner(y - 1, x - 1) + c];
+        }
+      }
+    }
+  }
+
+  bool is_needed(const Taps& inside) const {
+    return corners_ != nullptr &&
+           (inside.begin_y > 0 || inside.end_y < height_ ||
+            inside.begin_x > 0 || inside.end_x < width_);
+  }
+
+  // Takes back what the taps outside have added.
+  template <class Set>
+  AQE_TARGET void take_back(const Taps& inside, int block, int32_t* acc) const {
+    const int32_t* none = corners_ + block * kBlock;
+    const int32_t* all = none + corner(height_, width_);
+    if (inside.end_y <= inside.begin_y || inside.end_x <= inside.begin_x) {
+      Set::combine(none, none, all, none, none, acc);
+    } else {
+      Set::combine(none + corner(inside.end_y, inside.end_x),
+                   none + corner(inside.begin_y, inside.begin_x), all,
+                   none + corner(inside.begin_y, inside.end_x),
+                   none + corner(inside.end_y, inside.begin_x), acc);
+    }
+  }
+
+ private:
+  int64_t corner(int64_t y, int64_t x) const {
+    return (y * (width_ + 1) + x) * channels_;
+  }
+
+  const int32_t* corners_ = nullptr;
+  int64_t height_ = 0, width_ = 0, channels_ = 0;
+};
+
 // Copies the windows of a layer's positions.
 template <class Method>
 class Gather {
@@ -173,87 +249,102 @@ class Gather {
         window_(layer.window),
         constants_(constants),
         input_(static_cast<const char*>(input)),
+        in_step_(aqe::pixel_bytes(layer.input, layer.in_channels)),
         step_(Method::pixel_bytes(layer)),
-        pixel_bytes_(aqe::pixel_bytes(layer.input, layer.in_channels)),
-        // Neighbouring taps are neighbouring pixels where there is no dilation.
-        run_(window_.dilation_x == 1 ? window_.width : 1) {}
+        in_row_(layer.in_width * in_step_),
+        row_(window_.width * step_),
+        extent_y_((window_.height - 1) * int64_t{window_.dilation_y} + 1),
+        extent_x_((window_.width - 1) * int64_t{window_.dilation_x} + 1) {}
 
-  // Returns whether a part of the window lies outside the input.
-  bool copy(const Position& at, char* patch) const {
-    const int64_t top = first_row(at), left = first_column(at);
-    bool is_padded = false;
+  // Returns the taps that lie inside the input.
+  AQE_TARGET Taps copy(const Position& at, char* patch) const {
+    const int64_t top = int64_t{at.y} * window_.stride_y - window_.pad_top;
+    const int64_t left = int64_t{at.x} * window_.stride_x - window_.pad_left;
+    if (top < 0 || top + extent_y_ > layer_.in_height || left < 0 ||
+        left + extent_x_ > layer_.in_width)
+      return copy_part(at.n, top, left, patch);
+    int64_t from =
+        (int64_t{at.n} * layer_.in_height + top) * in_row_ + left * in_step_;
     for (int ky = 0; ky < window_.height; ++ky) {
-      const int64_t y = top + int64_t{ky} * window_.dilation_y;
-      if (y < 0 || y >= layer_.in_height) {
-        Method::pad(layer_, constants_, window_.width, patch);
-        is_padded = true;
-      } else {
-        const char* row = input_ + (int64_t{at.n} * layer_.in_height + y) *
-                                       layer_.in_width * pixel_bytes_;
-        is_padded |= copy_row(row, left, patch);
-      }
-      patch += window_.width * step_;
+      copy_row(input_ + from, window_.width, patch);
+      from += window_.dilation_y * in_row_;
+      patch += row_;
     }
-    return is_padded;
-  }
-
-  // Calls visit(tap) for the taps that lie outside the input.
-  template <class Visit>
-  void for_each_padded(const Position& at, Visit visit) const {
-    const int64_t top = first_row(at), left = first_column(at);
-    for (int ky = 0; ky < window_.height; ++ky) {
-      const int64_t y = top + int64_t{ky} * window_.dilation_y;
-      const bool is_row = y >= 0 && y < layer_.in_height;
-      for (int kx = 0; kx < window_.width; ++kx) {
-        const int64_t x = left + int64_t{kx} * window_.dilation_x;
-        if (!is_row || x < 0 || x >= layer_.in_width)
-          visit(int64_t{ky} * window_.width + kx);
-      }
-    }
+    return {0, window_.height, 0, window_.width};
   }
 
  private:
-  int64_t first_row(const Position& at) const {
-    return int64_t{at.y} * window_.stride_y - window_.pad_top;
-  }
-  int64_t first_column(const Position& at) const {
-    return int64_t{at.x} * window_.stride_x - window_.pad_left;
+  AQE_TARGET __attribute__((noinline)) Taps copy_part(int n, int64_t top,
+                                                      int64_t left,
+                                                      char* patch) const {
+    const Taps taps = {
+        first_inside(top, window_.dilation_y, window_.height),
+        first_beyond(top, window_.dilation_y, window_.height, layer_.in_height),
+        first_inside(left, window_.dilation_x, window_.width),
+        first_beyond(left, window_.dilation_x, window_.width, layer_.in_width)};
+    const int width = std::max(taps.end_x - taps.begin_x, 0);
+    int64_t from =
+        (int64_t{n} * layer_.in_height + top) * in_row_ +
+        (left + int64_t{taps.begin_x} * window_.dilation_x) * in_step_;
+    for (int ky = 0; ky < window_.height; ++ky) {
+      if (ky < taps.begin_y || ky >= taps.end_y || width == 0) {
+        pad(window_.width, patch);
+      } else {
+        pad(taps.begin_x, patch);
+        copy_row(input_ + from, width, patch + taps.begin_x * step_);
+        pad(window_.width - taps.end_x, patch + taps.end_x * step_);
+      }
+      from += window_.dilation_y * in_row_;
+      patch += row_;
+    }
+    return taps;
   }
 
-  bool copy_row(const char* row, int64_t left, char* to) const {
-    bool is_padded = false;
-    for (int kx = 0; kx < window_.width; kx += run_, to += run_ * step_) {
-      const int64_t x = left + int64_t{kx} * window_.dilation_x;
-      if (x >= 0 && x + run_ <= layer_.in_width) {
-        Method::load(layer_, row + x * pixel_bytes_, run_, to);
-        continue;
-      }
-      is_padded = true;
-      const int begin = static_cast<int>(std::clamp<int64_t>(-x, 0, run_));
-      const int end = static_cast<int>(
-          std::clamp<int64_t>(layer_.in_width - x, begin, run_));
-      Method::pad(layer_, constants_, begin, to);
-      if (end > begin) {
-        Method::load(layer_, row + (x + begin) * pixel_bytes_, end - begin,
-                     to + begin * step_);
-      }
-      Method::pad(layer_, constants_, run_ - end, to + end * step_);
+  // Taps of one axis from `start` on; the divisions only at the border.
+  static int first_inside(int64_t start, int dilation, int taps) {
+    if (start >= 0) return 0;
+    return static_cast<int>(
+        std::min<int64_t>((dilation - 1 - start) / dilation, taps));
+  }
+  static int first_beyond(int64_t start, int dilation, int taps, int size) {
+    if (start + int64_t{taps - 1} * dilation < size) return taps;
+    return start >= size
+               ? 0
+               : static_cast<int>((size - start + dilation - 1) / dilation);
+  }
+
+  AQE_TARGET void copy_row(const char* pixels, int count, char* to) const {
+    if (window_.dilation_x == 1) {
+      Method::load(layer_, pixels, count, count * in_step_, to);
+      return;
     }
-    return is_padded;
+    for (int i = 0; i < count; ++i) {
+      Method::load(layer_, pixels, 1, in_step_, to);
+      pixels += window_.dilation_x * in_step_;
+      to += step_;
+    }
+  }
+
+  AQE_TARGET void pad(int count, char* to) const {
+    const char* pixel = Method::pad_pixel(layer_, constants_);
+    for (int i = 0; i < count; ++i, to += step_)
+      Method::Set::copy_words(pixel, (step_ + 3) / 4, to);
   }
 
   const Layer& layer_;
   const Window& window_;
   const void* constants_;
   const char* input_;
-  int64_t step_, pixel_bytes_;  // of a patch, of the input
-  int run_;
+  int64_t in_step_, step_;  // bytes of a pixel, of a patch's pixel
+  int64_t in_row_, row_;    // of a row
+  int64_t extent_y_, extent_x_;
 };
 
 // Greatest sums of the pooling window of output i of the tile.
 template <class Method>
-void pool_output(const Layer& layer, const Tile& tile, int i,
-                 const typename Method::Acc* acc, typename Method::Acc* best) {
+AQE_TARGET void pool_output(const Layer& layer, const Tile& tile, int i,
+                            const typename Method::Acc* acc,
+                            typename Method::Acc* best) {
   const Window& pool = layer.pool;
   const int left = (tile.first_x + i) * pool.stride_x - pool.pad_left;
   const int origin = tile.position[0].x;
@@ -264,20 +355,21 @@ void pool_output(const Layer& layer, const Tile& tile, int i,
 }
 
 template <class Method>
-void run_tiles(const Layer& layer, const void* constants, const void* input,
-               void* output, void* scratch, int64_t begin, int64_t end) {
+AQE_TARGET void run_tiles(const Layer& layer, const void* constants,
+                          const void* input, void* output, void* scratch,
+                          int64_t begin, int64_t end) {
   using Acc = typename Method::Acc;
   const Tiling tiling(layer);
   const int blocks = block_count(layer.out_channels);
   const int step = blocks_per_unit<Method>(layer, tiling.tiles());
   const size_t patch_bytes = Method::patch_bytes(layer);
   const Gather<Method> windows(layer, constants, input);
-  const int32_t* tap_sums = Method::tap_sums(layer, constants);
+  const TapSums tap_sums = Method::tap_sums(layer, constants);
   auto* patches = static_cast<char*>(scratch);
   auto* acc = reinterpret_cast<Acc*>(patches + kMaxPositions * patch_bytes);
 
   Tile tile;
-  bool is_padded[kMaxPositions];
+  Taps inside[kMaxPositions];
   int64_t gathered = -1;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t index = unit % tiling.tiles();
@@ -286,7 +378,7 @@ void run_tiles(const Layer& layer, const void* constants, const void* input,
       tiling.locate(index, &tile);
       for (int i = 0; i < tile.positions; ++i) {
         char* patch = patches + i * patch_bytes;
-        is_padded[i] = windows.copy(tile.position[i], patch);
+        inside[i] = windows.copy(tile.position[i], patch);
         Method::finish(layer, patch);
       }
       gathered = index;
@@ -294,12 +386,11 @@ void run_tiles(const Layer& layer, const void* constants, const void* input,
     for (int block = first; block < std::min(first + step, blocks); ++block) {
       Method::multiply(layer, constants, patches, tile.positions, block, acc);
       if constexpr (std::is_integral_v<Acc>) {
-        for (int i = 0; tap_sums != nullptr && i < tile.positions; ++i) {
-          if (!is_padded[i]) continue;
-          windows.for_each_padded(tile.position[i], [&](int64_t tap) {
-            Method::subtract(tap_sums + (tap * blocks + block) * kBlock,
-                             acc + i * kBlock);
-          });
+        for (int i = 0; i < tile.positions; ++i) {
+          if (tap_sums.is_needed(inside[i])) {
+            tap_sums.take_back<typename Method::Set>(inside[i], block,
+                                                     acc + i * kBlock);
+          }
         }
       }
       for (int i = 0; i < tile.outputs; ++i) {
@@ -320,19 +411,15 @@ struct VectorOutput {
   using Acc = typename Lanes::Acc;
   using Set = typename Lanes::Set;
 
-  static const int32_t* tap_sums(const Layer&, const void*) { return nullptr; }
+  static TapSums tap_sums(const Layer&, const void*) { return {}; }
 
-  static void subtract(const int32_t* sums, int32_t* acc) {
-    Set::subtract(sums, acc);
-  }
-
-  static void max(const Acc* acc, int rows, int stride, int columns,
-                  Acc* best) {
+  AQE_TARGET static void max(const Acc* acc, int rows, int stride, int columns,
+                             Acc* best) {
     Set::template max<Lanes>(acc, rows, stride, columns, best);
   }
 
-  static void store(const Layer& layer, const Acc* acc, int block,
-                    char* pixel) {
+  AQE_TARGET static void store(const Layer& layer, const Acc* acc, int block,
+                               char* pixel) {
     const int first = block * kBlock;
     const int count = channels_in_block(layer.out_channels, block);
     switch (layer.output) {
@@ -358,8 +445,8 @@ struct VectorOutput {
 
  private:
   template <int kBits>
-  static void store_packed(const Layer& layer, const Acc* acc, int block,
-                           int count, char* pixel) {
+  AQE_TARGET static void store_packed(const Layer& layer, const Acc* acc,
+                                      int block, int count, char* pixel) {
     uint64_t passes[threshold_count(static_cast<Type>(kBits))] = {};
     Set::template pass<Lanes, kBits>(layer, acc, block * kBlock, count, passes);
     planes_from_passes<kBits>(
