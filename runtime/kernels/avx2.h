@@ -140,7 +140,6 @@ struct Avx2 {
     }
   }
 
-  // As codes above 0; the bytes of channels that do not exist are 0.
   AQE_AVX2 static void decode_pixel(Type input, const char* pixel, int channels,
                                     char* to) {
     const int padded = static_cast<int>(round_up(channels, 4));

@@ -21,7 +21,6 @@ constexpr NamedFeature kNames[] = {
     {kAvx512, "avx512"},
     {kAvx512Vnni, "avx512vnni"},
     {kAvx512Vpopcntdq, "avx512vpopcntdq"},
-    {kAvx512Vbmi, "avx512vbmi"},
     {kNeonDot, "neondot"},
 };
 
@@ -41,7 +40,6 @@ uint32_t detect() {
       kAvx512);
   add(__builtin_cpu_supports("avx512vnni"), kAvx512Vnni);
   add(__builtin_cpu_supports("avx512vpopcntdq"), kAvx512Vpopcntdq);
-  add(__builtin_cpu_supports("avx512vbmi"), kAvx512Vbmi);
 #elif defined(__aarch64__) && defined(__linux__)
   constexpr unsigned long kHwcapDot = 1ul << 20;
   if (getauxval(AT_HWCAP) & kHwcapDot) features |= kNeonDot;

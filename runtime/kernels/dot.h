@@ -2,11 +2,10 @@
 // bytes of a patch.
 //
 // A `Set` is an instruction set:
-//   copy_words(from, count, to)                  so many 32-bit words
-//   decode_pixel(type, pixel, channels, to)      its codes as bytes, and 0 up
-//   to
-//                                                a multiple of four; may write
-//                                                up to 31 bytes more
+//   copy_words(from, count, to)               so many 32-bit words
+//   decode_pixel(type, pixel, channels, to)   its codes as bytes, and 0 up to a
+//                                             multiple of four; may write up to
+//                                             31 bytes more
 #pragma once
 
 #include "kernels/tiles.h"

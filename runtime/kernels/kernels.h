@@ -14,10 +14,11 @@ extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable,
     kDequantizePortable;
 
 #if defined(__x86_64__)
-// avx2_planes.cc, avx2_dot.cc, avx2_dense.cc
+// avx2_planes.cc, avx2_dot.cc, avx2_dense.cc, avx2_shift.cc
 extern const Kernel kConvPlanesAvx2, kDensePlanesAvx2;
 extern const Kernel kConvDotAvx2, kConvImageAvx2;
 extern const Kernel kDenseDotAvx2, kDenseFloatAvx2;
+extern const Kernel kConvShiftAvx2, kDenseShiftAvx2;
 // avx512_planes.cc, avx512_dot.cc, avx512_dense.cc
 extern const Kernel kConvPlanesAvx512, kDensePlanesAvx512;
 extern const Kernel kConvDotAvx512, kConvImageAvx512;

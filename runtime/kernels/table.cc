@@ -1,6 +1,8 @@
-// Which kernel runs where: the first that fits. XNOR on planes before codes;
-// SHIFT before the dot product, which without an instruction for it costs a
-// multiplication for what is a shift.
+// Which kernel runs where: the first that fits, in the order in which the
+// kernel benchmark found them to be fast. XNOR on planes comes before codes,
+// save on ARM with the dot product; multiplication, wherever vectors have it,
+// before SHIFT, which serves where it is named in KERAS_AQE_KERNELS and to
+// dense layers of CPUs with no kernels of their own.
 #include <cstdlib>
 #include <cstring>
 
@@ -25,29 +27,22 @@ bool is_listed(const char* name, const char* list) {
 
 extern const Kernel* const kernel_table[] = {
 #if defined(__x86_64__)
-    &kConvPlanesAvx512, &kDensePlanesAvx512, &kConvDotAvx512, &kConvImageAvx512,
-    &kDenseDotAvx512, &kDenseFloatAvx512,
-    &kConvPlanesAvx2, &kDensePlanesAvx2, &kConvDotAvx2, &kConvImageAvx2,
-    &kDenseDotAvx2, &kDenseFloatAvx2,
+    &kConvPlanesAvx512,     &kDensePlanesAvx512,   &kConvDotAvx512,
+    &kConvImageAvx512,      &kDenseDotAvx512,      &kDenseFloatAvx512,
+    &kConvPlanesAvx2,       &kDensePlanesAvx2,     &kConvDotAvx2,
+    &kConvShiftAvx2,        &kConvImageAvx2,       &kDenseDotAvx2,
+    &kDenseShiftAvx2,       &kDenseFloatAvx2,
 #endif
 #if defined(__aarch64__)
-    &kConvXnorNeon,
-    &kConvDotNeon,
-    &kConvPlanesNeon,
-    &kConvMultiplyNeon,
-    &kConvShiftNeon,
-    &kDensePlanesNeon,
-    &kDenseDotNeon,
-    &kDenseMultiplyNeon,
-    &kDenseShiftNeon,
-    &kConvFloatNeon,
-    &kDenseFloatNeon,
-    &kQuantizeNeon,
+    &kConvXnorNeon,         &kConvDotNeon,         &kConvPlanesNeon,
+    &kConvMultiplyNeon,     &kConvShiftNeon,       &kDensePlanesNeon,
+    &kDenseDotNeon,         &kDenseMultiplyNeon,   &kDenseShiftNeon,
+    &kConvFloatNeon,        &kDenseFloatNeon,      &kQuantizeNeon,
 #endif
-    &kConvPlanesPortable,     &kDensePlanesPortable, &kConvShiftPortable,
-    &kDepthwiseShiftPortable, &kDenseShiftPortable,  &kConvDotPortable,
-    &kDepthwiseDotPortable,   &kMaxPoolPortable,     &kAveragePoolPortable,
-    &kQuantizePortable,       &kDequantizePortable,  nullptr,
+    &kConvPlanesPortable,   &kDensePlanesPortable, &kConvDotPortable,
+    &kDepthwiseDotPortable, &kConvShiftPortable,   &kDepthwiseShiftPortable,
+    &kDenseShiftPortable,   &kMaxPoolPortable,     &kAveragePoolPortable,
+    &kQuantizePortable,     &kDequantizePortable,  nullptr,
 };
 
 bool fits(const Kernel& kernel, const Layer& layer, uint32_t features) {

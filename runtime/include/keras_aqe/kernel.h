@@ -17,8 +17,7 @@ enum CpuFeature : uint32_t {
   kAvx512 = 1 << 1,  // F, BW, DQ, VL
   kAvx512Vnni = 1 << 2,
   kAvx512Vpopcntdq = 1 << 3,
-  kAvx512Vbmi = 1 << 4,
-  kNeonDot = 1 << 5,  // SDOT, UDOT
+  kNeonDot = 1 << 4,  // SDOT, UDOT
 };
 
 // A set of Type or of weight widths, one bit each.
