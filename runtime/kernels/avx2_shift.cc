@@ -135,10 +135,11 @@ AQE_AVX2 inline void widen_signed(__m256i sums, int32_t* acc) {
 }
 
 // Four rows of patches times 32 output channels; acc holds what they start
-// with.
-AQE_AVX2 void add_narrow(const uint8_t* patch, size_t stride,
-                         const uint8_t* weights, const uint8_t* tables,
-                         int64_t pairs, int64_t most_pairs, int32_t* acc) {
+// with. These two are functions of their own, so that a test can show that they
+// do not multiply.
+AQE_AVX2 __attribute__((noinline)) void add_narrow(
+    const uint8_t* patch, size_t stride, const uint8_t* weights,
+    const uint8_t* tables, int64_t pairs, int64_t most_pairs, int32_t* acc) {
   const __m256i low = _mm256_set1_epi8(15), even = _mm256_set1_epi16(255);
   while (pairs > 0) {
     __m256i sums[kRows][2];
@@ -178,9 +179,9 @@ AQE_AVX2 void add_narrow(const uint8_t* patch, size_t stride,
   }
 }
 
-AQE_AVX2 void add_wide(const uint8_t* patch, size_t stride,
-                       const uint8_t* weights, const uint8_t* tables,
-                       int64_t pairs, int64_t most_pairs, int32_t* acc) {
+AQE_AVX2 __attribute__((noinline)) void add_wide(
+    const uint8_t* patch, size_t stride, const uint8_t* weights,
+    const uint8_t* tables, int64_t pairs, int64_t most_pairs, int32_t* acc) {
   const __m256i low = _mm256_set1_epi8(15);
   while (pairs > 0) {
     const int64_t some = std::min(pairs, most_pairs);

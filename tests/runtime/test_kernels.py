@@ -3,11 +3,14 @@ under AddressSanitizer and UndefinedBehaviorSanitizer."""
 
 import os
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
 
 import pytest
+
+from tests.runtime.disassembly import multiplications
 
 ROOT = pathlib.Path(__file__).parents[2]
 RUNTIME = ROOT / "runtime"
@@ -30,8 +33,33 @@ def sanitized(tmp_path_factory):
     return build(tmp_path_factory.mktemp("san"), "-DKERAS_AQE_SANITIZE=ON")
 
 
-def test_kernels_equal_reference(tmp_path):
-    subprocess.run([build(tmp_path) / "kernel_tester"], check=True)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("kernels"))
+
+
+def test_kernels_equal_reference(built):
+    subprocess.run([built / "kernel_tester"], check=True)
+
+
+# The loops in which SHIFT kernels spend their time, and one that multiplies.
+@pytest.mark.parametrize(
+    "function, multiplies",
+    [
+        ("add_shifted<int>", False),
+        ("add_shifted<float>", False),
+        ("::add_narrow(", False),
+        ("::add_wide(", False),
+        ("::ByteDot>(", True),
+    ],
+)
+def test_shift_has_no_multiply_instruction(built, function, multiplies):
+    if platform.machine() != "x86_64" and "::" in function:
+        pytest.skip("a function of the kernels for x86-64")
+    machine = {"x86_64": "x86-64"}.get(platform.machine(), "aarch64")
+    library = built / "libkeras_aqe_kernels.a"
+    found = multiplications(library, function, machine)
+    assert all(bool(names) == multiplies for names in found.values()), found
 
 
 @pytest.mark.long
