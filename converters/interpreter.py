@@ -120,10 +120,14 @@ def _load_delegate(num_threads):
 class _LceEngine:
     def __init__(self, flatbuffer, num_threads):
         _require_lce()
+        from ai_edge_litert.interpreter import Interpreter as LiteRT
         from larq_compute_engine.tflite.python.interpreter import (
             Interpreter as Larq,
         )
 
+        # Raises ValueError where an offset of the file leads out of it, which
+        # LCE's interpreter follows.
+        LiteRT(model_content=bytes(flatbuffer))
         # Five times as fast as LCE's default kernel on x86.
         self._larq = Larq(
             bytes(flatbuffer), num_threads=num_threads, use_indirect_bgemm=True

@@ -98,6 +98,15 @@ def test_an_edited_weight_is_noticed(converted):
             read(file)
 
 
+def test_a_string_beyond_the_file_is_refused(converted):
+    """Python reads what there is of it, LCE's interpreter what is not."""
+    name = b"\x09\x00\x00\x00" + metadata.NAME.encode()
+    assert converted.flatbuffer.count(name) == 1
+    file = converted.flatbuffer.replace(name, b"\xff\xff\xff\x7f" + name[4:])
+    with pytest.raises(ValueError, match="not a valid"):
+        Interpreter(file)
+
+
 def run_damaged(converted, tmp_path, count):
     path = tmp_path / "model.tflite"
     converted.save(path)
