@@ -102,7 +102,12 @@ class LceEmitter(Emitter):
             if _has_planes(node):
                 return self._sum(node)
             self._check(node)
-            return _with_four_axes(super()._write_sum(node))
+            x = super()._write_sum(node)
+            if node.levels is None:
+                # The converter would fold what follows into the kernel, and
+                # a kernel may begin with the bias: both round otherwise.
+                x = tf.maximum(x, np.finfo("float32").min)
+            return _with_four_axes(x)
         if isinstance(node, g.Threshold):
             return self._codes(node)
         return _with_four_axes(self.tensor(node))

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_aqe import layers, models
+from keras_aqe import layers, models, quantizers
 from keras_aqe.converters import Interpreter, convert, flatbuffer, lce
 from keras_aqe.converters.planes import planes
 from tests.converters.networks import images, randomise
@@ -127,6 +127,20 @@ def test_nothing_quantized_stays_float():
     names = flatbuffer.operator_names(file)
     assert names.count("CONV_2D") == 1
     assert "FULLY_CONNECTED" not in names
+
+
+def test_what_follows_the_image_layer_is_not_folded_into_it():
+    """Its sums are exact; folded, one code in millions comes out otherwise."""
+    inputs = keras.Input((9, 9, 3))
+    x = layers.QuantConv2D(
+        5, 3, kernel_quantizer=quantizers.PowerOfTwo(bits=4), use_bias=True
+    )(inputs)
+    x = keras.layers.BatchNormalization()(x)
+    outputs = layers.QuantActivation(quantizers.FixedPoint(8))(x)
+    model = randomise(keras.Model(inputs, outputs))
+    file = flatbuffer.read(convert(model, "lce").flatbuffer)
+    names = flatbuffer.operator_names(file)
+    assert names[:4] == ["CONV_2D", "MAXIMUM", "MUL", "ADD"]
 
 
 def test_conversion_needs_no_lce(monkeypatch):
