@@ -1,6 +1,6 @@
 """Runs a packed file in NumPy, written from docs/format.md alone: neither the
-runtime nor the converters are asked. Plain and slow; custom operators, and
-reshapes between them."""
+runtime nor the converters are asked. Plain and slow; files of custom operators
+only."""
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -47,10 +47,6 @@ class Reader:
         for operator in self._graph.operators:
             name, options = self._read(operator)
             tensors = [values[i] for i in operator.inputs]
-            if name == "RESHAPE":
-                x, shape = tensors
-                values[operator.outputs[0]] = x.reshape(len(x), *shape[1:])
-                continue
             output = getattr(self, "_" + name)(options, *tensors)
             bits = options.get("output_bits", 32)
             if name == "AqeMaxPool2D":
@@ -69,8 +65,6 @@ class Reader:
 
     def _read(self, operator):
         code = self._model.operatorCodes[operator.opcodeIndex]
-        if code.builtinCode == schema.BuiltinOperator.RESHAPE:
-            return "RESHAPE", {}
         options = flexbuffers.Loads(bytes(operator.customOptions))
         assert options["format"] == 1
         return code.customCode.decode(), options
