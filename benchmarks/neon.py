@@ -15,7 +15,6 @@ import subprocess
 import tempfile
 
 import keras_aqe as aqe
-from benchmarks import baselines
 from keras_aqe import converters
 from tests.runtime import arm
 from tests.runtime.native import build
@@ -52,7 +51,7 @@ from ai_edge_litert.interpreter import (
 path, library, invokes = sys.argv[1:]
 engine = Interpreter(
     path,
-    experimental_delegates=[load_delegate(library)] if library else [],
+    experimental_delegates=[load_delegate(library)],
     experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
 )
 engine.allocate_tensors()
@@ -206,25 +205,17 @@ def print_instructions(folder):
         ],
         check=True,
     )
-    files = {
-        f"{bits}/{bits}, packed": (
-            converters.convert(aqe.models.MINWNet("D", bits, bits)).flatbuffer,
-            str(folder / "libkeras_aqe_delegate.so"),
-        )
-        for bits in (1, 2, 3)
-    }
-    files["plain int8, LiteRT's own kernels"] = (
-        baselines.int8(baselines.conv_net("D")),
-        "",
-    )
+    library = str(folder / "libkeras_aqe_delegate.so")
     print(f"| Model D | {' | '.join(EMULATED)} |")
     print("|---" * (1 + len(EMULATED)) + "|")
-    for name, (file, library) in files.items():
+    for bits in (1, 2, 3):
+        model = aqe.models.MINWNet("D", bits, bits)
+        file = converters.convert(model).flatbuffer
         cells = [
             f"{instructions(file, library, core, plugin, root) / 1e6:.2f}"
             for core in EMULATED
         ]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+        print(f"| {bits}/{bits} | {' | '.join(cells)} |", flush=True)
 
 
 def main():
