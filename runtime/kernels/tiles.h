@@ -11,10 +11,6 @@
 //                                           bytes of the input
 //   pad_pixel(layer, constants)             stands for pixels outside the input
 //   finish(layer, patch)                    once all pixels are there
-//   kPositions                              of a tile without pooling
-//   tile_bytes(layer), finish_tile(layer, patches, rows, to)
-//                                           what is made of all patches of a
-//                                           tile and stored behind them
 //   block_bytes(layer)                      weights of 64 output channels
 //   multiply(layer, constants, patches, rows, block, acc)
 //                                           acc[row][64] for `rows` rows
@@ -26,7 +22,7 @@
 //   max(acc, rows, stride, columns, best)   best[64] of acc[row][column][64],
 //                                           rows `stride` apart
 //   store(layer, acc, block, pixel)         the output stage
-// VectorOutput has the last four and their Acc, and makes nothing of a tile, for the vectors `Lanes` of an
+// VectorOutput has the last four and their Acc, for the vectors `Lanes` of an
 // instruction set `Lanes::Set`.
 //
 // AQE_TARGET, defined before, is the attribute of the instruction set, so that
@@ -64,10 +60,9 @@ struct Tile {
 
 class Tiling {
  public:
-  Tiling(const Layer& layer, int positions)
-      : layer_(layer), positions_(positions) {
+  explicit Tiling(const Layer& layer) : layer_(layer) {
     if (!layer.has_pool) {
-      tiles_ = (layer.out_pixels() + positions - 1) / positions;
+      tiles_ = (layer.out_pixels() + kTilePositions - 1) / kTilePositions;
       return;
     }
     const Window& pool = layer.pool;
@@ -87,9 +82,9 @@ class Tiling {
 
  private:
   void locate_plain(int64_t index, Tile* tile) const {
-    tile->first_output = index * positions_;
+    tile->first_output = index * kTilePositions;
     tile->positions = tile->outputs = static_cast<int>(std::min<int64_t>(
-        positions_, layer_.out_pixels() - tile->first_output));
+        kTilePositions, layer_.out_pixels() - tile->first_output));
     const int64_t row = tile->first_output / layer_.out_width;
     Position at = {static_cast<int>(row / layer_.out_height),
                    static_cast<int>(row % layer_.out_height),
@@ -131,7 +126,6 @@ class Tiling {
   }
 
   const Layer& layer_;
-  int positions_;
   int64_t tiles_ = 0;
   int segments_ = 1;  // of a pooled row
   int outputs_ = 1;   // of a segment
@@ -163,16 +157,15 @@ int blocks_per_unit(const Layer& layer, int64_t tiles) {
 
 template <class Method>
 int64_t tile_units(const Layer& layer) {
-  const int64_t tiles = Tiling(layer, Method::kPositions).tiles();
+  const int64_t tiles = Tiling(layer).tiles();
   const int step = blocks_per_unit<Method>(layer, tiles);
   return tiles * ((block_count(layer.out_channels) + step - 1) / step);
 }
 
 template <class Method>
 size_t tile_scratch_bytes(const Layer& layer) {
-  return kMaxPositions * (Method::patch_bytes(layer) +
-                          kBlock * sizeof(typename Method::Acc)) +
-         Method::tile_bytes(layer);
+  return kMaxPositions *
+         (Method::patch_bytes(layer) + kBlock * sizeof(typename Method::Acc));
 }
 
 // Taps of a window, [begin, end) on both axes; empty where end <= begin.
@@ -366,15 +359,14 @@ AQE_TARGET void run_tiles(const Layer& layer, const void* constants,
                           const void* input, void* output, void* scratch,
                           int64_t begin, int64_t end) {
   using Acc = typename Method::Acc;
-  const Tiling tiling(layer, Method::kPositions);
+  const Tiling tiling(layer);
   const int blocks = block_count(layer.out_channels);
   const int step = blocks_per_unit<Method>(layer, tiling.tiles());
   const size_t patch_bytes = Method::patch_bytes(layer);
   const Gather<Method> windows(layer, constants, input);
   const TapSums tap_sums = Method::tap_sums(layer, constants);
   auto* patches = static_cast<char*>(scratch);
-  char* behind = patches + kMaxPositions * patch_bytes;
-  auto* acc = reinterpret_cast<Acc*>(behind + Method::tile_bytes(layer));
+  auto* acc = reinterpret_cast<Acc*>(patches + kMaxPositions * patch_bytes);
 
   Tile tile;
   Taps inside[kMaxPositions];
@@ -389,7 +381,6 @@ AQE_TARGET void run_tiles(const Layer& layer, const void* constants,
         inside[i] = windows.copy(tile.position[i], patch);
         Method::finish(layer, patch);
       }
-      Method::finish_tile(layer, patches, tile.positions, behind);
       gathered = index;
     }
     for (int block = first; block < std::min(first + step, blocks); ++block) {
@@ -420,10 +411,6 @@ struct VectorOutput {
   using Acc = typename Lanes::Acc;
   using Set = typename Lanes::Set;
 
-  static constexpr int kPositions = kTilePositions;
-
-  static size_t tile_bytes(const Layer&) { return 0; }
-  static void finish_tile(const Layer&, const char*, int, char*) {}
   static TapSums tap_sums(const Layer&, const void*) { return {}; }
 
   AQE_TARGET static void max(const Acc* acc, int rows, int stride, int columns,
