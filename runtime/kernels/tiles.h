@@ -38,7 +38,8 @@ namespace aqe {
 
 constexpr int kTilePositions = 24;
 constexpr int kMaxPositions = 32;
-constexpr int kRowsTogether = 4;  // of all kernels, at most or a multiple
+// A kernel may read rows up to the next multiple of this.
+constexpr int kRowsTogether = 4;
 // Weights that a unit goes through again for each tile stay within this.
 constexpr size_t kCachedBytes = 512 << 10;
 constexpr int kEnoughUnits = 16;
@@ -382,8 +383,8 @@ AQE_TARGET void run_tiles(const Layer& layer, const void* constants,
         inside[i] = windows.copy(tile.position[i], patch);
         Method::finish(layer, patch);
       }
-      // Rows that are multiplied along with the last ones, for nothing; SHIFT
-      // looks bytes up in a table.
+      // Read along with the last rows, for nothing; SHIFT looks their bytes up
+      // in a table, so they must be codes.
       std::memset(patches + tile.positions * patch_bytes, 0,
                   (round_up(tile.positions, kRowsTogether) - tile.positions) *
                       patch_bytes);
