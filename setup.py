@@ -28,6 +28,7 @@ class BuildRuntime(build_ext):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(pathlib.Path(build) / target.name, target)
         except (OSError, subprocess.CalledProcessError) as error:
+            target.unlink(missing_ok=True)  # of an older build
             self.warn(
                 f"the native runtime was not built ({error}). keras-aqe "
                 "trains and converts without it, but packed files cannot run "

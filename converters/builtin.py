@@ -88,16 +88,12 @@ class Operators:
         index = len(self._operators) - 1
         return custom_op(_PLACEHOLDER, tensors, shape, dtype, {"index": index})
 
-    def insert(self, data):
+    def insert(self, model):
         """Puts the operators into a file in the place of the placeholders.
 
         Args:
-            data: The file that TensorFlow's converter wrote, as bytes.
-
-        Returns:
-            The finished file as bytes.
+            model: What `custom_ops.to_model` returned.
         """
-        model = flatbuffer.read(data)
         graph = _Graph(model)
         for name, operator in zip(
             flatbuffer.operator_names(model), graph.take_operators()
@@ -110,7 +106,6 @@ class Operators:
             else:
                 graph.keep(operator)
         graph.drop_unused_codes()
-        return flatbuffer.write(model)
 
 
 class _Graph:

@@ -85,12 +85,12 @@ def convert(model, target="packed", strict=True, compact=False):
         )
     inference = graph.build(model)
     if target == "lce":
-        flatbuffer = lce.emit(inference, strict)
+        file = lce.emit(inference, strict)
     elif target == "packed":
-        flatbuffer = packed.emit(inference, strict)
+        file = packed.emit(inference, strict)
     else:
-        flatbuffer = tflite.emit(inference, compact)
-    flatbuffer = metadata.add(flatbuffer, inference, target)
+        file = tflite.emit(inference, compact)
+    flatbuffer = metadata.add(file, inference, target)
     rows = report(flatbuffer)
     if strict:
         _require_integers(rows)

@@ -1,5 +1,7 @@
 """Custom TFLite operators written from TensorFlow."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 from flatbuffers import flexbuffers
@@ -12,7 +14,7 @@ _SCOPE = "scope"
 def custom_op(name, inputs, shape, dtype, options):
     """Writes a tensor that one custom TFLite operator computes.
 
-    Only `to_flatbuffer` knows what to make of it; TensorFlow itself cannot
+    Only `to_model` knows what to make of it; TensorFlow itself cannot
     compute it. The tensor in the file is named after the name scope.
 
     Args:
@@ -34,7 +36,7 @@ def custom_op(name, inputs, shape, dtype, options):
         scale = np.ones(4, "float32")
         return custom_op("Scale", [x, scale], (None, 4), x.dtype, {"axis": 1})
 
-    flatbuffer = to_flatbuffer(infer)
+    model = to_model(infer)
     ```
     """
     attributes = "".join(
@@ -43,29 +45,37 @@ def custom_op(name, inputs, shape, dtype, options):
     )
     scope = tf.get_current_name_scope()
     attributes += f' attr {{ key: "{_SCOPE}" value {{ s: "{scope}" }} }}'
-
-    @tf.function(
-        autograph=False,
-        experimental_implements=(
-            f'name: "{name}" attr {{ key: "tfl_fusable_op" '
-            f"value {{ b: true }} }}{attributes}"
-        ),
+    implements = (
+        f'name: "{name}" attr {{ key: "tfl_fusable_op" '
+        f"value {{ b: true }} }}{attributes}"
     )
+    composite = _composite(implements, tuple(shape), dtype)
+    return composite(*map(tf.convert_to_tensor, inputs))
+
+
+# The many planes of a layer share one, which is then traced and saved once.
+@functools.lru_cache(maxsize=64)
+def _composite(implements, shape, dtype):
+    """The function that the converter takes for a custom operator."""
+
+    @tf.function(autograph=False, experimental_implements=implements)
     def composite(*tensors):
         # It is never run, and small bodies are traced and saved fast.
         return tf.raw_ops.Placeholder(dtype=dtype, shape=shape)
 
-    return composite(*map(tf.convert_to_tensor, inputs))
+    return composite
 
 
-def to_flatbuffer(function):
+def to_model(function):
     """Converts a function of one signature, its custom operators too.
+
+    The order of inputs and outputs is that of their names.
 
     Args:
         function: A `tf.function` with an `input_signature`.
 
     Returns:
-        The .tflite file as bytes.
+        The parsed .tflite file, as from `flatbuffer.read`.
     """
     module = tf.Module()
     # As a function of one signature, which is not traced again.
@@ -77,16 +87,31 @@ def to_flatbuffer(function):
         [concrete], module
     )
     converter.allow_custom_ops = True
-    return _named(converter.convert())
+    # Parsing and writing the file once more would take a tenth of the time.
+    converter.exclude_conversion_metadata = True
+    model = flatbuffer.read(converter.convert())
+    _sort_by_signature(model)
+    _name_results(model.subgraphs[0])
+    return model
 
 
-def _named(data):
+def _sort_by_signature(model):
+    """Interpreters go by the lists, which are in an order of their own."""
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    graph.inputs = _indices(signature.inputs)
+    graph.outputs = _indices(signature.outputs)
+
+
+def _indices(entries):
+    entries = sorted(entries, key=lambda entry: entry.name)
+    return [entry.tensorIndex for entry in entries]
+
+
+def _name_results(graph):
     """Names the results of custom operators after their scopes.
 
     The converter drops the names, so they come as options.
     """
-    model = flatbuffer.read(data)
-    graph = model.subgraphs[0]
     for operator in graph.operators:
         if operator.customOptions is None:
             continue
@@ -102,4 +127,3 @@ def _named(data):
             if output not in graph.outputs:
                 tensor = graph.tensors[output]
                 tensor.name = f"{scope}/".encode() + tensor.name
-    return flatbuffer.write(model)

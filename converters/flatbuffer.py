@@ -70,33 +70,6 @@ def _check_indices(model):
                 raise IndexError(f"an operator's tensor is not among {count}")
 
 
-def in_signature_order(flatbuffer):
-    """Sorts a file's inputs and outputs as its signature names them.
-
-    Larq Compute Engine's converter lists them in an order of its own, and
-    interpreters go by the list.
-
-    Args:
-        flatbuffer: A file with one signature, as bytes.
-
-    Returns:
-        The same file with its two lists put in order, as bytes.
-    """
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    flatbuffer = bytearray(flatbuffer)
-    model = schema.Model.GetRootAs(flatbuffer, 0)
-    graph, signature = model.Subgraphs(0), model.SignatureDefs(0)
-    # These arrays are views into the bytes.
-    for indices, count, entry in (
-        (graph.InputsAsNumpy(), graph.InputsLength(), signature.Inputs),
-        (graph.OutputsAsNumpy(), graph.OutputsLength(), signature.Outputs),
-    ):
-        named = sorted((entry(i).Name(), entry(i)) for i in range(count))
-        indices[:] = [tensor.TensorIndex() for _, tensor in named]
-    return bytes(flatbuffer)
-
-
 def operator_names(model):
     """The names of a file's operators, one for each, in their order."""
     from tensorflow.lite.python import schema_py_generated as schema
@@ -111,7 +84,9 @@ def operator_names(model):
         code = model.operatorCodes[operator.opcodeIndex]
         number = max(code.builtinCode, code.deprecatedBuiltinCode)
         custom = code.customCode
-        names.append(custom.decode() if custom else builtin[number])
+        # A newer TensorFlow may know more of them.
+        name = builtin.get(number, f"BUILTIN_{number}")
+        names.append(custom.decode() if custom else name)
     return names
 
 

@@ -3,7 +3,7 @@ import importlib.util
 import numpy as np
 
 from keras_aqe.converters import flatbuffer as fb
-from keras_aqe.converters import metadata
+from keras_aqe.converters import lce_ops, metadata
 from keras_aqe.converters.errors import ConversionError
 
 _numpy_major = int(np.__version__.split(".")[0])
@@ -35,6 +35,7 @@ class Interpreter:
         metadata.check(model)
         names = fb.operator_names(model)
         if any(name.startswith("Lce") for name in names):
+            lce_ops.check(model)
             self._engine = _LceEngine(flatbuffer, num_threads)
         else:
             packed = any(name.startswith("Aqe") for name in names)

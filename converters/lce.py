@@ -13,10 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters import flatbuffer
 from keras_aqe.converters import lce_ops as ops
 from keras_aqe.converters import nodes as g
-from keras_aqe.converters.custom_ops import to_flatbuffer
+from keras_aqe.converters.custom_ops import to_model
 from keras_aqe.converters.emission import Emitter
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.planes import planes
@@ -42,14 +41,14 @@ def emit(graph, strict):
         strict: Whether a layer that LCE cannot run as XNOR is an error.
 
     Returns:
-        The file as bytes.
+        The parsed file, as from `flatbuffer.read`.
 
     Raises:
         ConversionError: If a quantized layer cannot run as XNOR and `strict`
             is true, or sums are too large to be exact.
     """
     function = LceEmitter(graph, strict).function(batch=1)
-    return flatbuffer.in_signature_order(to_flatbuffer(function))
+    return to_model(function)
 
 
 class LceEmitter(Emitter):

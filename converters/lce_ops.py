@@ -10,12 +10,22 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
+from flatbuffers import flexbuffers
 
+from keras_aqe.converters import flatbuffer
 from keras_aqe.converters.custom_ops import custom_op
+from keras_aqe.converters.errors import ConversionError
 
 _WORD = 32
 # TFLite's numbers of the two paddings.
 _PADDINGS = {"SAME": 0, "VALID": 1}
+# Inputs of each operator; all have one output.
+_INPUTS = {
+    "LceBMaxPool2d": 1,
+    "LceBconv2d": 5,
+    "LceDequantize": 1,
+    "LceQuantize": 1,
+}
 # Stands for an input that an operator does not use.
 _UNUSED = np.zeros(1, "float32")
 
@@ -156,3 +166,80 @@ def _packed(kernel):
     negative = np.pad(negative, [(0, 0)] * 3 + [(0, missing)])
     words = np.packbits(negative, axis=-1, bitorder="little")
     return np.ascontiguousarray(words).view("<i4")
+
+
+def check(model):
+    """Checks what LCE's interpreter takes on trust.
+
+    It reads inputs, outputs and constants of its operators without asking
+    whether they are there.
+
+    Args:
+        model: A parsed file.
+
+    Raises:
+        ConversionError: If an operator of LCE is not as it should be.
+    """
+    for name, operator in zip(
+        flatbuffer.operator_names(model), model.subgraphs[0].operators
+    ):
+        if not name.startswith("Lce"):
+            continue
+        try:
+            _check_operator(model, name, operator)
+        except (IndexError, KeyError, TypeError, ValueError) as error:
+            raise ConversionError(
+                f"The file is damaged: operator {name} is malformed "
+                f"({error}). Copy it again, or convert the model again."
+            ) from error
+
+
+def _check_operator(model, name, operator):
+    tensors = model.subgraphs[0].tensors
+    inputs, outputs = operator.inputs, operator.outputs
+    _require(
+        (len(inputs), len(outputs)) == (_INPUTS[name], 1)
+        and min(*inputs, *outputs) >= 0,
+        "its inputs or outputs are missing",
+    )
+    shapes = [tensors[i].shape for i in (*inputs, *outputs)]
+    _require(
+        all(shape is not None and min(shape) > 0 for shape in shapes),
+        "it has tensors without elements",
+    )
+    if operator.customOptions is not None:
+        _require(
+            min(_options(operator).values(), default=0) >= 0,
+            "an option is negative",
+        )
+    if name == "LceBconv2d":
+        _check_convolution(model, operator, shapes)
+
+
+def _check_convolution(model, operator, shapes):
+    words = -(-_options(operator)["channels_in"] // _WORD)
+    image, kernel, *constants, _ = shapes
+    _require(
+        len(image) == len(kernel) == 4 and image[3] == kernel[3] == words,
+        "its kernel does not fit its input",
+    )
+    for index, shape in zip(operator.inputs[1:], (kernel, *constants)):
+        tensor = model.subgraphs[0].tensors[index]
+        data = model.buffers[tensor.buffer].data
+        _require(
+            data is not None and len(data) == 4 * np.prod(shape),
+            "its constants do not have their length",
+        )
+    _require(
+        all(np.prod(shape) in (1, kernel[0]) for shape in constants),
+        "its constants do not fit its kernel",
+    )
+
+
+def _options(operator):
+    return flexbuffers.Loads(bytes(bytearray(operator.customOptions)))
+
+
+def _require(condition, message):
+    if not condition:
+        raise ValueError(message)

@@ -15,11 +15,11 @@ from keras_aqe.converters.errors import ConversionError
 NAME = "keras_aqe"
 
 
-def add(data, graph, target):
-    """Writes into a file which operators carry which quantized layer.
+def add(model, graph, target):
+    """Writes a file that says which operators carry which quantized layer.
 
     Args:
-        data: A file whose tensors are named after the nodes' numbers.
+        model: A parsed file whose tensors are named after the nodes' numbers.
         graph: The `nodes.Graph` that the file was written from.
         target: What it was converted for.
 
@@ -29,7 +29,8 @@ def add(data, graph, target):
     Raises:
         ConversionError: If the file has no operator for a layer.
     """
-    model = flatbuffer.read(data)
+    # The digest is that of the types that a reader gets.
+    model = flatbuffer.read(flatbuffer.write(model))
     return seal(
         model,
         {

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_aqe.converters import (
-    flatbuffer,
     folding,
     packable,
     packing,
@@ -16,7 +15,7 @@ from keras_aqe.converters import (
 )
 from keras_aqe.converters import nodes as g
 from keras_aqe.converters import packed_ops as ops
-from keras_aqe.converters.custom_ops import to_flatbuffer
+from keras_aqe.converters.custom_ops import to_model
 from keras_aqe.converters.emission import Emitter
 from keras_aqe.quantizers import FixedPoint
 
@@ -33,14 +32,14 @@ def emit(graph, strict):
             though its widths make it XNOR or SHIFT, is an error.
 
     Returns:
-        The file as bytes.
+        The parsed file, as from `flatbuffer.read`.
 
     Raises:
         ConversionError: If a quantized layer cannot be packed and `strict` is
             true.
     """
     function = PackedEmitter(graph, strict).function(batch=None)
-    return flatbuffer.in_signature_order(to_flatbuffer(function))
+    return to_model(function)
 
 
 class PackedEmitter(Emitter):

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_aqe.converters import flatbuffer, metadata
+from keras_aqe.converters.errors import ConversionError
 from keras_aqe.summary import operation
 
 # The note of a layer that runs in float though nothing allows it to.
@@ -98,11 +99,18 @@ def report(file):
     model = flatbuffer.read(file)
     description = metadata.read(model)
     names = flatbuffer.operator_names(model)
+    weighted = set(flatbuffer.weighted_operators(model))
     rows = Report()
     rows.version = description["version"]
     rows.target = description["target"]
     for entry in description["layers"]:
         carriers = entry["operators"]
+        if not weighted.issuperset(carriers):
+            raise ConversionError(
+                f"The file is damaged: not all of its operators {carriers}, "
+                f"which should carry layer {entry['name']!r}, have a kernel. "
+                "Convert the model again, or copy the file again."
+            )
         # The runtime's own operators add floats, but multiply with N bits.
         is_float = any(
             flatbuffer.is_float(model, i) and not names[i].startswith("Aqe")

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters import flatbuffer, int8
+from keras_aqe.converters import int8
 from keras_aqe.converters import nodes as g
 from keras_aqe.converters.builtin import Constant, Operators
 from keras_aqe.converters.channels import Channels
-from keras_aqe.converters.custom_ops import to_flatbuffer
+from keras_aqe.converters.custom_ops import to_model
 from keras_aqe.converters.emission import Emitter
 
 # Layers whose Keras code runs on int8 as it does on floats.
@@ -40,11 +40,12 @@ def emit(graph, compact=False):
             fit.
 
     Returns:
-        The file as bytes.
+        The parsed file, as from `flatbuffer.read`.
     """
     emitter = BuiltinEmitter(graph, compact)
-    data = to_flatbuffer(emitter.function(batch=None))
-    return flatbuffer.in_signature_order(emitter.operators.insert(data))
+    model = to_model(emitter.function(batch=None))
+    emitter.operators.insert(model)
+    return model
 
 
 class BuiltinEmitter(Emitter):

@@ -7,7 +7,9 @@ namespace {
 
 // Layers follow each other within microseconds, so a thread waits this many
 // rounds awake before it sleeps or yields.
-constexpr int kSpinRounds = 4000;
+constexpr int kSpinRounds = 1000;
+
+constexpr uint64_t kJoined = 0xffff, kOpen = 1 << 16, kCall = 1 << 17;
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -28,7 +30,6 @@ ThreadPool::~ThreadPool() {
   {
     std::lock_guard<std::mutex> lock(sleep_mutex_);
     stop_ = true;
-    ++call_;
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
@@ -42,23 +43,33 @@ void ThreadPool::take_units(int thread) {
   }
 }
 
-void ThreadPool::wait_for_call(uint64_t last_call) {
-  for (int round = 0; round < kSpinRounds; ++round) {
-    if (call_ != last_call) return;
-    pause();
+bool ThreadPool::join_call(uint64_t* last_call) {
+  for (int round = 0; !stop_; ++round) {
+    uint64_t gate = gate_;
+    if ((gate & kOpen) && gate / kCall != *last_call) {
+      if (!gate_.compare_exchange_weak(gate, gate + 1)) continue;
+      *last_call = gate / kCall;
+      return true;
+    }
+    if (round < kSpinRounds) {
+      pause();
+      continue;
+    }
+    std::unique_lock<std::mutex> lock(sleep_mutex_);
+    ++sleepers_;
+    wake_.wait(lock, [&] {
+      const uint64_t now = gate_;
+      return stop_ || ((now & kOpen) && now / kCall != *last_call);
+    });
+    --sleepers_;
   }
-  std::unique_lock<std::mutex> lock(sleep_mutex_);
-  ++sleepers_;
-  wake_.wait(lock, [&] { return call_ != last_call; });
-  --sleepers_;
+  return false;
 }
 
 void ThreadPool::work(int thread) {
-  for (uint64_t last_call = 0;; ++last_call) {
-    wait_for_call(last_call);
-    if (stop_) return;
+  for (uint64_t last_call = 0; join_call(&last_call);) {
     take_units(thread);
-    --busy_;
+    --gate_;
   }
 }
 
@@ -73,8 +84,7 @@ void ThreadPool::run(Task task, void* state, int64_t units) {
   units_ = units;
   chunk_ = std::max<int64_t>(1, units / (4 * threads()));
   next_ = 0;
-  busy_ = static_cast<int>(workers_.size());
-  ++call_;
+  gate_ = (gate_ / kCall + 1) * kCall + kOpen;
   if (sleepers_ > 0) {
     {
       std::lock_guard<std::mutex> lock(sleep_mutex_);
@@ -82,7 +92,8 @@ void ThreadPool::run(Task task, void* state, int64_t units) {
     wake_.notify_all();
   }
   take_units(0);
-  for (int round = 0; busy_ > 0; ++round) {
+  gate_ &= ~kOpen;
+  for (int round = 0; (gate_ & kJoined) != 0; ++round) {
     round < kSpinRounds ? pause() : std::this_thread::yield();
   }
 }

@@ -27,7 +27,8 @@ class ThreadPool {
 
  private:
   void work(int thread);
-  void wait_for_call(uint64_t last_call);
+  // Joins a call later than `last_call`, which becomes that; false at the end.
+  bool join_call(uint64_t* last_call);
   void take_units(int thread);
 
   Task task_ = nullptr;
@@ -35,8 +36,9 @@ class ThreadPool {
   int64_t units_ = 0;
   int64_t chunk_ = 1;
   std::atomic<int64_t> next_{0};
-  std::atomic<int> busy_{0};
-  std::atomic<uint64_t> call_{0};
+  // The number of the call, whether threads may still join it, how many have.
+  // A thread that another program keeps from running is not waited for.
+  std::atomic<uint64_t> gate_{0};
   std::atomic<bool> stop_{false};
   std::atomic<int> sleepers_{0};
   std::mutex run_mutex_;

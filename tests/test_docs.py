@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_aqe import runtime
+
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 
 
@@ -43,3 +45,17 @@ def test_conversion(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     exec(example, {})
     assert (tmp_path / "model.tflite").stat().st_size > 400_000
+
+
+def test_runtime():
+    try:
+        runtime.library_path()
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    text = (DOCS / "runtime.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {}
+    exec(example, names)
+    interpreter = names["interpreter"]
+    target = interpreter.get_output_details()[0]["index"]
+    assert interpreter.get_tensor(target).shape == (1, 10)

@@ -21,6 +21,8 @@ constexpr int kChannels = kBytes;  // output channels at a time
 constexpr int kSplits = kBlock / kChannels;
 constexpr int kVectors = kChannels / kLanes;
 constexpr int kTableBytes = 32;  // low bytes, high bytes
+// One for every byte: rows that are computed but do not exist hold any bytes.
+constexpr int kTables = 256;
 
 int greatest_product(const Layer& layer) {
   return max_code(bits(layer.input)) * max_code(layer.weight_bits);
@@ -40,8 +42,9 @@ int64_t most_pairs(const Layer& layer) {
 // Sums of bytes that 16 bits hold.
 constexpr int64_t kMostSums = 65535 / 255;
 
+// Those of bytes that are codes.
 int table_count(const Layer& layer) {
-  return layer.input == Type::kInt8 ? 256 : 2 * raise_of(layer.input) + 1;
+  return layer.input == Type::kInt8 ? kTables : 2 * raise_of(layer.input) + 1;
 }
 
 // Which of the 32 bytes of a step belongs to an output channel: sums are
@@ -66,7 +69,7 @@ struct Layout {
     pairs = window_taps(layer) * (patch_pixel_bytes(layer) / 2);
     pad = channels * sizeof(int32_t);
     tables = pad + round_up(patch_pixel_bytes(layer), 64);
-    weights = tables + round_up(size_t{kTableBytes} * table_count(layer), 64);
+    weights = tables + size_t{kTableBytes} * kTables;
     end = weights + pairs * channels;
   }
 };

@@ -108,13 +108,18 @@ AQE_AVX512 inline uint64_t negative_directions(const Layer& layer, int first,
 struct Avx512 {
   // Copies so many 32-bit words.
   AQE_AVX512 static void copy_words(const void* from, int64_t count, void* to) {
+    const auto* words = static_cast<const int32_t*>(from);
+    auto* copy = static_cast<int32_t*>(to);
+    if (count < kLanes) {
+      const __mmask16 some = lanes(static_cast<int>(count));
+      _mm512_mask_storeu_epi32(copy, some,
+                               _mm512_maskz_loadu_epi32(some, words));
+      return;
+    }
+    // The last register overlaps the one before.
     for (int64_t i = 0; i < count; i += kLanes) {
-      const __mmask16 some =
-          lanes(static_cast<int>(std::min<int64_t>(count - i, kLanes)));
-      _mm512_mask_storeu_epi32(
-          static_cast<int32_t*>(to) + i, some,
-          _mm512_maskz_loadu_epi32(some,
-                                   static_cast<const int32_t*>(from) + i));
+      const int64_t at = std::min(i, count - kLanes);
+      _mm512_storeu_si512(copy + at, _mm512_loadu_si512(words + at));
     }
   }
 
@@ -187,6 +192,20 @@ struct Avx512 {
                               int count, uint64_t* passes) {
     constexpr int levels = threshold_count(static_cast<Type>(kBits));
     const uint64_t negative = negative_directions(layer, first, count);
+    if (negative == 0 && count == kBlock) {
+      for (int k = 0; k < levels; ++k) {
+        const int64_t at = int64_t{k} * layer.out_channels + first;
+        __mmask16 parts[kBlock / kLanes];
+#pragma GCC unroll 4
+        for (int i = 0; i < kBlock / kLanes; ++i)
+          parts[i] = Lanes::passes(0xffff, Lanes::load(acc + i * kLanes), layer,
+                                   at + i * kLanes);
+        passes[k] = _cvtmask64_u64(_mm512_kunpackd(
+            _mm512_kunpackw(parts[3], parts[2]),
+            _mm512_kunpackw(parts[1], parts[0])));
+      }
+      return;
+    }
     for (int i = 0; i < count; i += kLanes) {
       const __mmask16 valid = lanes(count - i);
       const auto value = Lanes::negate(Lanes::load(acc + i),

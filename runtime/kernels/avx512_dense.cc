@@ -15,10 +15,12 @@ namespace {
 
 constexpr int kRows = 4;  // of the batch at a time
 constexpr int kVectors = kBlock / kLanes;
+constexpr int kAhead = 4096;  // bytes of weights on their way from memory
 
-template <int kField>
+template <int kBits>
 struct Codes {
   using Lanes = Int32Lanes;
+  static constexpr int kField = field_bits(kBits);
   static constexpr int kSteps = 8 / kField;  // of a register
 
   AQE_AVX512_VNNI static inline __m512i table(int weight_bits) {
@@ -30,10 +32,14 @@ struct Codes {
   }
   AQE_AVX512_VNNI static inline __m512i weights(__m512i packed, int step,
                                                 __m512i table) {
-    const __m512i field = _mm512_set1_epi8((1 << kField) - 1);
-    return _mm512_shuffle_epi8(
-        table,
-        _mm512_and_si512(_mm512_srli_epi16(packed, step * kField), field));
+    __m512i index = _mm512_srli_epi16(packed, step * kField);
+    // A table is looked up by bits 0 to 3, and where bit 7 is set gives 0; of
+    // two weights of 3 bits it never is.
+    if constexpr (kBits != 3) {
+      index =
+          _mm512_and_si512(index, _mm512_set1_epi8((1 << kField) - 1));
+    }
+    return _mm512_shuffle_epi8(table, index);
   }
   AQE_AVX512_VNNI static inline __m512i broadcast(const char* patch) {
     int32_t bytes;
@@ -88,8 +94,10 @@ AQE_AVX512_VNNI void multiply_rows(const char* patch, size_t stride,
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
     __m512i w[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v)
+    for (int v = 0; v < kVectors; ++v) {
+      _mm_prefetch(packed + kAhead + v * 64, _MM_HINT_T0);
       w[v] = _mm512_load_si512(packed + v * 64);
+    }
 #pragma GCC unroll 8
     for (int step = 0; step < Method::kSteps; ++step) {
 #pragma GCC unroll 4
@@ -131,11 +139,13 @@ struct Choose {
   template <class Call>
   static auto with_method(const Layer& layer, Call call) {
     if (layer.float_accumulator()) return call(DotDense<Rows<Floats>>());
-    switch (field_bits(layer.weight_bits)) {
+    switch (layer.weight_bits) {
       case 1:
         return call(DotDense<Rows<Codes<1>>>());
       case 2:
         return call(DotDense<Rows<Codes<2>>>());
+      case 3:
+        return call(DotDense<Rows<Codes<3>>>());
       default:
         return call(DotDense<Rows<Codes<4>>>());
     }

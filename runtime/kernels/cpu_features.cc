@@ -21,6 +21,7 @@ constexpr NamedFeature kNames[] = {
     {kAvx512, "avx512"},
     {kAvx512Vnni, "avx512vnni"},
     {kAvx512Vpopcntdq, "avx512vpopcntdq"},
+    {kAvx512Gfni, "avx512gfni"},
     {kNeonDot, "neondot"},
 };
 
@@ -40,6 +41,8 @@ uint32_t detect() {
       kAvx512);
   add(__builtin_cpu_supports("avx512vnni"), kAvx512Vnni);
   add(__builtin_cpu_supports("avx512vpopcntdq"), kAvx512Vpopcntdq);
+  add(__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("gfni"),
+      kAvx512Gfni);
 #elif defined(__aarch64__) && defined(__linux__)
   constexpr unsigned long kHwcapDot = 1ul << 20;
   if (getauxval(AT_HWCAP) & kHwcapDot) features |= kNeonDot;

@@ -1,8 +1,9 @@
 // Which kernel runs where: the first that fits, in the order in which the
-// kernel benchmark found them to be fast. XNOR on planes comes before codes,
-// save on ARM with the dot product; multiplication, wherever vectors have it,
-// before SHIFT, which serves where it is named in KERAS_AQE_KERNELS and to
-// dense layers of CPUs with no kernels of their own.
+// kernel benchmark found them to be fast; on ARM, in which docs/performance.md
+// estimates them to be. XNOR on planes comes before codes, save for 1 by 3 bits
+// on ARM with the dot product; multiplication, wherever vectors have it, before
+// SHIFT, which serves where it is named in KERAS_AQE_KERNELS and to dense
+// layers of CPUs with no kernels of their own.
 #include <cstdlib>
 #include <cstring>
 
@@ -27,7 +28,7 @@ bool is_listed(const char* name, const char* list) {
 
 extern const Kernel* const kernel_table[] = {
 #if defined(__x86_64__)
-    &kConvPlanesAvx512,     &kDensePlanesAvx512,   &kConvDotAvx512,
+    &kConvXnorAvx512,       &kConvPlanesAvx512,     &kDensePlanesAvx512,   &kConvDotAvx512,
     &kConvImageAvx512,      &kDenseDotAvx512,      &kDenseFloatAvx512,
     &kConvPlanesAvx2,       &kDensePlanesAvx2,     &kConvDotAvx2,
     &kConvShiftAvx2,        &kConvImageAvx2,       &kDenseDotAvx2,

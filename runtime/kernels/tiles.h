@@ -38,6 +38,7 @@ namespace aqe {
 
 constexpr int kTilePositions = 24;
 constexpr int kMaxPositions = 32;
+constexpr int kRowsTogether = 4;  // of all kernels, at most or a multiple
 // Weights that a unit goes through again for each tile stay within this.
 constexpr size_t kCachedBytes = 512 << 10;
 constexpr int kEnoughUnits = 16;
@@ -381,6 +382,11 @@ AQE_TARGET void run_tiles(const Layer& layer, const void* constants,
         inside[i] = windows.copy(tile.position[i], patch);
         Method::finish(layer, patch);
       }
+      // Rows that are multiplied along with the last ones, for nothing; SHIFT
+      // looks bytes up in a table.
+      std::memset(patches + tile.positions * patch_bytes, 0,
+                  (round_up(tile.positions, kRowsTogether) - tile.positions) *
+                      patch_bytes);
       gathered = index;
     }
     for (int block = first; block < std::min(first + step, blocks); ++block) {

@@ -1,17 +1,30 @@
 """Damages files and gives them to `report` and `Interpreter`.
 
-    python -m tests.converters.damage FILE COUNT SEED
+    python -m tests.converters.damage FILE COUNT SEED KIND
 
 Prints how many were refused; a run for its own process, which a crash ends.
+KIND is "sealed" for files as they are; "resealed" for files whose digest was
+made right again after the damage; "stock" for files without metadata, as from
+elsewhere.
 """
 
 import collections
 import pathlib
+import signal
 import sys
 
 import numpy as np
 
-from keras_aqe.converters import ConversionError, Interpreter, report
+from keras_aqe.converters import (
+    ConversionError,
+    Interpreter,
+    flatbuffer,
+    metadata,
+    report,
+)
+
+# Seconds until a file counts as hanging; the signal ends the process.
+LIMIT = 60
 
 
 def damaged(data, random):
@@ -26,18 +39,45 @@ def damaged(data, random):
     return bytes(changed)
 
 
-def main(path, count, seed):
+def resealed(data, description):
+    """A damaged file with a right digest, as far as it can be parsed."""
+    try:
+        return metadata.seal(flatbuffer.read(data), description)
+    except Exception:
+        # Nothing that could be written again.
+        return data
+
+
+def predict(data):
+    interpreter = Interpreter(data)
+    shapes = interpreter._engine.input_shapes
+    interpreter.predict([np.zeros((1, *shape[1:]), "f") for shape in shapes])
+
+
+def main(path, count, seed, kind):
     random = np.random.default_rng(int(seed))
     data = pathlib.Path(path).read_bytes()
+    parsed = flatbuffer.read(data)
+    description = metadata.read(parsed)
+    if kind == "stock":
+        parsed.metadata = None
+        data = flatbuffer.write(parsed)
     outcomes = collections.Counter()
-    for _ in range(int(count)):
+    for index in range(int(count)):
         file = damaged(data, random)
-        for read in (report, Interpreter):
+        if kind == "resealed":
+            file = resealed(file, description)
+        for read in (report, predict):
+            # What a crash was caused by.
+            print(index, read.__name__, file=sys.stderr, flush=True)
+            # Of CPU time, since machines may be busy.
+            signal.setitimer(signal.ITIMER_PROF, LIMIT)
             try:
                 read(file)
                 outcomes[f"{read.__name__} accepted"] += 1
             except (ConversionError, ValueError, RuntimeError):
                 outcomes[f"{read.__name__} refused"] += 1
+    signal.setitimer(signal.ITIMER_PROF, 0)
     print(dict(outcomes))
 
 

@@ -17,10 +17,13 @@ TABLE_1 = [
 ]  # fmt: skip
 LAYERS = [
     *("conv", "depthwise", "separable", "transposed", "grouped"),
-    *("concatenate", "residual"),
+    *("concatenate", "residual", "nested", "moved", "wide"),
 ]
 WEIGHT_BITS = [1, 2, 3, 4]
 INPUT_BITS = [1, 2, 3, 4, 8]
+# One of these beside one of `WEIGHT_BITS` or `INPUT_BITS` makes a wide layer.
+WIDE_INPUT_BITS = [16, 32]
+WIDE_WEIGHT_BITS = [8, 16, 32]
 
 
 def images(shape, examples=3, seed=0):
@@ -47,7 +50,26 @@ def randomise(model, seed=0):
             layer.moving_variance.assign(variance)
         elif getattr(layer, "use_bias", False):
             layer.bias.assign(random.normal(size=layer.bias.shape))
+        if _has_wide_kernel(layer):
+            # Whole 1/64, whose sums over codes are exact in any order.
+            layer.kernel.assign(np.rint(64 * layer.kernel.numpy()) / 64)
     return model
+
+
+def inputs_of(model, examples=3):
+    """Images or sequences for a model, a list if it has several inputs."""
+    values = [
+        images(tensor.shape[1:], examples, seed)
+        for seed, tensor in enumerate(model.inputs)
+    ]
+    return values if len(values) > 1 else values[0]
+
+
+def _has_wide_kernel(layer):
+    if not isinstance(layer, (layers.QuantConv2D, layers.QuantDense)):
+        return False
+    quantizer = layer.kernel_quantizer
+    return quantizer is None or quantizer.bits >= 16
 
 
 def block(x, layer, quantizer, order="pool bn", activation=None):
@@ -74,18 +96,31 @@ class RandomNetwork:
 
     Args:
         draw: The `draw` of `hypothesis.strategies.data()`.
+
+    Attributes:
+        strict: Whether every target takes the network with `strict=True`:
+            wide layers stay float under some.
     """
 
     def __init__(self, draw):
         self._draw = draw
         self._codes = []
         self._bits = None
+        self.strict = True
+
+    def model(self):
+        """A network; its outputs are all codes, then logits."""
+        kind = self._draw(st.sampled_from(["images"] * 5 + ["sequences"]))
+        return getattr(self, kind)()
 
     def images(self):
-        """A network on images; its outputs are all codes, then logits."""
+        """A network on images."""
         sizes = st.integers(20, 24)
         x = inputs = keras.Input((self._draw(sizes), self._draw(sizes), 3))
-        x = self._block(x, self._conv(["valid", "same"], [0.0]))
+        if self._draw(st.integers(0, 7)):
+            x = self._block(x, self._conv(["valid", "same"], [0.0]))
+        else:
+            x = self._wide_block(x)
         for _ in range(self._draw(st.integers(1, 2))):
             kind = self._draw(st.sampled_from(LAYERS))
             x = getattr(self, f"_{kind}_block")(x)
@@ -111,6 +146,15 @@ class RandomNetwork:
         return self._finish(inputs, keras.layers.Flatten()(x))
 
     def _finish(self, inputs, x):
+        if self._draw(st.booleans()):
+            other = keras.Input((self._draw(st.integers(1, 40)),))
+            dense = layers.QuantDense(
+                self._channels(), kernel_quantizer=self._quantizer()
+            )
+            beside = block(other, dense, quantizers.of_width(self._bits), "bn")
+            self._codes.append(beside)
+            inputs = [inputs, other]
+            x = keras.layers.Concatenate()([x, beside])
         dense = layers.QuantDense(
             self._draw(st.integers(1, 40)),
             use_bias=self._draw(st.booleans()),
@@ -167,8 +211,8 @@ class RandomNetwork:
         return cls(
             kernel_size=self._draw(st.sampled_from([1, 2, 3, (3, 1)])),
             padding=padding,
-            use_bias=self._draw(st.booleans()),
             **{
+                "use_bias": self._draw(st.booleans()),
                 "kernel_quantizer": self._quantizer(),
                 **self._steps(),
                 **kwargs,
@@ -242,3 +286,62 @@ class RandomNetwork:
             for _ in range(2)
         ]
         return self._quantized(keras.layers.Add()(branches))
+
+    def _nested_block(self, x):
+        """A network in the network, called twice."""
+        inputs = keras.Input(x.shape[1:])
+        conv = self._conv(
+            ["same"], filters=x.shape[-1], strides=1, dilation_rate=1
+        )
+        outputs = block(
+            inputs, conv, quantizers.of_width(self._bits), "bn tanh"
+        )
+        inner = keras.Model(inputs, outputs)
+        for _ in range(2):
+            x = inner(x)
+            self._codes.append(x)
+        return x
+
+    def _moved_block(self, x):
+        """A layer that moves, drops or averages codes, and a convolution."""
+        rows, columns, channels = x.shape[1:]
+        choices = [
+            keras.layers.MaxPooling2D(2, 1, padding="same"),
+            keras.layers.Permute((2, 1, 3)),
+            keras.layers.Reshape((columns, rows, channels)),
+            keras.layers.UpSampling2D(2),
+            keras.layers.ZeroPadding2D((1, 2)),
+        ]
+        if min(rows, columns) > 1:
+            choices += [
+                keras.layers.AveragePooling2D(2),
+                keras.layers.Cropping2D(((0, 1), (1, 0))),
+            ]
+        layer = self._draw(st.sampled_from(choices))
+        x = layer(x)
+        if isinstance(layer, keras.layers.AveragePooling2D):
+            x = self._quantized(x)
+        return self._conv_block(x)
+
+    def _wide_block(self, x):
+        """A layer with few bits on one side and floats or 8 on the other."""
+        self.strict = False
+        if self._bits is not None and self._draw(st.booleans()):
+            quantizer = self._quantizer(WIDE_WEIGHT_BITS)
+            conv = self._conv(self._paddings(x), kernel_quantizer=quantizer)
+            return self._block(x, conv)
+        if self._bits is None:
+            x = self._conv_of_few_bits(x)(x)
+        quantizer = self._quantizer(WIDE_INPUT_BITS)
+        if quantizer is not None:
+            x = layers.QuantActivation(quantizer)(x)
+        return self._block(x, self._conv_of_few_bits(x))
+
+    def _conv_of_few_bits(self, x):
+        """All sums of half-precision values are exact in these."""
+        return self._conv(
+            self._paddings(x),
+            pad_values=(),
+            use_bias=False,
+            kernel_quantizer=self._quantizer([1, 2]),
+        )

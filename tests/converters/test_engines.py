@@ -2,13 +2,14 @@
 
 import importlib.util
 
+import keras
 import numpy as np
 import pytest
 
-from keras_aqe import models, runtime
+from keras_aqe import layers, models, runtime
 from keras_aqe.converters import convert
 from tests.converters.networks import images, randomise
-from tests.runtime.engines import run, run_in_child
+from tests.runtime.engines import interpreter, run, run_in_child
 
 
 def run_in_tflite_runtime(file, x, delegate):
@@ -35,6 +36,26 @@ def test_equals_keras(bits, target, engine):
     expected = model.predict(x, verbose=0)
     limit = 1e-4 * np.abs(expected).max()
     np.testing.assert_allclose(expected, received, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize("engine", ["litert", "tf"])
+def test_xnnpack_takes_the_rest_of_a_packed_file(engine):
+    x = inputs = keras.Input((8, 8, 6))
+    y = layers.QuantActivation("binary")(x)
+    y = layers.QuantConv2D(6, 3, padding="same", kernel_quantizer="binary")(y)
+    x = keras.layers.Softmax()(keras.layers.Add()([x, y]))
+    model = keras.Model(inputs, x)
+    file = convert(model).flatbuffer
+    packed = interpreter(file, engine)
+    packed.allocate_tensors()
+    names = [detail["op_name"] for detail in packed._get_ops_details()]
+    # What delegates took stays in the list; ours are two, XNNPACK's is one.
+    assert names[:4] == ["AqeQuantize", "AqeConv2D", "ADD", "SOFTMAX"]
+    assert names[4:] == ["DELEGATE"] * 3
+    x = images((8, 8, 6))
+    np.testing.assert_allclose(
+        run(file, x, engine=engine), model.predict(x, verbose=0), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("engine", ["litert", "tf"])

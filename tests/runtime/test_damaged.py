@@ -1,9 +1,13 @@
 """Files that do not fit docs/format.md get an error, never a wrong answer."""
 
+import importlib.util
+import subprocess
+
 import numpy as np
 import pytest
 
-from tests.runtime.engines import run
+from keras_aqe import runtime
+from tests.runtime.engines import run, run_in_child
 from tests.runtime.packed_files import (
     LEVELS,
     one_operator,
@@ -80,11 +84,24 @@ def test_missing_option(name):
     expect_error(f"option '{name}' is missing", without=[name])
 
 
-def test_newer_format():
-    expect_error(
-        "format version 2, this runtime reads versions up to 1",
-        {"format": 2},
-    )
+NEWER = "format version 2, this runtime reads versions up to 1"
+
+
+@pytest.mark.parametrize("engine", ["litert", "tf"])
+def test_newer_format(engine):
+    file, x = conv_file({"format": 2})
+    with pytest.raises((RuntimeError, ValueError), match=NEWER):
+        run(file, x, engine=engine)
+
+
+def test_newer_format_in_tflite_runtime(capfd):
+    if importlib.util.find_spec("tflite_runtime") is None:
+        pytest.skip("tflite-runtime ends with Python 3.11")
+    file, x = conv_file({"format": 2})
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        run_in_child(file, x, "tflite_runtime", runtime.library_path())
+    assert error.value.returncode == 1  # an exception, no crash
+    assert NEWER in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,21 +11,14 @@ import sys
 import pytest
 
 from tests.runtime.disassembly import multiplications
+from tests.runtime.native import build
 
 ROOT = pathlib.Path(__file__).parents[2]
-RUNTIME = ROOT / "runtime"
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("cmake", "ninja", "c++"))),
     reason="needs cmake, ninja and a C++ compiler",
 )
-
-
-def build(folder, *options):
-    configure = ["cmake", "-G", "Ninja", "-S", RUNTIME, "-B", folder]
-    subprocess.run([*configure, "-DKERAS_AQE_TESTS=ON", *options], check=True)
-    subprocess.run(["cmake", "--build", folder], check=True)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ enum CpuFeature : uint32_t {
   kAvx512 = 1 << 1,  // F, BW, DQ, VL
   kAvx512Vnni = 1 << 2,
   kAvx512Vpopcntdq = 1 << 3,
-  kNeonDot = 1 << 4,  // SDOT, UDOT
+  kNeonDot = 1 << 4,     // SDOT, UDOT
+  kAvx512Gfni = 1 << 5,  // with VBMI
 };
 
 // A set of Type or of weight widths, one bit each.

@@ -1,0 +1,239 @@
+"""What the NEON kernels cost, where no ARM machine is at hand.
+
+    python -m benchmarks.neon
+
+prints two Markdown tables. Cycles of inner loops come from llvm-mca's models
+of three cores; they leave caches out. Instructions of whole inferences are
+counted in QEMU, in the real aarch64 LiteRT. Needs llvm-mca, Debian's or
+Ubuntu's g++-aarch64-linux-gnu, qemu-user (7.2 to 8) and mmdebstrap.
+"""
+
+import argparse
+import pathlib
+import re
+import subprocess
+import tempfile
+
+import keras_aqe as aqe
+from keras_aqe import converters
+from tests.runtime import arm
+from tests.runtime.native import build
+
+CORES = ("cortex-a53", "cortex-a55", "cortex-a76")
+# The emulated cores without and with the dot product.
+EMULATED = ("cortex-a53", "cortex-a76")
+HERE = pathlib.Path(__file__).parent
+
+# Widths of inputs and weights, what computes them, the function, and what does
+# the work of 128 multiply-accumulates: so many instructions of a name.
+LOOPS = (
+    ("1/1", "XNOR", "planes_tile<1, 1, 4>", 1, "cnt"),
+    ("1/2", "XNOR", "planes_tile<1, 2, 4>", 1, "cnt"),
+    ("2/1", "XNOR", "planes_tile<2, 1, 4>", 1, "cnt"),
+    ("2/2", "XNOR", "planes_tile<2, 2, 4>", 2, "cnt"),
+    ("1/3", "XNOR", "planes_tile<1, 3, 2>", 3, "cnt"),
+    ("3/1", "XNOR", "planes_tile<3, 1, 2>", 3, "cnt"),
+    ("2/2", "multiplication", "Multiply, true, 2, 4>", 8, "mla"),
+    ("2/3, 3/3", "multiplication", "Multiply, true, 4, 4>", 8, "mla"),
+    ("2/3, 3/3", "SHIFT", "Shift, true, 4, 4>", 8, "ushl"),
+    ("4/3, 8/3, 8/4", "multiplication", "Multiply, false, 4, 4>", 8, "smull"),
+    ("4/3, 8/3, 8/4", "SHIFT", "Shift, false, 4, 4>", 16, "ushl"),
+    ("all codes", "dot product", "::dot_tile<8, 4>", 8, "sdot"),
+    ("float/any", "multiplication", "::float_tile<32, 4>", 32, "fmla"),
+)
+NEEDS_DOT = "dot product"
+
+CHILD = """
+import sys
+from ai_edge_litert.interpreter import (
+    Interpreter, OpResolverType, load_delegate
+)
+path, library, invokes = sys.argv[1:]
+engine = Interpreter(
+    path,
+    experimental_delegates=[load_delegate(library)],
+    experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+)
+engine.allocate_tensors()
+for _ in range(int(invokes)):
+    engine.invoke()
+"""
+
+
+def larq_loop():
+    """Larq Compute Engine's scheme for 1/1 on aarch64, from its description.
+
+    A tile of 8 channels by 4 pixels: each step takes 64 inputs of every pixel,
+    twice in a register, against two channels in each of 4 registers; the bits
+    that differ are counted in bytes, added in pairs until each register holds
+    the 8 channels of one pixel, and added in pairs to 16-bit sums. Loads stand
+    between the counts.
+    """
+    pixels, channels = range(4), range(4)
+    differ = [
+        f"eor v{4 * w + a}.16b, v{16 + a}.16b, v{20 + w}.16b"
+        for w in channels
+        for a in pixels
+    ]
+    loads = [f"ld1r {{v{16 + a}.2d}}, [x{a}], #8" for a in pixels]
+    loads += [f"ldr q{20 + w}, [x4, #{16 * w}]" for w in channels]
+    count = []
+    for i in range(16):
+        count.append(f"cnt v{i}.16b, v{i}.16b")
+        count += loads[i // 2 : i // 2 + 1] if i % 2 else []
+    pairs = [(a + i, a + i + 4) for a in (0, 8) for i in range(4)]
+    pairs += [(i, i + 8) for i in range(4)]
+    add = [f"addp v{a}.16b, v{a}.16b, v{b}.16b" for a, b in pairs]
+    total = [f"uadalp v{24 + a}.8h, v{a}.16b" for a in pixels]
+    step = ["add x4, x4, #64", "subs w5, w5, #1"]
+    return [*differ, *count, *add, *step, *total, "b.gt loop"]
+
+
+def functions(library):
+    """Instructions of a library's functions: address, mnemonic, operands."""
+    text = subprocess.run(
+        [
+            "aarch64-linux-gnu-objdump",
+            "-d",
+            "-C",
+            "--no-show-raw-insn",
+            library,
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    found = {}
+    for line in text.splitlines():
+        if header := re.match(r"[0-9a-f]+ <(.*)>:$", line):
+            body = found.setdefault(header[1], [])
+        elif parts := re.match(r" *([0-9a-f]+):\t(\S+)\s*([^/<]*)", line):
+            body.append((int(parts[1], 16), parts[2], parts[3].strip()))
+    return found
+
+
+def innermost_loops(body):
+    """The loops of a function that hold no other, as assembly text."""
+    index = {address: i for i, (address, _, _) in enumerate(body)}
+    spans = []
+    for i, (_, mnemonic, operands) in enumerate(body):
+        if re.fullmatch(r"b|b\..*|cbn?z|tbn?z", mnemonic):
+            start = index.get(int(operands.split(",")[-1], 16), len(body))
+            if start <= i:
+                spans.append((start, i))
+    for start, end in spans:
+        if not any(
+            start <= a and b <= end for a, b in spans if (a, b) != (start, end)
+        ):
+            *inside, (_, mnemonic, operands) = body[start : end + 1]
+            to = ",".join([*operands.split(",")[:-1], "loop"])
+            yield [f"{m} {o}" for _, m, o in inside] + [f"{mnemonic} {to}"]
+
+
+def marks(loop, mnemonic):
+    return sum(line.split()[0] == mnemonic for line in loop)
+
+
+def cycles(loop, core, rounds=200):
+    """Cycles of one round of a loop, by llvm-mca."""
+    arguments = f"-mtriple=aarch64 -mcpu={core} -mattr=+dotprod"
+    text = subprocess.run(
+        ["llvm-mca", *arguments.split(), f"-iterations={rounds}"],
+        input="loop:\n" + "\n".join(loop) + "\n",
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return int(re.search(r"Total Cycles:\s+(\d+)", text)[1]) / rounds
+
+
+def cycles_row(widths, method, loop, work):
+    cells = [
+        "-"
+        if method == NEEDS_DOT and core == "cortex-a53"
+        else f"{cycles(loop, core) / work:.2f}"
+        for core in CORES
+    ]
+    print(f"| {widths} | {method} | {' | '.join(cells)} |", flush=True)
+
+
+def print_cycles(folder):
+    print(f"| input/weight bits | method | {' | '.join(CORES)} |")
+    print("|---" * (2 + len(CORES)) + "|")
+    loop = larq_loop()
+    cycles_row("1/1", "LCE's scheme", loop, marks(loop, "cnt"))
+    bodies = functions(folder / "libkeras_aqe_kernels.a")
+    for widths, method, function, per_128, mnemonic in LOOPS:
+        (body,) = (
+            body for name, body in bodies.items() if body and function in name
+        )
+        loop = max(
+            innermost_loops(body), key=lambda loop: marks(loop, mnemonic)
+        )
+        cycles_row(widths, method, loop, marks(loop, mnemonic) / per_128)
+
+
+def instructions(file, library, core, plugin, root):
+    """Instructions of one inference: 6 inferences less 1, by 5."""
+    python, environment = arm.python(
+        root, core, ("qemu-aarch64", "-plugin", f"file={plugin}")
+    )
+    environment["PYTHONHASHSEED"] = "0"
+    counts = []
+    with tempfile.NamedTemporaryFile(suffix=".tflite") as stored:
+        stored.write(file)
+        stored.flush()
+        for invokes in (1, 6):
+            text = subprocess.run(
+                [*python, "-c", CHILD, stored.name, library, str(invokes)],
+                check=True,
+                capture_output=True,
+                text=True,
+                env=environment,
+            ).stderr
+            counts.append(int(re.search(r"instructions: (\d+)", text)[1]))
+    return (counts[1] - counts[0]) / 5
+
+
+def print_instructions(folder):
+    root = arm.root()
+    plugin = folder / "instructions.so"
+    subprocess.run(
+        [
+            *("cc", "-O2", "-shared", "-fPIC", "-o", plugin),
+            HERE / "instructions.c",
+        ],
+        check=True,
+    )
+    library = str(folder / "libkeras_aqe_delegate.so")
+    print(f"| Model D | {' | '.join(EMULATED)} |")
+    print("|---" * (1 + len(EMULATED)) + "|")
+    for bits in (1, 2, 3):
+        model = aqe.models.MINWNet("D", bits, bits)
+        file = converters.convert(model).flatbuffer
+        cells = [
+            f"{instructions(file, library, core, plugin, root) / 1e6:.2f}"
+            for core in EMULATED
+        ]
+        print(f"| {bits}/{bits} | {' | '.join(cells)} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--loops-only", action="store_true", help="only the table of cycles"
+    )
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = build(
+            pathlib.Path(name), f"-DCMAKE_TOOLCHAIN_FILE={arm.TOOLCHAIN}"
+        )
+        print("\nCycles for 128 multiply-accumulates:\n")
+        print_cycles(folder)
+        if not arguments.loops_only:
+            print("\nMillions of instructions for one inference:\n")
+            print_instructions(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+// Features of input pixels for avx512_gfni.cc, and where it finds them.
+#pragma once
+
+#include <immintrin.h>
+
+#include <array>
+
+#include "kernels/avx512.h"
+#include "kernels/tiles.h"
+
+#define AQE_AVX512_GFNI  \
+  __attribute__((target( \
+      "avx2,fma,popcnt,gfni,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")))
+#define AQE_INLINE AQE_AVX512_GFNI inline __attribute__((always_inline))
+
+namespace aqe {
+namespace {
+
+constexpr int kGroup = 8;  // positions of a register
+constexpr int kVectorBytes = 64;
+constexpr int kQuads = 16;              // four channels each, of a word
+constexpr int kLevels = 4;              // so many bits count them
+constexpr int kWordRows = 2 * kQuads;   // of features
+constexpr int kWordBytes = kWordRows * kVectorBytes;  // of weights
+constexpr int kColumns = 32;            // bytes of a row of features
+constexpr int kRowGroups = 4;           // of a tile without pooling
+constexpr int kMostGroups = 8;          // of a tile
+constexpr int kMostTaps = 64;
+constexpr int kMostWords = 511;  // so that twice a sum fits into 16 bits
+
+// Bit 0 of the number of differences: e1(a) ^ e1(w), as a sum of two products.
+constexpr int kParityOfInput = 1, kParityOfWeights = 2;
+
+// The byte of the first `count` of four bits, with what e1 is before them.
+constexpr unsigned feature(unsigned bits, unsigned before, int count,
+                           bool is_weight) {
+  unsigned after = before, change = 0, byte = 0;
+  for (int i = 0; i < count; ++i) {
+    const unsigned bit = bits >> i & 1;
+    change ^= bit & after;
+    after ^= bit;
+    byte |= bit << i;
+  }
+  const unsigned of_input = is_weight ? 1 : change;
+  const unsigned of_weight = is_weight ? change : 1;
+  return byte | of_input << 4 | of_weight << 5 | after << 6 | before << 7;
+}
+
+// Features of inputs, by the four bits and e1 in bit 4; bit 5 counts for
+// nothing.
+struct FeatureTable {
+  alignas(64) std::array<uint8_t, 64> bytes{};
+  explicit constexpr FeatureTable(int count) {
+    for (unsigned i = 0; i < 64; ++i) {
+      bytes[i] = static_cast<uint8_t>(
+          feature(i & 15, i >> 4 & 1, count, false));
+    }
+  }
+};
+constexpr FeatureTable kTwo(2), kFour(4);
+
+// Byte 8 s + i of a register from byte 8 i + s.
+struct Transposition {
+  alignas(64) std::array<uint8_t, 64> bytes{};
+  constexpr Transposition() {
+    for (int i = 0; i < 64; ++i)
+      bytes[i] = static_cast<uint8_t>(i % 8 * 8 + i / 8);
+  }
+};
+constexpr Transposition kTransposition;
+
+// The channel of a block at byte `at` of a register of sums in bytes: what
+// unpacking to 32 bits then puts in order.
+constexpr int channel_at(int at) {
+  return at / 4 % 4 * 16 + at / 16 * 4 + at % 4;
+}
+
+AQE_INLINE __m512i load(const void* from) { return _mm512_load_si512(from); }
+
+template <class Table>
+AQE_INLINE __m512i load_table(const Table& table) {
+  return load(table.bytes.data());
+}
+
+// Words [0, 8) of eight pixels, of which `valid` exist: register j is word j of
+// each.
+AQE_INLINE void transpose_words(const uint64_t* const* pixels, int64_t first,
+                                __mmask8 valid, __m512i* words) {
+  __m512i pairs[8];
+  for (int i = 0; i < 8; i += 2) {
+    const __m512i a = _mm512_maskz_loadu_epi64(valid, pixels[i] + first);
+    const __m512i b = _mm512_maskz_loadu_epi64(valid, pixels[i + 1] + first);
+    pairs[i] = _mm512_unpacklo_epi64(a, b);
+    pairs[i + 1] = _mm512_unpackhi_epi64(a, b);
+  }
+  for (int odd = 0; odd < 2; ++odd) {
+    const __m512i* p = pairs + odd;
+    const __m512i a = _mm512_shuffle_i64x2(p[0], p[2], 0x88);
+    const __m512i b = _mm512_shuffle_i64x2(p[0], p[2], 0xdd);
+    const __m512i c = _mm512_shuffle_i64x2(p[4], p[6], 0x88);
+    const __m512i d = _mm512_shuffle_i64x2(p[4], p[6], 0xdd);
+    words[odd] = _mm512_shuffle_i64x2(a, c, 0x88);
+    words[2 + odd] = _mm512_shuffle_i64x2(b, d, 0x88);
+    words[4 + odd] = _mm512_shuffle_i64x2(a, c, 0xdd);
+    words[6 + odd] = _mm512_shuffle_i64x2(b, d, 0xdd);
+  }
+}
+
+// Features of a word of eight pixels, [odd quads][two, four][quad][pixel].
+// `before`: e1 so far, in all bits of a lane.
+AQE_INLINE void make_features(__m512i word, __m512i* before,
+                              __m512i* features) {
+  // All bits of a byte: the parity of the byte, of its lower half.
+  const __m512i of_byte = _mm512_set1_epi64(-1);
+  const __m512i of_half = _mm512_set1_epi8(15);
+  __m512i parity = _mm512_gf2p8affine_epi64_epi8(word, of_byte, 0);
+  parity = _mm512_xor_si512(parity, _mm512_slli_epi64(parity, 8));
+  parity = _mm512_xor_si512(parity, _mm512_slli_epi64(parity, 16));
+  parity = _mm512_xor_si512(parity, _mm512_slli_epi64(parity, 32));
+  const __m512i start =
+      _mm512_xor_si512(_mm512_slli_epi64(parity, 8), *before);
+  *before =
+      _mm512_xor_si512(*before, _mm512_srai_epi64(parity, 63));
+  constexpr int kSelect = 0xca;  // a ? b : c
+  const __m512i even =
+      _mm512_ternarylogic_epi64(of_half, word, start, kSelect);
+  const __m512i odd = _mm512_ternarylogic_epi64(
+      of_half, _mm512_srli_epi64(word, 4),
+      _mm512_xor_si512(start, _mm512_gf2p8affine_epi64_epi8(word, of_half, 0)),
+      kSelect);
+  const __m512i order = load_table(kTransposition);
+  const __m512i quads[] = {_mm512_permutexvar_epi8(order, even),
+                           _mm512_permutexvar_epi8(order, odd)};
+  for (int odd = 0; odd < 2; ++odd) {
+    features[2 * odd] =
+        _mm512_permutexvar_epi8(quads[odd], load_table(kTwo));
+    features[2 * odd + 1] =
+        _mm512_permutexvar_epi8(quads[odd], load_table(kFour));
+  }
+}
+
+// Positions of a tile are rows of one or two groups.
+struct Tiling {
+  explicit Tiling(const Layer& layer)
+      : pool(layer.has_pool ? layer.pool : Window()) {
+    const Window& window = layer.window;
+    reach = (window.width - 1) * window.dilation_x / window.stride_x;
+    for (columns = 2 * kGroup; columns > 0; columns -= kGroup) {
+      phase = static_cast<int>(round_up(columns + reach, kGroup));
+      if (phase * window.stride_x <= kColumns) break;
+    }
+    if (columns == 0) return;
+    groups = std::min(columns, static_cast<int>(round_up(layer.conv_width,
+                                                         kGroup))) / kGroup;
+    rows = layer.has_pool ? 1 : std::min(kRowGroups / groups, layer.out_height);
+    outputs = std::max(0, columns - pool.width) / pool.stride_x + 1;
+    outputs = std::min(outputs, layer.out_width);
+    across = (layer.out_width + outputs - 1) / outputs;
+    down = (layer.out_height + rows - 1) / rows;
+    in_rows = ((rows - 1) * pool.stride_y + pool.height - 1) * window.stride_y +
+              (window.height - 1) * window.dilation_y + 1;
+  }
+
+  int64_t tiles(const Layer& layer) const {
+    return int64_t{layer.batch} * down * across;
+  }
+
+  Window pool;
+  int columns = 0;  // of positions, at most
+  int reach = 0;    // of the taps to the right, in positions
+  int phase = 0;    // columns of features for each offset within a stride
+  int groups = 0;   // of a row
+  int rows = 0, outputs = 0;  // of outputs: rows, and in a row
+  int across = 0, down = 0;   // tiles of an image
+  int in_rows = 0;            // of the input, that a tile sees
+};
+
+// Features of input rows, as far as a tile's columns need them:
+// [word][odd quads][two, four][quad][column], then bit 0. A column is there
+// once for each offset within a stride, those of one offset side by side.
+class FeatureRows {
+ public:
+  FeatureRows(const Layer& layer, const Tiling& tiling, const void* constants,
+              const void* input, char* memory)
+      : layer_(layer),
+        tiling_(tiling),
+        words_(words(layer.in_channels)),
+        pad_(static_cast<const uint64_t*>(constants)),
+        input_(static_cast<const uint64_t*>(input)),
+        outside_(memory),
+        rows_(memory + row_bytes(layer)) {
+    std::fill_n(outside_, row_bytes(layer), 0);
+    if (layer.pad_value != 0) make(nullptr, 0, outside_);
+    std::fill_n(holds_, tiling.in_rows, -1);
+  }
+
+  static size_t row_bytes(const Layer& layer) {
+    return (size_t{1} * words(layer.in_channels) * kWordRows + 1) * kColumns;
+  }
+  static size_t bytes(const Layer& layer) {
+    return row_bytes(layer) * (Tiling(layer).in_rows + 1);
+  }
+
+  const char* outside() const { return outside_; }
+
+  // Row y of image n from the column of position x on; null if the row lies
+  // outside.
+  const char* at(int n, int64_t y, int x) {
+    if (y < 0 || y >= layer_.in_height) return nullptr;
+    const int64_t slot = y % tiling_.in_rows;
+    char* row = rows_ + slot * row_bytes(layer_);
+    const int64_t key =
+        (int64_t{n} * layer_.in_height + y) * layer_.conv_width + x;
+    if (holds_[slot] != key) {
+      const int64_t pixel =
+          (int64_t{n} * layer_.in_height + y) * layer_.in_width;
+      make(input_ + pixel * words_,
+           int64_t{x} * layer_.window.stride_x - layer_.window.pad_left, row);
+      holds_[slot] = key;
+    }
+    return row;
+  }
+
+  // From a row's first position to the features at a tap.
+  int offset(int kx) const {
+    const int column = kx * layer_.window.dilation_x;
+    return column % layer_.window.stride_x * tiling_.phase +
+           column / layer_.window.stride_x;
+  }
+
+ private:
+  // `pixels` null: all columns are padding.
+  AQE_AVX512_GFNI void make(const uint64_t* pixels, int64_t left,
+                            char* row) const {
+    const int stride = layer_.window.stride_x;
+    for (int offset = 0; offset < stride; ++offset) {
+      for (int i = 0; i < tiling_.phase; i += kGroup) {
+        const uint64_t* group[kGroup];
+        unsigned inside = 0;
+        for (int k = 0; k < kGroup; ++k) {
+          const int64_t x = left + (i + k) * stride + offset;
+          const bool exists =
+              pixels != nullptr && x >= 0 && x < layer_.in_width;
+          group[k] = exists ? pixels + x * words_ : pad_;
+          inside |= unsigned{exists || layer_.pad_value != 0} << k;
+        }
+        make_group(group, inside, row + offset * tiling_.phase + i);
+      }
+    }
+  }
+
+  AQE_AVX512_GFNI void make_group(const uint64_t* const* pixels,
+                                  unsigned inside, char* to) const {
+    const __m128i bytes_inside = _mm_movm_epi8(static_cast<__mmask16>(inside));
+    const __m512i keep = _mm512_broadcastq_epi64(bytes_inside);
+    __m512i parity = _mm512_setzero_si512();
+    for (int first = 0; first < words_; first += 8) {
+      const int count = std::min(8, words_ - first);
+      __m512i word[8];
+      transpose_words(pixels, first, static_cast<__mmask8>((1 << count) - 1),
+                      word);
+      for (int j = 0; j < count; ++j) {
+        __m512i features[4];
+        make_features(word[j], &parity, features);
+        for (const __m512i part : features) {
+          alignas(64) int64_t rows[kGroup];
+          _mm512_store_si512(rows, _mm512_and_si512(part, keep));
+          for (int k = 0; k < kGroup; ++k, to += kColumns)
+            std::memcpy(to, &rows[k], 8);
+        }
+      }
+    }
+    const __m128i odd = _mm_movm_epi8(_mm512_test_epi64_mask(parity, parity));
+    const __m128i bit0 =
+        _mm_or_si128(_mm_set1_epi8(kParityOfWeights),
+                     _mm_and_si128(odd, _mm_set1_epi8(kParityOfInput)));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to),
+                     _mm_and_si128(bit0, bytes_inside));
+  }
+
+  const Layer& layer_;
+  const Tiling& tiling_;
+  int words_;
+  const uint64_t* pad_;
+  const uint64_t* input_;
+  char* outside_;
+  char* rows_;
+  int64_t holds_[kMostTaps];
+};
+
+}  // namespace
+}  // namespace aqe

@@ -1,0 +1,71 @@
+"""docs/format.md says all that a reader of packed files needs: one written from
+it in NumPy gives Keras's codes, and what the runtime gives."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_aqe import layers, models
+from keras_aqe.converters import convert
+from tests.converters.networks import images, randomise
+from tests.runtime import fuzz
+from tests.runtime.engines import run
+from tests.runtime.format_reader import Reader
+
+WIDTHS = [(m, n) for m in (1, 2, 3, 4) for n in (1, 2, 3, 4)]
+
+
+def codes_of_keras(model, x):
+    """What each `QuantActivation` of a network gives."""
+    activations = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, layers.QuantActivation)
+    ]
+    values = keras.Model(
+        model.inputs, [layer.input for layer in activations]
+    ).predict(x, verbose=0)
+    return [
+        np.asarray(layer.quantizer.codes(value))
+        for layer, value in zip(activations, values)
+    ]
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_reads_the_codes_of_keras(widths):
+    pad_value = float(sum(widths) % 2)
+    model = models.MINWNet(
+        "D", *widths, filters=6, dense_units=70, pad_value=pad_value
+    )
+    randomise(model)
+    x = images((32, 32, 3), examples=2)
+    *hidden, (_, logits) = Reader(convert(model).flatbuffer).run(x)
+    expected = codes_of_keras(model, x)
+    assert len(hidden) == len(expected) == 8
+    for (_, codes), theirs in zip(hidden, expected):
+        np.testing.assert_array_equal(
+            codes.reshape(len(x), -1), theirs.reshape(len(x), -1)
+        )
+    expected = model.predict(x, verbose=0)
+    limit = 1e-4 * np.abs(expected).max()
+    np.testing.assert_allclose(logits, expected, atol=limit)
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_reads_every_operator_as_the_runtime_does(number):
+    network, source, targets = list(fuzz.zoo())[number]
+    targets = np.ravel(targets)
+    file = network.write([source], targets)
+    shape = network.tensors[source].shape
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    ours = run(file, x)
+    theirs = [output for _, output in Reader(file).run(x)]
+    for target, output in zip(
+        targets, ours if isinstance(ours, list) else [ours]
+    ):
+        (at,) = (
+            i
+            for i, operator in enumerate(network.operators)
+            if target in operator.outputs
+        )
+        np.testing.assert_array_equal(theirs[at], output)
