@@ -7,7 +7,7 @@ def load_pretrained(name):
     """Loads a trained network that comes with the package.
 
     Args:
-        name: Name of the network, such as `"minw-d24-cifar10-2-2"`: the
+        name: Name of the network, such as `"minw-d24-cifar10-1-1"`: the
             network, the data, the width of inputs and that of weights. The
             model card (`examples/pretrained/README.md`) lists them with their
             accuracies and says how images are to be normalised.
@@ -21,7 +21,7 @@ def load_pretrained(name):
     Example:
 
     ```python
-    model = aqe.models.load_pretrained("minw-d24-cifar10-2-2")
+    model = aqe.models.load_pretrained("minw-d24-cifar10-1-1")
     converted = keras_aqe.converters.convert(model, target="tflite")
     ```
     """

@@ -1,11 +1,17 @@
 import importlib.resources
+import pathlib
+import re
 
 import keras
 import numpy as np
 import pytest
 
 import keras_aqe as aqe
+from examples.reproduce.store import Store
+from keras_aqe import converters, runtime
 from keras_aqe.models import pretrained
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -14,7 +20,7 @@ def folder(tmp_path, monkeypatch):
     for bits in (1, 2):
         model = aqe.models.MINWNet("D", bits, bits, filters=2, dense_units=4)
         path = tmp_path / f"minw-tiny-{bits}-{bits}.keras"
-        model.save(path, include_optimizer=False)
+        model.save(path)
     (tmp_path / "README.md").write_text("The model card.")
     monkeypatch.setattr(pretrained, "_folder", lambda: tmp_path)
     return tmp_path
@@ -37,3 +43,45 @@ def test_unknown_name(folder, name):
 def test_folder_is_installed():
     files = importlib.resources.files("keras_aqe.pretrained")
     assert (files / "README.md").is_file()
+
+
+def card():
+    """The rows of the model card, `{name: cells after it}`."""
+    text = (ROOT / "examples" / "pretrained" / "README.md").read_text()
+    rows = re.findall(r"^\| `(.*?)` \| (.*) \|$", text, re.MULTILINE)
+    return {name: rest.split(" | ") for name, rest in rows}
+
+
+def test_card_is_what_the_committed_lines_say():
+    store = Store(ROOT / "docs" / "results" / "study" / "results.jsonl")
+    records = {record["id"]: record for record in store}
+    for name, (test, validation, seed, rate, run, *_) in card().items():
+        record = records[run.strip("`")]
+        assert name.endswith("-{}-{}".format(*record["run"]["bits"]))
+        assert record["run"]["estimator"] == "aqe"
+        assert float(test) == record["test_accuracy"]
+        assert float(validation) == record["validation_accuracy"]
+        assert int(seed) == record["run"]["seed"]
+        assert float(rate) == record["run"]["learning_rate"]
+
+
+def test_card_lists_the_installed_networks():
+    files = importlib.resources.files("keras_aqe.pretrained").iterdir()
+    found = {f.name for f in files if f.name.endswith((".keras", ".tflite"))}
+    suffixes = (".keras", ".tflite")
+    assert found == {name + suffix for name in card() for suffix in suffixes}
+
+
+@pytest.mark.parametrize("name", card())
+def test_packed_file_is_the_network(name):
+    try:
+        runtime.library_path()
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    model = aqe.models.load_pretrained(name)
+    assert {float(q.alpha) for q in aqe.callbacks.find(model)} == {1.0}
+    assert not model.compiled
+    x = np.random.normal(size=(64, 32, 32, 3)).astype("float32")
+    path = importlib.resources.files("keras_aqe.pretrained") / f"{name}.tflite"
+    found = converters.Interpreter(path.read_bytes()).predict(x)
+    np.testing.assert_allclose(found, model(x), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,172 @@
+"""Puts the best networks of the study among those that come with the package.
+
+```shell
+python -m examples.export_pretrained --study docs/results/study --data-dir DIR
+```
+
+At each width the network trained by AQE with the default settings and the
+highest validation accuracy is taken, among all seeds and learning rates that
+are finished. It is saved without optimizer, converted to the packed format,
+verified on the test images, and its row is written into the model card.
+"""
+
+import argparse
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from examples import train_cifar10
+from examples.reproduce import report, runs
+from examples.reproduce.store import Store
+from keras_aqe import converters
+
+FOLDER = Path(__file__).parent / "pretrained"
+WIDTHS = ([1, 1], [2, 2], [3, 3])
+# What may differ between the runs that are compared.
+FREE = ("seed", "learning_rate")
+
+CARD = """# Trained networks
+
+`keras_aqe.models.load_pretrained(name)` loads `name.keras` of this folder,
+which is installed with the package:
+
+```python
+model = aqe.models.load_pretrained("{example}")
+```
+
+A name says the network, the data, the width of the inputs and that of the
+weights: `{example}` is MINW-Net, Model D with 24 filters and 128
+dense units, trained on CIFAR-10. `name.tflite` is the same network in the
+[packed format](../../docs/format.md). Networks are saved without optimizer.
+
+{table}
+
+Accuracies are those of the hard network on the 10,000 test and 5,000 held-out
+images; the run is the `id` of a line in
+[results.jsonl](../../docs/results/study/results.jsonl), with all settings. The
+run was chosen by validation accuracy.{missing}
+
+Images, `uint8` of 32 by 32 pixels, are normalised by channel:
+
+```python
+mean = {mean}
+std = {std}
+x = (images - mean) / std
+```
+
+Trained on 20,000 images in 10 epochs, these networks are for examples, tests
+and benchmarks, not for recognising anything. The training images are CIFAR-10's
+after JPEG compression (quality 75), so accuracies on the original images
+differ. `python -m examples.export_pretrained` made these files.
+"""
+
+
+def name_of(bits):
+    return "minw-d24-cifar10-{}-{}".format(*bits)
+
+
+def best(records, bits):
+    """Returns the record to publish, or `None` if there is no run yet."""
+    planned = runs.expand(runs.load("study"), "small")
+    # The first run of the plan has default settings but for what is free.
+    wanted = {**next(planned).run, "bits": bits, "estimator": "aqe"}
+
+    def fits(run):
+        run = {**runs.DEFAULTS, **run}
+        return all(run[n] == wanted[n] for n in wanted if n not in FREE)
+
+    fitting = [record for record in records if fits(record["run"])]
+    return max(
+        fitting, key=lambda record: record["validation_accuracy"], default=None
+    )
+
+
+def export(record, study, images, labels):
+    """Writes the network and its packed file; returns their sizes.
+
+    Raises:
+        ValueError: If network or file are not what the line says.
+    """
+    path = study / "runs" / record["id"] / "model.keras"
+    # Not compiled, so that it is saved without the state of the optimizer,
+    # twice as large as the network.
+    model = keras.models.load_model(path, compile=False)
+    logits = model.predict(images, batch_size=500, verbose=0)
+    accuracy = round(float(np.mean(logits.argmax(-1) == labels)), 4)
+    if abs(accuracy - record["test_accuracy"]) > 2e-4:
+        raise ValueError(
+            f"Run {record['id']} must have the test accuracy of its line, "
+            f"{record['test_accuracy']}. Received: {accuracy}. Is --data-dir "
+            "the one it was trained on?"
+        )
+    converted = converters.convert(model, target="packed")
+    verification = converters.verify(model, converted, images[:1000])
+    if not verification.labels_equal:
+        raise ValueError(f"Run {record['id']}: {verification}")
+    name = name_of(record["run"]["bits"])
+    model.save(FOLDER / f"{name}.keras")
+    converted.save(FOLDER / f"{name}.tflite")
+    return [
+        (FOLDER / f"{name}.{suffix}").stat().st_size
+        for suffix in ("keras", "tflite")
+    ]
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--study", type=Path, required=True, help="its --output"
+    )
+    parser.add_argument("--data-dir", help="of tensorflow-datasets")
+    args = parser.parse_args(argv)
+
+    records = list(Store(args.study / "results.jsonl"))
+    chosen = [best(records, bits) for bits in WIDTHS]
+    found = [record for record in chosen if record is not None]
+    if not found:
+        raise SystemExit(f"{args.study} has no finished run to publish yet.")
+    (x, _), _, (test, labels) = train_cifar10.load_cifar10(
+        args.data_dir, found[0]["run"]["train_images"]
+    )
+    mean = np.mean(x, axis=(0, 1, 2)).astype("float32")
+    std = np.std(x, axis=(0, 1, 2)).astype("float32")
+    test = (test.astype("float32") - mean) / std
+
+    rows = []
+    for record in found:
+        keras_size, packed_size = export(record, args.study, test, labels)
+        rows.append(
+            [
+                f"`{name_of(record['run']['bits'])}`",
+                f"{record['test_accuracy']:.4f}",
+                f"{record['validation_accuracy']:.4f}",
+                str(record["run"]["seed"]),
+                str(record["run"]["learning_rate"]),
+                f"`{record['id']}`",
+                f"{keras_size / 1024:,.0f} KiB",
+                f"{packed_size / 1024:,.0f} KiB",
+            ]
+        )
+    missing = [
+        f"`{name_of(bits)}`"
+        for bits, record in zip(WIDTHS, chosen)
+        if record is None
+    ]
+    head = ["name", "test", "validation", "seed", "learning rate", "run"]
+    card = CARD.format(
+        example=name_of(found[0]["run"]["bits"]),
+        table="\n".join(report.markdown([*head, ".keras", ".tflite"], rows)),
+        missing=f" Not trained yet: {', '.join(missing)}." if missing else "",
+        mean=[round(float(value), 4) for value in mean],
+        std=[round(float(value), 4) for value in std],
+    )
+    (FOLDER / "README.md").write_text(card)
+    print(card)
+
+
+if __name__ == "__main__":
+    main()
