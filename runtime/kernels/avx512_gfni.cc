@@ -2,9 +2,10 @@
 //
 // Counting the bits of x = a ^ w takes a vector instruction for each word just
 // to form x. Here one instruction, GF2P8AFFINEQB, gives 512 sums of eight
-// products modulo 2: for eight positions (bytes) and 64 output channels (rows of eight
-// matrices). That is enough to follow bit 1 of the number of differences so
-// far, since with the elementary symmetric sums e1 and e2, modulo 2,
+// products modulo 2: for eight positions (bytes) and 64 output channels (rows
+// of eight matrices). That is enough to follow bit 1 of the number of
+// differences so far, since with the elementary symmetric sums e1 and e2,
+// modulo 2,
 //
 //   bit 1 = e2(x) = e2(a) ^ e2(w) ^ e1(a) e1(w) ^ sum of a_i w_i
 //
