@@ -438,9 +438,13 @@ struct VectorOutput {
         return store_packed<3>(layer, acc, block, count, pixel);
       case Type::kPacked4:
         return store_packed<4>(layer, acc, block, count, pixel);
-      case Type::kInt8:
-        return Set::template store_int8<Lanes>(
-            layer, acc, first, count, reinterpret_cast<int8_t*>(pixel) + first);
+      case Type::kInt8: {
+        auto* codes = reinterpret_cast<int8_t*>(pixel) + first;
+        return layer.rounds() ? Set::template store_nearest<Lanes>(
+                                    layer, acc, first, count, codes)
+                              : Set::template store_int8<Lanes>(
+                                    layer, acc, first, count, codes);
+      }
       case Type::kFloat32:
         return Set::template store_real<Lanes>(
             layer, acc, first, count, reinterpret_cast<float*>(pixel) + first);
