@@ -38,9 +38,6 @@ struct ByteDot {
   }
 };
 
-// Weights of 1 and 2 bits leave the magnitude of a product as it is, so the
-// fused operation rounds as the product and the sum do.
-template <bool kFused>
 struct FloatDot {
   using Lanes = FloatLanes;
   AQE_AVX512_VNNI static inline __m512 broadcast(const void* patch) {
@@ -50,8 +47,7 @@ struct FloatDot {
     return _mm512_load_ps(from);
   }
   AQE_AVX512_VNNI static inline __m512 add(__m512 acc, __m512 in, __m512 w) {
-    if constexpr (kFused) return _mm512_fmadd_ps(in, w, acc);
-    return _mm512_add_ps(acc, _mm512_mul_ps(in, w));
+    return _mm512_fmadd_ps(in, w, acc);
   }
 };
 
@@ -105,8 +101,7 @@ struct Choose {
   template <class Call>
   static auto with_method(const Layer& layer, Call call) {
     if (!layer.float_accumulator()) return call(DotConv<Rows<ByteDot>>());
-    return layer.weight_bits <= 2 ? call(DotConv<Rows<FloatDot<true>>>())
-                                  : call(DotConv<Rows<FloatDot<false>>>());
+    return call(DotConv<Rows<FloatDot>>());
   }
 };
 using Tiled = TiledKernel<Choose>;
