@@ -127,7 +127,7 @@ AQE_AVX2 void multiply_row(const char* patch, const char* packed,
         }
       }
       patch += Method::kSteps * 4;
-      packed += kChunkBytes;
+      packed += Fields::kBytes;
     }
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
@@ -140,6 +140,8 @@ AQE_AVX2 void multiply_row(const char* patch, const char* packed,
 
 template <class Method>
 struct Rows : Method {
+  using Chunk = Fields;
+
   static void multiply(const Layer& layer, const char* patches, size_t stride,
                        int rows, const char* weights, int64_t chunks,
                        const typename Method::Lanes::Acc* init,
@@ -183,8 +185,8 @@ constexpr Kernel dense_kernel(const char* name, WidthSet inputs) {
           1,
           kBlock,
           nullptr,
-          dense_constants_bytes,
-          pack_dense,
+          dense_constants_bytes<Fields>,
+          pack_dense<Fields>,
           Tiled::scratch_bytes,
           Tiled::units,
           Tiled::run};
