@@ -118,8 +118,10 @@ AQE_AVX2 void multiply_row(const char* patch, const char* packed,
     for (int64_t chunk = 0; chunk < some; ++chunk) {
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        const __m256i w = _mm256_load_si256(
-            reinterpret_cast<const __m256i*>(packed + v * kBytes));
+        const char* at = packed + v * kBytes;
+        _mm_prefetch(at + kAhead, _MM_HINT_T0);
+        const __m256i w =
+            _mm256_load_si256(reinterpret_cast<const __m256i*>(at));
 #pragma GCC unroll 8
         for (int step = 0; step < Method::kSteps; ++step) {
           sums[v] = Method::add(sums[v], Method::broadcast(patch + step * 4),

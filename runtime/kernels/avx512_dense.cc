@@ -15,7 +15,6 @@ namespace {
 
 constexpr int kRows = 4;  // of the batch at a time
 constexpr int kVectors = kBlock / kLanes;
-constexpr int kAhead = 4096;  // bytes of weights on their way from memory
 
 template <int kBits>
 struct Codes {

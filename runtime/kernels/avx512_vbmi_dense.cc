@@ -17,7 +17,6 @@ namespace {
 
 constexpr int kRows = 4;  // of the batch at a time
 constexpr int kVectors = kBlock / kLanes;
-constexpr int kAhead = 4096;  // bytes of weights on their way from memory
 
 // Eight steps in three parts: each part holds two steps in the low six bits of
 // its bytes, and its two high bits are one of three pairs of another two steps,

@@ -22,6 +22,7 @@
 
 namespace aqe {
 
+constexpr int kAhead = 4096;  // bytes of weights on their way from memory
 constexpr int kFloatField = 4;
 
 // Bits of a weight as `Fields` store it.
