@@ -15,7 +15,6 @@ namespace {
 
 constexpr int kRows = 4;  // of the batch at a time
 constexpr int kVectors = kBlock / kLanes;
-constexpr int kAhead = 4096;  // bytes of weights on their way from memory
 
 template <int kBits>
 struct Codes {
@@ -123,6 +122,8 @@ AQE_AVX512_VNNI void multiply_rows(const char* patch, size_t stride,
 
 template <class Method>
 struct Rows : Method {
+  using Chunk = Fields;
+
   static void multiply(const Layer& layer, const char* patches, size_t stride,
                        int rows, const char* weights, int64_t chunks,
                        const typename Method::Lanes::Acc* init,
@@ -163,8 +164,8 @@ constexpr Kernel dense_kernel(const char* name, WidthSet inputs,
           kRows,
           kBlock,
           nullptr,
-          dense_constants_bytes,
-          pack_dense,
+          dense_constants_bytes<Fields>,
+          pack_dense<Fields>,
           Tiled::scratch_bytes,
           Tiled::units,
           Tiled::run};
