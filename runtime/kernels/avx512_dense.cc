@@ -22,10 +22,10 @@ struct Codes {
   static constexpr int kField = field_bits(kBits);
   static constexpr int kSteps = 8 / kField;  // of a register
 
-  AQE_AVX512_VNNI static inline __m512i table(int weight_bits) {
+  AQE_AVX512_VNNI static inline __m512i table(int) {
     alignas(16) char values[16] = {};
-    for (int i = 0; i < 1 << weight_bits; ++i)
-      values[i] = static_cast<char>(code_from_planes(weight_bits, i));
+    for (int i = 0; i < 1 << kBits; ++i)
+      values[i] = static_cast<char>(code_from_planes(kBits, i));
     return _mm512_broadcast_i32x4(
         _mm_load_si128(reinterpret_cast<const __m128i*>(values)));
   }

@@ -1,9 +1,11 @@
 // Runs every kernel of the table against reference on random layers around its
 // tile.
 //
-//   kernel_tester [--cases N] [--seed S] [--kernel PART_OF_NAME]
+//   kernel_tester [--cases N] [--seed S] [--kernel PART_OF_NAME] [--threads N]
 //
-// Prints one line a kernel; exit status 1 if one differs. Kernels for
+// One thread runs a layer's units in random order; several share them as in the
+// delegate, two of them calling at the same time. Prints one line a kernel; exit
+// status 1 if one differs. Kernels for
 // instructions that the CPU lacks are named and skipped.
 #include <sys/mman.h>
 #include <unistd.h>
@@ -14,14 +16,17 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "keras_aqe/codes.h"
 #include "keras_aqe/kernel.h"
 #include "reference/reference.h"
+#include "thread_pool.h"
 
 namespace aqe {
 namespace {
@@ -421,21 +426,17 @@ std::string describe(const Layer& layer) {
   return text;
 }
 
-// Whether kernel and reference agree to the bit, the units run in parts and in
-// random order.
-bool agrees(Random& random, const Kernel& kernel, const Case& c) {
-  const Layer& layer = c.layer;
-  Buffer input(layer.in_pixels() * pixel_bytes(layer.input, layer.in_channels),
-               0);
-  fill_input(random, c, input.data());
-  Buffer expected(
-      layer.out_pixels() * pixel_bytes(layer.output, layer.out_channels), 0x5a);
-  Buffer actual(expected.size(), 0xa5);
-  reference::run(layer, input.data(), expected.data());
+// What every call for a layer reads.
+struct Work {
+  const Kernel& kernel;
+  const Layer& layer;
+  const void* constants;
+  const void* input;
+};
 
-  Buffer constants(kernel.constants_bytes(layer), 0xa5);
-  kernel.pack_constants(layer, constants.data());
-  const int64_t units = kernel.units(layer);
+// Runs the units in parts and in random order, each on fresh memory.
+void run_in_parts(Random& random, const Work& work, void* output) {
+  const int64_t units = work.kernel.units(work.layer);
   std::vector<std::pair<int64_t, int64_t>> parts;
   for (int64_t begin = 0; begin < units;) {
     const int64_t end = std::min(units, begin + random.between(1, 4));
@@ -444,14 +445,63 @@ bool agrees(Random& random, const Kernel& kernel, const Case& c) {
   }
   std::shuffle(parts.begin(), parts.end(), random.engine());
   for (const auto& part : parts) {
-    Buffer scratch(kernel.scratch_bytes(layer), 0xa5);
-    kernel.run(layer, constants.data(), input.data(), actual.data(),
-               scratch.data(), part.first, part.second);
+    Buffer scratch(work.kernel.scratch_bytes(work.layer), 0xa5);
+    work.kernel.run(work.layer, work.constants, work.input, output,
+                    scratch.data(), part.first, part.second);
   }
-  return std::memcmp(expected.data(), actual.data(), expected.size()) == 0;
 }
 
-bool test_kernel(const Kernel& kernel, int cases, uint64_t seed) {
+// Runs the units on a pool, which another caller may be using.
+void run_on_pool(ThreadPool& pool, const Work& work, void* output) {
+  struct Call {
+    const Work& work;
+    void* output;
+    std::vector<std::unique_ptr<Buffer>> scratch;  // of each thread
+  } call = {work, output, {}};
+  for (int i = 0; i < pool.threads(); ++i) {
+    call.scratch.push_back(std::make_unique<Buffer>(
+        work.kernel.scratch_bytes(work.layer), 0xa5));
+  }
+  const auto task = [](void* state, int thread, int64_t begin, int64_t end) {
+    const Call& call = *static_cast<Call*>(state);
+    const Work& work = call.work;
+    work.kernel.run(work.layer, work.constants, work.input, call.output,
+                    call.scratch[thread]->data(), begin, end);
+  };
+  pool.run(task, &call, work.kernel.units(work.layer));
+}
+
+// Whether kernel and reference agree to the bit.
+bool agrees(Random& random, const Kernel& kernel, const Case& c,
+            ThreadPool& pool) {
+  const Layer& layer = c.layer;
+  Buffer input(layer.in_pixels() * pixel_bytes(layer.input, layer.in_channels),
+               0);
+  fill_input(random, c, input.data());
+  Buffer expected(
+      layer.out_pixels() * pixel_bytes(layer.output, layer.out_channels), 0x5a);
+  reference::run(layer, input.data(), expected.data());
+  const auto is_expected = [&](const Buffer& actual) {
+    return std::memcmp(expected.data(), actual.data(), expected.size()) == 0;
+  };
+
+  Buffer constants(kernel.constants_bytes(layer), 0xa5);
+  kernel.pack_constants(layer, constants.data());
+  const Work work = {kernel, layer, constants.data(), input.data()};
+  Buffer actual(expected.size(), 0xa5);
+  if (pool.threads() == 1) {
+    run_in_parts(random, work, actual.data());
+    return is_expected(actual);
+  }
+  Buffer others(expected.size(), 0xa5);
+  std::thread other([&] { run_on_pool(pool, work, others.data()); });
+  run_on_pool(pool, work, actual.data());
+  other.join();
+  return is_expected(actual) && is_expected(others);
+}
+
+bool test_kernel(const Kernel& kernel, int cases, uint64_t seed,
+                 ThreadPool& pool) {
   std::printf("%s: ", kernel.name);
   std::fflush(stdout);  // the last words, should it crash
   int run = 0;
@@ -465,7 +515,7 @@ bool test_kernel(const Kernel& kernel, int cases, uint64_t seed) {
             make_case(random, kernel, static_cast<Type>(type), width);
         if (!fits(kernel, c.layer, ~0u)) continue;
         ++run;
-        if (!agrees(random, kernel, c)) {
+        if (!agrees(random, kernel, c, pool)) {
           std::printf("differs from reference, seed %llu: %s\n",
                       static_cast<unsigned long long>(seed + i),
                       describe(c.layer).c_str());
@@ -482,7 +532,7 @@ bool test_kernel(const Kernel& kernel, int cases, uint64_t seed) {
 }  // namespace aqe
 
 int main(int argc, char** argv) {
-  int cases = 40;
+  int cases = 40, threads = 1;
   uint64_t seed = 1;
   const char* part = "";
   for (int i = 1; i + 1 < argc; i += 2) {
@@ -490,9 +540,11 @@ int main(int argc, char** argv) {
     if (!std::strcmp(argv[i], "--seed"))
       seed = std::strtoull(argv[i + 1], nullptr, 10);
     if (!std::strcmp(argv[i], "--kernel")) part = argv[i + 1];
+    if (!std::strcmp(argv[i], "--threads")) threads = std::atoi(argv[i + 1]);
   }
   const uint32_t features = aqe::cpu_features();
   std::printf("CPU features: %s\n", aqe::feature_names(features).c_str());
+  aqe::ThreadPool pool(threads);
   bool all_equal = true;
   for (const aqe::Kernel* const* kernel = aqe::kernel_table; *kernel != nullptr;
        ++kernel) {
@@ -502,7 +554,7 @@ int main(int argc, char** argv) {
                   aqe::feature_names((*kernel)->features).c_str());
       continue;
     }
-    all_equal &= aqe::test_kernel(**kernel, cases, seed);
+    all_equal &= aqe::test_kernel(**kernel, cases, seed, pool);
   }
   return all_equal ? 0 : 1;
 }

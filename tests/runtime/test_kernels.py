@@ -1,5 +1,6 @@
 """The C++ tests: every kernel against reference; the same, and damaged files,
-under AddressSanitizer and UndefinedBehaviorSanitizer."""
+under AddressSanitizer and UndefinedBehaviorSanitizer; threads under
+ThreadSanitizer."""
 
 import os
 import pathlib
@@ -23,7 +24,9 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def sanitized(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("san"), "-DKERAS_AQE_SANITIZE=ON")
+    return build(
+        tmp_path_factory.mktemp("san"), "-DKERAS_AQE_SANITIZE=address,undefined"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,16 @@ def test_shift_has_no_multiply_instruction(built, function, multiplies):
 @pytest.mark.long
 def test_kernels_under_sanitizers(sanitized):
     subprocess.run([sanitized / "kernel_tester", "--cases", "60"], check=True)
+
+
+@pytest.mark.long
+def test_threads_under_sanitizer(tmp_path):
+    """No data race in the pool, nor between the units of a kernel."""
+    folder = build(tmp_path, "-DKERAS_AQE_SANITIZE=thread")
+    subprocess.run(
+        [folder / "kernel_tester", "--threads", "4", "--cases", "10"],
+        check=True,
+    )
 
 
 @pytest.mark.long
