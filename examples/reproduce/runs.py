@@ -67,7 +67,7 @@ def expand(config, scale):
     of `[[column]]` of a table, with settings of their own. `stages`, `rows`
     and `columns` in a scale name the ones it takes, `shrink` adds arguments
     of networks. A setting that is a list stands for one run per entry, the
-    last such setting varying fastest.
+    last such setting varying fastest; "default" stands for that of `DEFAULTS`.
     """
     scaled = dict(config["scale"][scale])
     shrink = scaled.pop("shrink", {})
@@ -82,6 +82,7 @@ def expand(config, scale):
         axes = [name for name in settings if isinstance(settings[name], list)]
         for values in itertools.product(*(settings[axis] for axis in axes)):
             run = {**DEFAULTS, **settings, **dict(zip(axes, values))}
+            run |= {n: DEFAULTS[n] for n, v in run.items() if v == "default"}
             run["network_arguments"] = {
                 **run["network_arguments"],
                 **shrink.get(run["network"], {}),

@@ -4,7 +4,8 @@ import pathlib
 import re
 import shutil
 
-from examples.reproduce import __main__
+from examples.reproduce import __main__, runs
+from examples.reproduce.store import Store
 
 DOCS = pathlib.Path(__file__).parents[3] / "docs"
 
@@ -26,3 +27,23 @@ def test_study_is_what_its_lines_say(tmp_path):
     assert [row for row in rows if row not in made] == []
     for image in re.findall(r"\((results/.*?\.png)\)", section):
         assert (DOCS / image).exists()
+
+
+def test_study_says_how_far_it_is():
+    lines = list(Store(DOCS / "results" / "study" / "results.jsonl"))
+    finished = {runs.key(line["run"]) for line in lines}
+    # How many runs there are does not depend on which rate is the best.
+    planned = {
+        runs.key(
+            {**p.run, "learning_rate": 0.01}
+            if p.run["learning_rate"] == "best"
+            else p.run
+        )
+        for p in runs.expand(runs.load("study"), "small")
+    }
+    # A plan that changes keeps what was trained.
+    assert finished <= planned
+    (said,) = re.findall(
+        r"(\d+) of the plan's (\d+) runs", (DOCS / "results.md").read_text()
+    )
+    assert said == (str(len(finished)), str(len(planned)))

@@ -70,6 +70,17 @@ def test_lists_are_axes_and_a_scale_overrides():
     assert {p.run["epochs"] for p in planned} == {3}
 
 
+def test_default_is_one_of_several_values():
+    config = {
+        "run": {"input_thresholds": ["default", {"at": [0.3]}]},
+        "scale": {"smoke": {}},
+        "stage": [{"name": "thresholds", "schedule": "default"}],
+    }
+    default, other = [p.run for p in runs.expand(config, "smoke")]
+    assert default == runs.DEFAULTS
+    assert other == {**runs.DEFAULTS, "input_thresholds": {"at": [0.3]}}
+
+
 @pytest.mark.parametrize("scaled", [{"epoch": 3}, {"rows": ["z"]}])
 def test_unknown_names_are_refused(scaled):
     config = {"run": {}, "scale": {"smoke": scaled}, "row": [{"label": "a"}]}
