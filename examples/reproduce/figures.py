@@ -3,33 +3,29 @@
 import numpy as np
 
 import keras_aqe as aqe
-from examples.reproduce import curves, runs
+from examples.reproduce import curves
 
 
-def write(sweep, finished):
-    """Draws the figure of an experiment; returns Markdown that shows it.
+def write(figure, records, args):
+    """Draws the figure of a stage; returns lines of Markdown that show it.
 
-    `[figure]` of a configuration has its `kind` and, where it does not show
-    all runs, the `stage` that it shows.
+    Args:
+        figure: `kind` of the figure: "curves" is Figure 5, "histograms" are
+            Figures 1 to 4, at the `epochs` of each scale, and "blend" is the
+            blend's accuracy beside the hard network's.
+        records: Finished runs of the stage.
+        args: The command's `scale` and `output`.
     """
-    figure, scale = sweep.config["figure"], sweep.args.scale
-    records = [
-        finished[runs.key(planned.run)]
-        for planned in sweep.resolved()
-        if runs.key(planned.run) in finished
-        and planned.place == figure.get("stage", planned.place)
-    ]
-    if not records:
-        return []
     if figure["kind"] == "curves":
-        return [_training_curves(records, sweep.args.output)]
+        return _training_curves(records, args.output)
     if figure["kind"] == "blend":
-        return [_blend(records, sweep.args.output)]
-    return [
-        _histograms(record, kind, figure["epochs"][scale], sweep.args.output)
-        for record in records
-        for kind in ("weights", "activations")
-    ]
+        return _blend(records, args.output)
+    lines = []
+    for record in records:
+        for kind in ("weights", "activations"):
+            epochs = figure["epochs"][args.scale]
+            lines += _histograms(record, kind, epochs, args.output)
+    return lines
 
 
 def _training_curves(records, output):
@@ -111,4 +107,4 @@ def _widths(record):
 
 def _save(drawn, path, title):
     drawn.savefig(path, dpi=120)
-    return f"\n![{title}]({path.name})"
+    return [f"![{title}]({path.name})", ""]

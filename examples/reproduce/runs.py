@@ -64,10 +64,11 @@ def expand(config, scale):
 
     A configuration has `[run]`, settings of all its runs; `[scale.<name>]`,
     which override all others; and a list of `[[stage]]`, or of `[[row]]` and
-    of `[[column]]` of a table, with settings of their own. `stages`, `rows`
-    and `columns` in a scale name the ones it takes, `shrink` adds arguments
-    of networks. A setting that is a list stands for one run per entry, the
-    last such setting varying fastest; "default" stands for that of `DEFAULTS`.
+    of `[[column]]` of a table, with settings of their own. A stage may have a
+    `figure` of its runs. `stages`, `rows` and `columns` in a scale name the
+    ones it takes, `shrink` adds arguments of networks. A setting that is a
+    list stands for one run per entry, the last such setting varying fastest;
+    "default" stands for that of `DEFAULTS`.
     """
     scaled = dict(config["scale"][scale])
     shrink = scaled.pop("shrink", {})
@@ -104,7 +105,7 @@ def _places(config, scaled):
         return [e for e in entries if names is None or e[label] in names]
 
     def settings(entry):
-        about = ("name", "label", "paper", "value")
+        about = ("name", "label", "paper", "value", "figure")
         return {name: entry[name] for name in entry if name not in about}
 
     stages = chosen("stage", "name")

@@ -59,9 +59,10 @@ def test_blend_figure_shows_both_accuracies_of_each_width(
     config = runs.load("study")
     config["stage"] = [
         {
-            "name": config["figure"]["stage"],
+            "name": "blend",
             "learning_rate": [0.01],
             "bits": [[1, 1], [3, 3]],
+            "figure": {"kind": "blend"},
         }
     ]
     monkeypatch.setattr(runs, "load", lambda name: config)
