@@ -38,6 +38,13 @@ def is_foldable(operation):
     return isinstance(operation, (HardTanh, keras.layers.ReLU, *_POOLS))
 
 
+def is_hard_tanh(operation):
+    """Whether a layer limits values to [-1, 1] and does nothing else."""
+    if isinstance(operation, keras.layers.Activation):
+        return getattr(operation.activation, "__name__", None) == "hard_tanh"
+    return isinstance(operation, HardTanh)
+
+
 def is_batch_norm(operation):
     """Whether a layer is batch normalisation of the last axis."""
     return isinstance(operation, keras.layers.BatchNormalization) and (

@@ -121,15 +121,16 @@ class PackedEmitter(Emitter):
             return self._write_packed_quantize(node)
         if isinstance(node, g.Apply):
             if pooling.is_max(node.operation):
-                codes = self._max_pool(node.args[0], node.operation)
-                return ops.reshape(codes, node.shape)
+                source = node.args[0]
+                return self._max_pool(self.codes(source), source.shape, node)
             if isinstance(node.operation, _RESHAPES):
                 return self._moved(node)
         return None
 
-    def _max_pool(self, node, layer):
-        codes = ops.reshape(self.codes(node), _as_image(node.shape))
-        return ops.max_pool(codes, pooling.window(layer, node.shape))
+    def _max_pool(self, codes, shape, node):
+        codes = ops.reshape(codes, _as_image(shape))
+        codes = ops.max_pool(codes, pooling.window(node.operation, shape))
+        return ops.reshape(codes, node.shape)
 
     def _moved(self, node):
         codes = self.codes(node.args[0])
@@ -140,18 +141,21 @@ class PackedEmitter(Emitter):
         return ops.reshape(codes, node.shape)
 
     def _write_packed_quantize(self, node):
+        if isinstance(node.quantizer, FixedPoint) and node.bits == 8:
+            codes = self._rounded_sum(node.source, 1 / node.unit)
+            if codes is not None:
+                return codes
         x, quantizer = self.value(node.source), node.quantizer
         if isinstance(quantizer, FixedPoint):
             low, high = np.float32(node.levels[[0, -1]] * node.unit)
-            return ops.round_to_int8(
-                tf.clip_by_value(x, low, high), 1 / node.unit
-            )
+            x = tf.clip_by_value(x, low, high)
+            return ops.quantize(x, ops.to_rounded(x.shape[-1], 1 / node.unit))
         return self._compared(node, x, folding.quantizer_thresholds(quantizer))
 
     def _packed(self, node, x):
         """Packs codes that a float tensor holds."""
         if packing.width(node.levels) == 8:
-            return ops.round_to_int8(x, 1.0)
+            return ops.quantize(x, ops.to_rounded(x.shape[-1], 1.0))
         return self._compared(node, x, node.levels[1:, None] - 0.5)
 
     def _compared(self, node, x, thresholds):
@@ -277,13 +281,57 @@ class PackedEmitter(Emitter):
         return ops.reshape(x, node.shape)
 
     def _normalised_sum(self, node):
-        """A sum, max pool and batch normalisation in one operator.
+        """A sum, max pool and batch normalisation as one float operator."""
+        parts = self._scaled_sum(node)
+        if parts is None:
+            return None
+        source, pool, scale, bias = parts
+        output = _to_float(source, scale, bias)
+        return ops.reshape(
+            self._sum(source, output, source.kernel, pool), node.shape
+        )
 
-        Either may be missing; `None` if something else stands here.
+    def _rounded_sum(self, node, factor):
+        """The same as codes of 8 bits, `factor` times the value.
+
+        The factor is a power of two, which changes no rounding; what hard tanh
+        cuts off lies beyond the codes; and the greatest value has the greatest
+        code.
+        """
+        if self._uses[node] != 1:
+            return None
+        parts = self._scaled_sum(node)
+        if parts is not None:
+            source, pool, *constants = parts
+            constants = [np.float32(factor) * values for values in constants]
+            if not all(np.isfinite(values).all() for values in constants):
+                return None
+            output = ops.to_rounded(node.shape[-1], *constants)
+            codes = self._sum(source, output, source.kernel, pool)
+            return ops.reshape(codes, node.shape)
+        if not isinstance(node, g.Apply):
+            return None
+        layer, source = node.operation, node.args[0]
+        if folding.is_hard_tanh(layer):
+            return self._rounded_sum(source, factor)
+        if pooling.is_max(layer):
+            codes = self._rounded_sum(source, factor)
+            if codes is not None:
+                return self._max_pool(codes, source.shape, node)
+        return None
+
+    def _scaled_sum(self, node):
+        """What one operator can hold of a sum, a max pool and a normalisation.
+
+        Returns:
+            The sum, the pooling layer or `None`, and scale and bias of each
+            channel. `None` if the node is something else.
         """
         norm = pool = None
         source = node
-        if folding.is_batch_norm(source.operation):
+        if isinstance(source, g.Apply) and folding.is_batch_norm(
+            source.operation
+        ):
             norm, source = source.operation, source.args[0]
         if (
             isinstance(source, g.Apply)
@@ -291,7 +339,7 @@ class PackedEmitter(Emitter):
             and (source is node or self._uses[source] == 1)
         ):
             pool, source = source.operation, source.args[0]
-        if source is node or not self._is_fused(source):
+        if not self._is_fused(source):
             return None
         # What is added before the scale would be rounded another time.
         if source.activation is not None or (
@@ -303,11 +351,8 @@ class PackedEmitter(Emitter):
         scale, bias = np.float32(1), source.bias
         if norm is not None:
             scale, bias = folding.scale_and_bias(norm)
-        bias = 0.0 if bias is None else bias
-        output = _to_float(source, source.unit * scale, bias)
-        return ops.reshape(
-            self._sum(source, output, source.kernel, pool), node.shape
-        )
+        bias = np.float32(0) if bias is None else np.float32(bias)
+        return source, pool, source.unit * scale, bias
 
 
 def _to_float(node, scale=1.0, bias=0.0):

@@ -28,10 +28,17 @@ class Codes:
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """How an operator ends: in codes of `bits`, or in floats if that is 32."""
+    """How an operator ends: in codes of `bits`, or in floats if that is 32.
+
+    Args:
+        bits: 1 to 4, 8 or 32.
+        constants: Thresholds and directions, or scale and bias.
+        rounding: Whether codes are found by scale and bias.
+    """
 
     bits: int
     constants: list
+    rounding: bool = False
 
 
 def to_codes(bits, thresholds, direction=1):
@@ -55,6 +62,11 @@ def to_float(channels, scale=1.0, bias=0.0):
             for values in (scale, bias)
         ],
     )
+
+
+def to_rounded(channels, scale, bias=0.0):
+    """An output stage of int8 codes: `accumulator * scale + bias`, rounded."""
+    return Output(8, to_float(channels, scale, bias).constants, rounding=True)
 
 
 def weighted_sum(
@@ -96,13 +108,6 @@ def weighted_sum(
 def quantize(x, output):
     """AqeQuantize: codes of a float tensor."""
     return _write("AqeQuantize", x, [], output, (), x.shape, {})
-
-
-def round_to_int8(x, scale):
-    """AqeQuantize that rounds: int8 codes of `x * scale`."""
-    constants = to_float(x.shape[-1], scale).constants
-    output = Output(8, constants)
-    return _write("AqeQuantize", x, [], output, (), x.shape, {"rounding": 1})
 
 
 def dequantize(codes, unit):
@@ -191,6 +196,8 @@ def _write(name, x, constants, output, last_constants, shape, options):
         "output_bits": output.bits,
         **options,
     }
+    if output.rounding:
+        options["rounding"] = 1
     channels, dtype = shape[-1], tf.float32
     if output.bits != 32:
         shape = (*shape[:-1], packing.words(channels, output.bits))

@@ -405,12 +405,11 @@ void PreparedLayer::read_constants(
   }
 
   const int channels = layer.out_channels;
-  const bool rounds =
-      layer.op == Operator::kQuantize && options.get_or("rounding", 0, 0, 1);
-  if (rounds &&
-      (layer.output != Type::kInt8 || layer.input != Type::kFloat32)) {
-    throw FormatError("rounding needs FLOAT32 input and 8-bit output");
-  }
+  const bool has_stage = layer.op != Operator::kMaxPool2D &&
+                         layer.op != Operator::kDequantize;
+  const bool rounds = has_stage && options.get_or("rounding", 0, 0, 1);
+  if (rounds && layer.output != Type::kInt8)
+    throw FormatError("rounding needs 8-bit output");
   if (layer.output == Type::kFloat32 || rounds) {
     scale_ = read_constant<float>("scale", required(tensors, next, "scale"),
                                   tflite::kFloat32, channels);
@@ -419,8 +418,7 @@ void PreparedLayer::read_constants(
     layer.scale = scale_.data();
     layer.bias = bias_.data();
     next += 2;
-  } else if (is_code(layer.output) && layer.op != Operator::kMaxPool2D &&
-             layer.op != Operator::kDequantize) {
+  } else if (is_code(layer.output) && has_stage) {
     read_thresholds(required(tensors, next, "thresholds"),
                     required(tensors, next + 1, "direction"));
     next += 2;
@@ -489,7 +487,7 @@ void PreparedLayer::read_thresholds(const tflite::Tensor& thresholds,
 }
 
 void PreparedLayer::check_accumulator() const {
-  if (layer.op == Operator::kAveragePool2D && layer.output != Type::kFloat32) {
+  if (layer.op == Operator::kAveragePool2D && layer.scale == nullptr) {
     const Window& window = layer.window;
     const bool whole =
         window.pad_top == 0 && window.pad_left == 0 &&
@@ -499,7 +497,7 @@ void PreparedLayer::check_accumulator() const {
             layer.in_width;
     if (!whole)
       throw FormatError(
-          "only float output can have a pooling window that is partly outside "
+          "only float and rounded output can have a pooling window that is partly outside "
           "the input");
   }
   if (!is_code(layer.input)) return;

@@ -238,11 +238,20 @@ struct Avx2 {
         index = _mm256_add_epi32(
             index, _mm256_andnot_si256(fails, _mm256_set1_epi32(step)));
       }
-      alignas(32) int32_t numbers[kLanes];
-      Int32Lanes::store(numbers, index);
-      for (int j = 0; j < std::min(kLanes, count - i); ++j)
-        out[i + j] = static_cast<int8_t>(numbers[j] - 128);
+      store_codes(_mm256_sub_epi32(index, _mm256_set1_epi32(128)), count - i,
+                  out + i);
     }
+  }
+
+  template <class Lanes>
+  AQE_AVX2 static __m256 scaled(const Layer& layer,
+                                const typename Lanes::Acc* acc, int channel,
+                                const Valid& valid) {
+    const __m256 product =
+        _mm256_mul_ps(Lanes::real(Lanes::load(acc)),
+                      _mm256_maskload_ps(layer.scale + channel, valid.mask));
+    return _mm256_add_ps(product,
+                         _mm256_maskload_ps(layer.bias + channel, valid.mask));
   }
 
   template <class Lanes>
@@ -251,14 +260,34 @@ struct Avx2 {
                                   int count, float* out) {
     for (int i = 0; i < count; i += kLanes) {
       const Valid valid(count - i);
-      const __m256 scaled = _mm256_mul_ps(
-          Lanes::real(Lanes::load(acc + i)),
-          _mm256_maskload_ps(layer.scale + first + i, valid.mask));
-      _mm256_maskstore_ps(
-          out + i, valid.mask,
-          _mm256_add_ps(
-              scaled, _mm256_maskload_ps(layer.bias + first + i, valid.mask)));
+      _mm256_maskstore_ps(out + i, valid.mask,
+                          scaled<Lanes>(layer, acc + i, first + i, valid));
     }
+  }
+
+  template <class Lanes>
+  AQE_AVX2 static void store_nearest(const Layer& layer,
+                                     const typename Lanes::Acc* acc, int first,
+                                     int count, int8_t* out) {
+    for (int i = 0; i < count; i += kLanes) {
+      const __m256 value =
+          scaled<Lanes>(layer, acc + i, first + i, Valid(count - i));
+      const __m256 limited = _mm256_min_ps(
+          _mm256_max_ps(value, _mm256_set1_ps(-128)), _mm256_set1_ps(127));
+      const __m256 is_number = _mm256_cmp_ps(value, value, _CMP_ORD_Q);
+      store_codes(_mm256_and_si256(_mm256_cvtps_epi32(limited),
+                                   _mm256_castps_si256(is_number)),
+                  count - i, out + i);
+    }
+  }
+
+ private:
+  // Eight int32 as bytes, the first `count` of them if there are more.
+  AQE_AVX2 static void store_codes(__m256i codes, int count, int8_t* out) {
+    alignas(32) int32_t numbers[kLanes];
+    Int32Lanes::store(numbers, codes);
+    for (int i = 0; i < std::min(kLanes, count); ++i)
+      out[i] = static_cast<int8_t>(numbers[i]);
   }
 };
 

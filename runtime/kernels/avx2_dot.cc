@@ -45,9 +45,6 @@ struct ByteDot {
   }
 };
 
-// Weights of 1 and 2 bits leave the magnitude of a product as it is, so the
-// fused operation rounds as the product and the sum do.
-template <bool kFused>
 struct FloatDot {
   using Lanes = FloatLanes;
 
@@ -62,8 +59,7 @@ struct FloatDot {
     return _mm256_load_ps(reinterpret_cast<const float*>(weights));
   }
   AQE_AVX2 static __m256 add(__m256 sum, __m256 in, __m256 w) {
-    if constexpr (kFused) return _mm256_fmadd_ps(in, w, sum);
-    return _mm256_add_ps(sum, _mm256_mul_ps(in, w));
+    return _mm256_fmadd_ps(in, w, sum);
   }
   AQE_AVX2 static __m256 finish(__m256, __m256 sum) { return sum; }
 };
@@ -129,8 +125,7 @@ struct Choose {
   template <class Call>
   static auto with_method(const Layer& layer, Call call) {
     if (!layer.float_accumulator()) return call(DotConv<Rows<ByteDot>>());
-    return layer.weight_bits <= 2 ? call(DotConv<Rows<FloatDot<true>>>())
-                                  : call(DotConv<Rows<FloatDot<false>>>());
+    return call(DotConv<Rows<FloatDot>>());
   }
 };
 using Tiled = TiledKernel<Choose>;

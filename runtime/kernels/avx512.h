@@ -249,18 +249,40 @@ struct Avx512 {
   }
 
   template <class Lanes>
+  AQE_AVX512 static __m512 scaled(const Layer& layer,
+                                  const typename Lanes::Acc* acc, int channel,
+                                  __mmask16 valid) {
+    const __m512 product =
+        _mm512_mul_ps(Lanes::real(Lanes::load(acc)),
+                      _mm512_maskz_loadu_ps(valid, layer.scale + channel));
+    return _mm512_add_ps(product,
+                         _mm512_maskz_loadu_ps(valid, layer.bias + channel));
+  }
+
+  template <class Lanes>
   AQE_AVX512 static void store_real(const Layer& layer,
                                     const typename Lanes::Acc* acc, int first,
                                     int count, float* out) {
     for (int i = 0; i < count; i += kLanes) {
       const __mmask16 valid = lanes(count - i);
-      const __m512 scaled =
-          _mm512_mul_ps(Lanes::real(Lanes::load(acc + i)),
-                        _mm512_maskz_loadu_ps(valid, layer.scale + first + i));
-      _mm512_mask_storeu_ps(
+      _mm512_mask_storeu_ps(out + i, valid,
+                            scaled<Lanes>(layer, acc + i, first + i, valid));
+    }
+  }
+
+  template <class Lanes>
+  AQE_AVX512 static void store_nearest(const Layer& layer,
+                                       const typename Lanes::Acc* acc,
+                                       int first, int count, int8_t* out) {
+    for (int i = 0; i < count; i += kLanes) {
+      const __mmask16 valid = lanes(count - i);
+      const __m512 value = scaled<Lanes>(layer, acc + i, first + i, valid);
+      const __m512 limited = _mm512_min_ps(
+          _mm512_max_ps(value, _mm512_set1_ps(-128)), _mm512_set1_ps(127));
+      _mm512_mask_cvtepi32_storeu_epi8(
           out + i, valid,
-          _mm512_add_ps(scaled,
-                        _mm512_maskz_loadu_ps(valid, layer.bias + first + i)));
+          _mm512_maskz_cvtps_epi32(
+              _mm512_cmp_ps_mask(value, value, _CMP_ORD_Q), limited));
     }
   }
 };

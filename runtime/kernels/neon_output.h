@@ -15,11 +15,11 @@ constexpr size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // Constants: for each block of 64 channels the rows below, of 64 numbers each,
 // so that every load is whole. Codes: the thresholds, then what turns an
-// accumulator whose direction is -1. Float: scale, bias.
+// accumulator whose direction is -1. Float, or codes by rounding: scale, bias.
 inline int output_rows(const Layer& layer) {
-  return is_code(layer.output)             ? threshold_count(layer.output) + 1
-         : layer.output == Type::kFloat32 ? 2
-                                          : 0;
+  return layer.scale != nullptr  ? 2
+         : is_code(layer.output) ? threshold_count(layer.output) + 1
+                                 : 0;
 }
 
 inline size_t output_bytes(const Layer& layer) {
@@ -38,7 +38,7 @@ inline void pack_output(const Layer& layer, void* constants) {
                   values + o, 4);
     }
   };
-  if (layer.output == Type::kFloat32) {
+  if (layer.scale != nullptr) {
     put(0, layer.scale);
     put(1, layer.bias);
   } else if (is_code(layer.output)) {
@@ -146,6 +146,27 @@ inline void store_words(int bits, const uint8x16_t* bytes, uint64_t valid,
 inline float32x4_t to_float(int32x4_t acc) { return vcvtq_f32_s32(acc); }
 inline float32x4_t to_float(float32x4_t acc) { return acc; }
 
+// acc * scale + bias of 64 channels, in the place of `acc`.
+template <class Acc>
+float* scale_block(Acc* acc, const float* scale, const float* bias) {
+  auto* values = reinterpret_cast<float*>(acc);
+  for (int i = 0; i < kBlock; i += 4) {
+    const float32x4_t scaled =
+        vmulq_f32(to_float(load(acc + i)), load(scale + i));
+    store(values + i, vaddq_f32(scaled, load(bias + i)));
+  }
+  return values;
+}
+
+// To the nearest code, ties to even; not a number gives 0.
+inline void round_block(const float* values, int8_t* codes) {
+  for (int i = 0; i < kBlock; i += 8) {
+    const int16x4_t low = vqmovn_s32(vcvtnq_s32_f32(load(values + i)));
+    const int16x4_t high = vqmovn_s32(vcvtnq_s32_f32(load(values + i + 4)));
+    vst1_s8(codes + i, vqmovn_s16(vcombine_s16(low, high)));
+  }
+}
+
 // The stage for one block of a pixel. `acc` has 64 elements; those of channels
 // that do not exist may be anything.
 template <class Acc>
@@ -155,16 +176,17 @@ void store_pixel(const Layer& layer, const void* constants, Acc* acc,
   const int rows = output_rows(layer);
   const auto* row = static_cast<const uint32_t*>(constants) +
                     int64_t{block} * rows * kBlock;
-  if (layer.output == Type::kInt32 || layer.output == Type::kFloat32) {
-    if (layer.output == Type::kFloat32) {
-      const auto* scale = reinterpret_cast<const float*>(row);
-      for (int i = 0; i < kBlock; i += 4) {
-        const float32x4_t scaled =
-            vmulq_f32(to_float(load(acc + i)), load(scale + i));
-        store(reinterpret_cast<float*>(acc) + i,
-              vaddq_f32(scaled, load(scale + kBlock + i)));
-      }
+  if (layer.scale != nullptr) {
+    const auto* scale = reinterpret_cast<const float*>(row);
+    const float* values = scale_block(acc, scale, scale + kBlock);
+    if (layer.rounds()) {
+      int8_t codes[kBlock];
+      round_block(values, codes);
+      std::memcpy(static_cast<char*>(pixel) + block * kBlock, codes, count);
+      return;
     }
+  }
+  if (layer.output == Type::kInt32 || layer.output == Type::kFloat32) {
     std::memcpy(static_cast<char*>(pixel) + int64_t{4} * block * kBlock, acc,
                 size_t{4} * count);
     return;

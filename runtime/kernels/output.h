@@ -79,11 +79,17 @@ template <class Acc>
 void store_block(const Layer& layer, const Acc* acc, int block, void* pixel) {
   const int first = block * kBlock;
   const int count = channels_in_block(layer.out_channels, block);
+  const auto scaled = [&](int i) {
+    return static_cast<float>(acc[i]) * layer.scale[first + i] +
+           layer.bias[first + i];
+  };
   if (layer.output == Type::kFloat32) {
     float* out = static_cast<float*>(pixel) + first;
+    for (int i = 0; i < count; ++i) out[i] = scaled(i);
+  } else if (layer.rounds()) {
+    int8_t* out = static_cast<int8_t*>(pixel) + first;
     for (int i = 0; i < count; ++i)
-      out[i] = static_cast<float>(acc[i]) * layer.scale[first + i] +
-               layer.bias[first + i];
+      out[i] = static_cast<int8_t>(nearest_code(scaled(i)));
   } else if (layer.output == Type::kInt32) {
     int32_t* out = static_cast<int32_t*>(pixel) + first;
     for (int i = 0; i < count; ++i) out[i] = static_cast<int32_t>(acc[i]);

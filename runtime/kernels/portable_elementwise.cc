@@ -1,6 +1,5 @@
 // Pooling, quantize and dequantize in plain C++.
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/kernels.h"
 #include "kernels/portable_conv.h"
@@ -57,7 +56,7 @@ void run_average_pool(const Layer& layer, const void*, const void* input,
           });
       char* pixel = pixel_at(layer.output, layer.out_channels, output,
                              at.first_pixel + x);
-      if (layer.output == Type::kFloat32) {
+      if (layer.scale != nullptr) {
         float mean[kBlock] = {};
         for (int i = 0; i < channels; ++i)
           mean[i] = static_cast<float>(sum[i]) / static_cast<float>(count);
@@ -69,22 +68,10 @@ void run_average_pool(const Layer& layer, const void*, const void* input,
   }
 }
 
-void round_block(const Layer& layer, const float* values, int first, int count,
-                 int8_t* codes) {
-  for (int i = 0; i < count; ++i) {
-    const float value =
-        values[i] * layer.scale[first + i] + layer.bias[first + i];
-    const float limited = std::min(std::max(value, -128.0f), 127.0f);
-    codes[i] =
-        std::isnan(value) ? 0 : static_cast<int8_t>(std::nearbyint(limited));
-  }
-}
-
 void run_quantize(const Layer& layer, const void*, const void* input,
                   void* output, void*, int64_t begin, int64_t end) {
   for (int64_t unit = begin; unit < end; ++unit) {
     const RowBlock at = row_block(layer, unit);
-    const int channels = channels_in_block(layer.out_channels, at.block);
     const int first = at.block * kBlock;
     for (int x = 0; x < layer.out_width; ++x) {
       const char* in =
@@ -94,12 +81,9 @@ void run_quantize(const Layer& layer, const void*, const void* input,
       if (layer.input == Type::kInt32) {
         store_block(layer, reinterpret_cast<const int32_t*>(in) + first,
                     at.block, out);
-      } else if (layer.scale == nullptr) {
+      } else {
         store_block(layer, reinterpret_cast<const float*>(in) + first, at.block,
                     out);
-      } else {
-        round_block(layer, reinterpret_cast<const float*>(in) + first, first,
-                    channels, reinterpret_cast<int8_t*>(out) + first);
       }
     }
   }

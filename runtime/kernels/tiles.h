@@ -64,7 +64,10 @@ class Tiling {
  public:
   explicit Tiling(const Layer& layer) : layer_(layer) {
     if (!layer.has_pool) {
-      tiles_ = (layer.out_pixels() + kTilePositions - 1) / kTilePositions;
+      // The last tile takes what is left over, if it can.
+      const int64_t all = layer.out_pixels() - kMaxPositions + kTilePositions;
+      tiles_ =
+          std::max<int64_t>(1, (all + kTilePositions - 1) / kTilePositions);
       return;
     }
     const Window& pool = layer.pool;
@@ -85,8 +88,10 @@ class Tiling {
  private:
   void locate_plain(int64_t index, Tile* tile) const {
     tile->first_output = index * kTilePositions;
-    tile->positions = tile->outputs = static_cast<int>(std::min<int64_t>(
-        kTilePositions, layer_.out_pixels() - tile->first_output));
+    tile->positions = tile->outputs =
+        index == tiles_ - 1
+            ? static_cast<int>(layer_.out_pixels() - tile->first_output)
+            : kTilePositions;
     const int64_t row = tile->first_output / layer_.out_width;
     Position at = {static_cast<int>(row / layer_.out_height),
                    static_cast<int>(row % layer_.out_height),
@@ -438,9 +443,13 @@ struct VectorOutput {
         return store_packed<3>(layer, acc, block, count, pixel);
       case Type::kPacked4:
         return store_packed<4>(layer, acc, block, count, pixel);
-      case Type::kInt8:
-        return Set::template store_int8<Lanes>(
-            layer, acc, first, count, reinterpret_cast<int8_t*>(pixel) + first);
+      case Type::kInt8: {
+        auto* codes = reinterpret_cast<int8_t*>(pixel) + first;
+        return layer.rounds() ? Set::template store_nearest<Lanes>(
+                                    layer, acc, first, count, codes)
+                              : Set::template store_int8<Lanes>(
+                                    layer, acc, first, count, codes);
+      }
       case Type::kFloat32:
         return Set::template store_real<Lanes>(
             layer, acc, first, count, reinterpret_cast<float*>(pixel) + first);

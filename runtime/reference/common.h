@@ -50,9 +50,14 @@ template <class Acc>
 void store(const Layer& layer, void* output, int64_t pixel, int c, Acc acc) {
   char* start = static_cast<char*>(output) +
                 pixel * pixel_bytes(layer.output, layer.out_channels);
-  if (layer.output == Type::kFloat32) {
+  if (layer.scale != nullptr) {
     const float scaled = static_cast<float>(acc) * layer.scale[c];
-    reinterpret_cast<float*>(start)[c] = scaled + layer.bias[c];
+    const float value = scaled + layer.bias[c];
+    if (layer.rounds()) {
+      store_code(layer.output, start, c, nearest_code(value));
+    } else {
+      reinterpret_cast<float*>(start)[c] = value;
+    }
   } else if (layer.output == Type::kInt32) {
     reinterpret_cast<int32_t*>(start)[c] = static_cast<int32_t>(acc);
   } else {

@@ -32,7 +32,7 @@ void average_pool_2d(const Layer& layer, const void* input, void* output) {
       sum += input_value<int32_t>(layer, input, in_pixel, c);
       ++count;
     });
-    if (layer.output == Type::kFloat32) {
+    if (layer.scale != nullptr) {
       store(layer, output, pixel, c,
             static_cast<float>(sum) / static_cast<float>(count));
     } else {

@@ -1,35 +1,16 @@
-#include <cmath>
-
 #include "reference/common.h"
 #include "reference/reference.h"
 
 namespace aqe::reference {
-namespace {
-
-int8_t round_to_code(float value) {
-  if (std::isnan(value)) return 0;
-  const float rounded = std::nearbyint(value);
-  return static_cast<int8_t>(rounded < -128.0f  ? -128.0f
-                             : rounded > 127.0f ? 127.0f
-                                                : rounded);
-}
-
-}  // namespace
-
 void quantize(const Layer& layer, const void* input, void* output) {
   clear_output(layer, output);
   for_each_output(layer, [&](int64_t pixel, int, int, int, int c) {
     if (layer.input == Type::kInt32) {
       store(layer, output, pixel, c,
             input_value<int32_t>(layer, input, pixel, c));
-    } else if (layer.scale == nullptr) {
+    } else {
       store(layer, output, pixel, c,
             input_value<float>(layer, input, pixel, c));
-    } else {
-      const float scaled =
-          input_value<float>(layer, input, pixel, c) * layer.scale[c];
-      static_cast<int8_t*>(output)[pixel * layer.out_channels + c] =
-          round_to_code(scaled + layer.bias[c]);
     }
   });
 }

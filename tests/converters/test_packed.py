@@ -68,9 +68,13 @@ def test_minw_net(input_bits, weight_bits):
 
 
 @pytest.mark.parametrize("pad_value", [0.0, 1.0])
-@pytest.mark.parametrize("bits", [1, 2, 3])
-def test_layers_become_one_operator_each(bits, pad_value):
-    converted = convert(small(bits, bits, pad_value=pad_value))
+@pytest.mark.parametrize(
+    "input_bits, weight_bits", [(1, 1), (2, 2), (3, 3), (8, 1), (8, 3)]
+)
+def test_layers_become_one_operator_each(input_bits, weight_bits, pad_value):
+    if input_bits == 8:
+        pad_value = -pad_value  # fixed point ends before 1
+    converted = convert(small(input_bits, weight_bits, pad_value=pad_value))
     expected = ["AqeConv2D"] * 6 + ["AqeFullyConnected"] * 3
     assert operators(converted) == expected
     assert [row.op for row in converted.report] == expected
@@ -195,6 +199,39 @@ def test_a_residual_block_is_one_operator_and_a_sum():
     # What a residual block adds is folded into its sum.
     assert operators(converted).count("MUL") == 0
     assert operators(converted).count("ADD") == 3
+
+
+def test_eight_bits_are_rounded_by_the_operator_of_the_sum():
+    def norm(x):
+        return keras.layers.BatchNormalization()(x)
+
+    def tanh(x):
+        return keras.layers.Activation("hard_tanh")(x)
+
+    pool = keras.layers.MaxPooling2D
+    x = inputs = keras.Input((40, 40, 3))
+    codes = []
+    for order in (
+        [],
+        [tanh],
+        [norm, tanh],
+        [pool(), norm],
+        [norm, pool(), tanh],
+    ):
+        x = layers.QuantConv2D(
+            21, 3, kernel_quantizer="po2_3", use_bias=norm not in order
+        )(x)
+        for step in order:
+            x = step(x)
+        x = layers.QuantActivation("fixed_8")(x)
+        codes.append(x)
+    dense = layers.QuantDense(9, kernel_quantizer="binary", use_bias=False)
+    x = layers.QuantActivation("fixed_8")(norm(dense(x)))
+    codes.append(x)
+    x = layers.QuantConv2D(5, 1, kernel_quantizer="ternary")(x)
+    model = randomise(keras.Model(inputs, [*codes, x]))
+    written = operators(assert_equal(model, images((40, 40, 3))))
+    assert "AqeQuantize" not in written and written.count("AqeMaxPool2D") == 1
 
 
 def test_pools_anywhere_and_falling_channels():

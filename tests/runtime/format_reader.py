@@ -124,16 +124,13 @@ class Reader:
         windows, inside = _windows(options, x)
         acc = np.where(inside, windows, 0).sum(axis=(3, 4)).astype(int)
         count = inside.sum(axis=(3, 4))
-        if options["output_bits"] != 32 or not constants:
+        scaled = options["output_bits"] == 32 or options.get("rounding", 0)
+        if not (scaled and constants):
             return _finish(options, acc, constants)
         mean = acc.astype(np.float32) / count.astype(np.float32)
         return _finish(options, mean, constants)
 
     def _AqeQuantize(self, options, x, *constants):
-        if options.get("rounding", 0):
-            scale, bias = constants
-            codes = np.clip(np.rint(x * scale + bias), -128, 127)
-            return np.nan_to_num(codes).astype(int)
         return _finish(options, x, constants)
 
     def _AqeDequantize(self, options, x, *constants):
@@ -239,7 +236,8 @@ def _windows(options, x):
 def _finish(options, acc, constants):
     """The output stage."""
     bits = options["output_bits"]
-    if bits != 32:
+    rounding = options.get("rounding", 0)
+    if bits != 32 and not rounding:
         thresholds, direction = constants[:2]
         if acc.dtype != np.float32:
             acc = acc.astype(np.int64)
@@ -247,4 +245,7 @@ def _finish(options, acc, constants):
     if not constants:
         return acc.astype(np.int32)
     scale, bias = constants[:2]
-    return acc.astype(np.float32) * scale + bias
+    values = acc.astype(np.float32) * scale + bias
+    if rounding:
+        values = np.nan_to_num(np.clip(np.rint(values), -128, 127)).astype(int)
+    return values

@@ -87,9 +87,16 @@ def zoo():
             [mean],
             common | pool | {"output_bits": 32},
         )
+        rounded = file.tensor((1, 3, 6, 70), np.int8)
+        file.operator(
+            "AqeAveragePool2D",
+            [codes, *scales],
+            [rounded],
+            common | pool | {"output_bits": 8, "rounding": 1},
+        )
         real = file.tensor((1, 6, 6, 70), np.float32)
         file.operator("AqeDequantize", [codes, *scales], [real], common)
-        yield file, source, [depthwise, mean, real]
+        yield file, source, [depthwise, mean, rounded, real]
 
 
 class Mutator:

@@ -213,7 +213,8 @@ void choose_shape(Random& random, const Kernel& kernel, Case* c) {
 
 // Greatest |accumulator| that is likely, for thresholds that cut somewhere.
 int spread(const Layer& layer) {
-  if (layer.op == Operator::kQuantize) return 1000;
+  if (layer.op == Operator::kQuantize)
+    return layer.input == Type::kFloat32 ? 3 : 1000;
   double values = layer.weight_bits
                       ? static_cast<double>(layer.weights_per_output())
                       : layer.window.height * layer.window.width;
@@ -254,20 +255,21 @@ void choose_constants(Random& random, Case* c) {
     layer.input_scale = c->input_scale.data();
     layer.input_offset = c->input_offset.data();
   }
-  const bool rounding = layer.op == Operator::kQuantize &&
-                        layer.output == Type::kInt8 &&
-                        layer.input == Type::kFloat32 && random.chance(50);
+  const bool has_stage = layer.op != Operator::kMaxPool2D &&
+                         layer.op != Operator::kDequantize;
+  const bool rounding =
+      has_stage && layer.output == Type::kInt8 && random.chance(50);
   if (layer.output == Type::kFloat32 || rounding) {
     c->scale = reals(random, outputs);
     c->bias = reals(random, outputs);
-    for (float& scale : c->scale) scale *= rounding ? 60.0f : 1.0f;
+    // Some codes at either end, most between.
+    for (float& scale : c->scale)
+      scale *= rounding ? 200.0f / static_cast<float>(spread(layer)) : 1.0f;
     layer.scale = c->scale.data();
     layer.bias = c->bias.data();
     return;
   }
-  if (!is_code(layer.output) || layer.op == Operator::kMaxPool2D ||
-      layer.op == Operator::kDequantize)
-    return;
+  if (!is_code(layer.output) || !has_stage) return;
 
   const bool real = layer.op == Operator::kQuantize
                         ? layer.input == Type::kFloat32

@@ -257,6 +257,46 @@ def test_depthwise_conv_2d(input_bits, weight_bits, padding):
 
 
 @pytest.mark.parametrize("weight_bits", BITS)
+@pytest.mark.parametrize("input_bits", [*INPUT_BITS, 32])
+@pytest.mark.parametrize("outputs", [3, 70])
+def test_fully_connected_that_rounds(input_bits, weight_bits, outputs):
+    rng = np.random.default_rng(outputs)
+    if input_bits == 32:
+        # Multiples of 1/8: their sums are exact in any order.
+        x = (rng.integers(-20, 20, (4, 90)) / 8).astype(np.float32)
+        source = x
+    else:
+        x = random_codes(rng, (4, 90), input_bits)
+        source = pack_activations(x, input_bits)
+    w = random_codes(rng, (outputs, 90), weight_bits)
+    acc = x @ w.T
+    # Codes from beyond the least to beyond the greatest, some of them halves.
+    scale = np.exp2(rng.integers(-3, 2, outputs) + 7).astype(np.float32)
+    scale *= np.sign(rng.normal(size=outputs)).astype(np.float32)
+    scale /= np.float32(2 ** np.ceil(np.log2(np.abs(acc).max())))
+    bias = np.rint(rng.normal(size=outputs) * 40).astype(np.float32)
+    file = one_operator(
+        "AqeFullyConnected",
+        source,
+        [pack_weights(w, weight_bits), scale, bias],
+        (4, outputs),
+        "int8",
+        {
+            "input_channels": 90,
+            "input_bits": input_bits,
+            "weight_bits": weight_bits,
+            "output_channels": outputs,
+            "output_bits": 8,
+            "rounding": 1,
+        },
+    )
+    expected = np.rint(acc.astype(np.float32) * scale + bias)
+    np.testing.assert_array_equal(
+        run(file, source), np.clip(expected, -128, 127)
+    )
+
+
+@pytest.mark.parametrize("weight_bits", BITS)
 @pytest.mark.parametrize("input_bits", INPUT_BITS)
 @few_cases
 @given(

@@ -2,6 +2,7 @@
 // Too slow for inner loops.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -31,6 +32,15 @@ constexpr int code_at(Type type, int index) {
   const int from_zero = index - ((1 << (bits(type) - 1)) - 1);
   if (from_zero == 0) return 0;
   return from_zero < 0 ? -(1 << (-from_zero - 1)) : 1 << (from_zero - 1);
+}
+
+// The 8-bit code nearest to a value, the even one of two; 0 for not a number.
+inline int nearest_code(float value) {
+  if (std::isnan(value)) return 0;
+  const float rounded = std::nearbyint(value);
+  return static_cast<int>(rounded < -128.0f  ? -128.0f
+                          : rounded > 127.0f ? 127.0f
+                                             : rounded);
 }
 
 // Weight i of output channel o.

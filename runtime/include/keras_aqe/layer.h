@@ -107,7 +107,7 @@ struct Layer {
   const float* float_thresholds = nullptr;
   const int8_t* direction = nullptr;
 
-  // Float output, or quantize by rounding: [out_channels].
+  // Float output, or codes by rounding: [out_channels].
   const float* scale = nullptr;
   const float* bias = nullptr;
 
@@ -115,6 +115,8 @@ struct Layer {
   const float* input_scale = nullptr;
   const float* input_offset = nullptr;
 
+  // Whether the code is the nearest integer to what float output would be.
+  bool rounds() const { return output == Type::kInt8 && scale != nullptr; }
   bool float_accumulator() const {
     return input == Type::kFloat32 || input == Type::kUInt8;
   }
