@@ -17,6 +17,7 @@ import tempfile
 import keras_aqe as aqe
 from keras_aqe import converters
 from tests.runtime import arm
+from tests.runtime.disassembly import functions
 from tests.runtime.native import build
 
 CORES = ("cortex-a53", "cortex-a55", "cortex-a76")
@@ -89,29 +90,6 @@ def larq_loop():
     return [*differ, *count, *add, *step, *total, "b.gt loop"]
 
 
-def functions(library):
-    """Instructions of a library's functions: address, mnemonic, operands."""
-    text = subprocess.run(
-        [
-            "aarch64-linux-gnu-objdump",
-            "-d",
-            "-C",
-            "--no-show-raw-insn",
-            library,
-        ],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    found = {}
-    for line in text.splitlines():
-        if header := re.match(r"[0-9a-f]+ <(.*)>:$", line):
-            body = found.setdefault(header[1], [])
-        elif parts := re.match(r" *([0-9a-f]+):\t(\S+)\s*([^/<]*)", line):
-            body.append((int(parts[1], 16), parts[2], parts[3].strip()))
-    return found
-
-
 def innermost_loops(body):
     """The loops of a function that hold no other, as assembly text."""
     index = {address: i for i, (address, _, _) in enumerate(body)}
@@ -162,7 +140,9 @@ def print_cycles(folder):
     print("|---" * (2 + len(CORES)) + "|")
     loop = larq_loop()
     cycles_row("1/1", "LCE's scheme", loop, marks(loop, "cnt"))
-    bodies = functions(folder / "libkeras_aqe_kernels.a")
+    bodies = functions(
+        folder / "libkeras_aqe_kernels.a", "aarch64-linux-gnu-objdump"
+    )
     for widths, method, function, per_128, mnemonic in LOOPS:
         (body,) = (
             body for name, body in bodies.items() if body and function in name

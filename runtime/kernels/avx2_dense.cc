@@ -93,9 +93,8 @@ struct Floats {
     return _mm256_broadcast_ss(reinterpret_cast<const float*>(patch));
   }
   AQE_AVX2 static __m256 start(__m256 acc) { return acc; }
-  // Product and sum are rounded each: a product may be too large for a float.
   AQE_AVX2 static __m256 add(__m256 sum, __m256 in, __m256 w) {
-    return _mm256_add_ps(sum, _mm256_mul_ps(in, w));
+    return _mm256_fmadd_ps(in, w, sum);
   }
   AQE_AVX2 static __m256 finish(__m256, __m256 sum) { return sum; }
 };
@@ -118,8 +117,10 @@ AQE_AVX2 void multiply_row(const char* patch, const char* packed,
     for (int64_t chunk = 0; chunk < some; ++chunk) {
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        const __m256i w = _mm256_load_si256(
-            reinterpret_cast<const __m256i*>(packed + v * kBytes));
+        const char* at = packed + v * kBytes;
+        _mm_prefetch(at + kAhead, _MM_HINT_T0);
+        const __m256i w =
+            _mm256_load_si256(reinterpret_cast<const __m256i*>(at));
 #pragma GCC unroll 8
         for (int step = 0; step < Method::kSteps; ++step) {
           sums[v] = Method::add(sums[v], Method::broadcast(patch + step * 4),
@@ -127,7 +128,7 @@ AQE_AVX2 void multiply_row(const char* patch, const char* packed,
         }
       }
       patch += Method::kSteps * 4;
-      packed += kChunkBytes;
+      packed += Fields::kBytes;
     }
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
@@ -140,6 +141,8 @@ AQE_AVX2 void multiply_row(const char* patch, const char* packed,
 
 template <class Method>
 struct Rows : Method {
+  using Chunk = Fields;
+
   static void multiply(const Layer& layer, const char* patches, size_t stride,
                        int rows, const char* weights, int64_t chunks,
                        const typename Method::Lanes::Acc* init,
@@ -183,8 +186,8 @@ constexpr Kernel dense_kernel(const char* name, WidthSet inputs) {
           1,
           kBlock,
           nullptr,
-          dense_constants_bytes,
-          pack_dense,
+          dense_constants_bytes<Fields>,
+          pack_dense<Fields>,
           Tiled::scratch_bytes,
           Tiled::units,
           Tiled::run};

@@ -15,7 +15,6 @@ namespace {
 
 constexpr int kRows = 4;  // of the batch at a time
 constexpr int kVectors = kBlock / kLanes;
-constexpr int kAhead = 4096;  // bytes of weights on their way from memory
 
 template <int kBits>
 struct Codes {
@@ -69,9 +68,8 @@ struct Floats {
   AQE_AVX512_VNNI static inline __m512 broadcast(const char* patch) {
     return _mm512_set1_ps(*reinterpret_cast<const float*>(patch));
   }
-  // Product and sum are rounded each: a product may be too large for a float.
   AQE_AVX512_VNNI static inline __m512 add(__m512 acc, __m512 in, __m512 w) {
-    return _mm512_add_ps(acc, _mm512_mul_ps(in, w));
+    return _mm512_fmadd_ps(in, w, acc);
   }
 };
 
@@ -123,6 +121,8 @@ AQE_AVX512_VNNI void multiply_rows(const char* patch, size_t stride,
 
 template <class Method>
 struct Rows : Method {
+  using Chunk = Fields;
+
   static void multiply(const Layer& layer, const char* patches, size_t stride,
                        int rows, const char* weights, int64_t chunks,
                        const typename Method::Lanes::Acc* init,
@@ -163,8 +163,8 @@ constexpr Kernel dense_kernel(const char* name, WidthSet inputs,
           kRows,
           kBlock,
           nullptr,
-          dense_constants_bytes,
-          pack_dense,
+          dense_constants_bytes<Fields>,
+          pack_dense<Fields>,
           Tiled::scratch_bytes,
           Tiled::units,
           Tiled::run};

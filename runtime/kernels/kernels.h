@@ -19,11 +19,12 @@ extern const Kernel kConvPlanesAvx2, kDensePlanesAvx2;
 extern const Kernel kConvDotAvx2, kConvImageAvx2;
 extern const Kernel kDenseDotAvx2, kDenseFloatAvx2;
 extern const Kernel kConvShiftAvx2, kDenseShiftAvx2;
-// avx512_gfni.cc, avx512_planes.cc, avx512_dot.cc, avx512_dense.cc
+// avx512_gfni.cc, avx512_planes.cc, avx512_dot.cc, avx512_dense.cc,
+// avx512_vbmi_dense.cc
 extern const Kernel kConvXnorAvx512;
 extern const Kernel kConvPlanesAvx512, kDensePlanesAvx512;
 extern const Kernel kConvDotAvx512, kConvImageAvx512;
-extern const Kernel kDenseDotAvx512, kDenseFloatAvx512;
+extern const Kernel kDenseDotAvx512Vbmi, kDenseDotAvx512, kDenseFloatAvx512;
 #endif
 #if defined(__aarch64__)
 // neon_planes.cc, neon_dot.cc, neon_multiply.cc, neon_shift.cc, neon_float.cc,

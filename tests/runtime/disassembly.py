@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from typing import NamedTuple
 
 # Of integers and floats, with and without addition, of scalars and vectors.
 MULTIPLICATIONS = {
@@ -15,16 +16,23 @@ MULTIPLICATIONS = {
 }
 
 
-def instructions(library, function, objdump="objdump"):
-    """The mnemonics of all functions whose name contains `function`.
+class Instruction(NamedTuple):
+    """One line of a disassembly."""
+
+    address: int
+    mnemonic: str
+    operands: str
+
+
+def functions(library, objdump="objdump"):
+    """The functions of a library.
 
     Args:
         library: Path of an object file or a static library.
-        function: Part of a demangled name.
         objdump: The disassembler for the architecture.
 
     Returns:
-        A dict from names to lists of mnemonics.
+        A dict from demangled names to lists of `Instruction`.
     """
     text = subprocess.run(
         [objdump, "-d", "-C", "--no-show-raw-insn", library],
@@ -35,22 +43,39 @@ def instructions(library, function, objdump="objdump"):
     found = {}
     for line in text.splitlines():
         if header := re.match(r"[0-9a-f]+ <(.*)>:$", line):
-            name = header[1]
-        elif (parts := line.split("\t"))[1:] and function in name:
-            found.setdefault(name, []).append(parts[1].split()[0])
+            body = found.setdefault(header[1], [])
+        elif parts := re.match(r" *([0-9a-f]+):\t(\S+)\s*([^/<]*)", line):
+            address, mnemonic, operands = parts.groups()
+            body.append(
+                Instruction(int(address, 16), mnemonic, operands.strip())
+            )
     return found
 
 
 def multiplications(library, function, machine, objdump="objdump"):
-    """Those of `instructions` that multiply, for a test to find none.
+    """The instructions that multiply, for a test to find none.
+
+    Args:
+        library: Path of an object file or a static library.
+        function: Part of the demangled names of the functions to look at.
+        machine: A key of `MULTIPLICATIONS`.
+        objdump: The disassembler for the architecture.
+
+    Returns:
+        A dict from names of functions to sorted lists of mnemonics.
 
     Raises:
         LookupError: If there is no such function.
     """
-    found = instructions(library, function, objdump)
+    found = {
+        name: body
+        for name, body in functions(library, objdump).items()
+        if body and function in name
+    }
     if not found:
         raise LookupError(f"no function {function} in {library}")
+    multiplies = MULTIPLICATIONS[machine].fullmatch
     return {
-        name: sorted(set(filter(MULTIPLICATIONS[machine].fullmatch, mnemonics)))
-        for name, mnemonics in found.items()
+        name: sorted({i.mnemonic for i in body if multiplies(i.mnemonic)})
+        for name, body in found.items()
     }

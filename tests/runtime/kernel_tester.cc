@@ -5,6 +5,9 @@
 //
 // Prints one line a kernel; exit status 1 if one differs. Kernels for
 // instructions that the CPU lacks are named and skipped.
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -23,24 +26,49 @@
 namespace aqe {
 namespace {
 
-// Memory of exactly so many bytes, so that AddressSanitizer sees every access
-// beyond.
+// Memory with an end: AddressSanitizer sees every access beyond it; without
+// that, at the next multiple of 64 bytes pages begin that cannot be accessed.
 class Buffer {
  public:
   Buffer(size_t bytes, int fill) : size_(bytes) {
-    if (posix_memalign(&data_, 64, std::max<size_t>(bytes, 1)) != 0)
+#if defined(__SANITIZE_ADDRESS__)
+    if (posix_memalign(&data_, kAlignment, std::max<size_t>(bytes, 1)) != 0)
       std::abort();
+#else
+    const size_t usable = round_up(bytes, sysconf(_SC_PAGESIZE));
+    mapped_ = usable + kBeyond;
+    pages_ = mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                  0);
+    if (pages_ == MAP_FAILED ||
+        mprotect(pages_, usable, PROT_READ | PROT_WRITE) != 0)
+      std::abort();
+    data_ = static_cast<char*>(pages_) + usable - round_up(bytes, kAlignment);
+#endif
     std::memset(data_, fill, bytes);
   }
-  ~Buffer() { std::free(data_); }
+  ~Buffer() {
+#if defined(__SANITIZE_ADDRESS__)
+    std::free(data_);
+#else
+    munmap(pages_, mapped_);
+#endif
+  }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   void* data() const { return data_; }
   size_t size() const { return size_; }
 
  private:
+  static constexpr size_t kAlignment = 64, kBeyond = 1 << 20;
+
+  static size_t round_up(size_t value, size_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+  }
+
   size_t size_;
   void* data_ = nullptr;
+  void* pages_ = nullptr;
+  size_t mapped_ = 0;
 };
 
 class Random {
@@ -424,6 +452,8 @@ bool agrees(Random& random, const Kernel& kernel, const Case& c) {
 }
 
 bool test_kernel(const Kernel& kernel, int cases, uint64_t seed) {
+  std::printf("%s: ", kernel.name);
+  std::fflush(stdout);  // the last words, should it crash
   int run = 0;
   for (int type = 1; type < 16; ++type) {
     if (!(kernel.inputs >> type & 1)) continue;
@@ -436,7 +466,7 @@ bool test_kernel(const Kernel& kernel, int cases, uint64_t seed) {
         if (!fits(kernel, c.layer, ~0u)) continue;
         ++run;
         if (!agrees(random, kernel, c)) {
-          std::printf("%s differs from reference, seed %llu: %s\n", kernel.name,
+          std::printf("differs from reference, seed %llu: %s\n",
                       static_cast<unsigned long long>(seed + i),
                       describe(c.layer).c_str());
           return false;
@@ -444,7 +474,7 @@ bool test_kernel(const Kernel& kernel, int cases, uint64_t seed) {
       }
     }
   }
-  std::printf("%s: %d layers equal\n", kernel.name, run);
+  std::printf("%d layers equal\n", run);
   return run > 0;
 }
 
