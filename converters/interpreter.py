@@ -2,8 +2,8 @@ import importlib.util
 
 import numpy as np
 
+from keras_aqe.converters import bounds, lce_ops, metadata
 from keras_aqe.converters import flatbuffer as fb
-from keras_aqe.converters import lce_ops, metadata
 from keras_aqe.converters.errors import ConversionError
 
 _numpy_major = int(np.__version__.split(".")[0])
@@ -33,9 +33,10 @@ class Interpreter:
     def __init__(self, flatbuffer, num_threads=1):
         model = fb.read(flatbuffer)
         metadata.check(model)
+        lce_ops.check(model)
+        bounds.check(model)
         names = fb.operator_names(model)
         if any(name.startswith("Lce") for name in names):
-            lce_ops.check(model)
             self._engine = _LceEngine(flatbuffer, num_threads)
         else:
             packed = any(name.startswith("Aqe") for name in names)

@@ -237,7 +237,9 @@ def _check_convolution(model, operator, shapes):
 
 
 def _options(operator):
-    return flexbuffers.Loads(bytes(bytearray(operator.customOptions)))
+    options = flexbuffers.Loads(bytes(bytearray(operator.customOptions)))
+    _require(isinstance(options, dict), "its options are no map")
+    return options
 
 
 def _require(condition, message):
