@@ -88,10 +88,13 @@ struct Rows : Dot {
                        int rows, const char* weights, int64_t steps,
                        const typename Dot::Lanes::Acc* init,
                        typename Dot::Lanes::Acc* acc) {
-    for (int r = 0; r < rows; r += kMostRows) {
-      const auto run = rows - r > 8   ? multiply_rows<Dot, 12>
-                       : rows - r > 4 ? multiply_rows<Dot, 8>
-                                      : multiply_rows<Dot, 4>;
+    for (int r = 0, count; r < rows; r += count) {
+      const int left = rows - r;
+      // Four rows are too few to hide the latency of their sums.
+      count = left > 16 || (left > 8 && left <= 12) ? 12 : left > 4 ? 8 : 4;
+      const auto run = count == 12  ? multiply_rows<Dot, 12>
+                       : count == 8 ? multiply_rows<Dot, 8>
+                                    : multiply_rows<Dot, 4>;
       run(patches + r * stride, stride, weights, steps, init, acc + r * kBlock);
     }
   }
