@@ -24,8 +24,8 @@
 //   max(acc, rows, stride, columns, best)   best[64] of acc[row][column][64],
 //                                           rows `stride` apart
 //   store(layer, acc, block, pixel)         the output stage
-// VectorOutput has the last four, their Acc and decodes, for the vectors `Lanes` of an
-// instruction set `Lanes::Set`.
+// VectorOutput has the last four, their Acc and decodes, for the vectors
+// `Lanes` of an instruction set `Lanes::Set`.
 //
 // AQE_TARGET, defined before, is the attribute of the instruction set, so that
 // what a Method does for each position is compiled into the loop.
@@ -271,9 +271,9 @@ class Gather {
                                0)
                     : 0) {}
 
-  // Returns the taps that lie inside the input. Where the patch in front is that
-  // of the left neighbour and decoding takes longer than copying, the columns
-  // of the window that both have come from there.
+  // Returns the taps that lie inside the input. Where the patch in front is
+  // the left neighbour's and decoding takes longer than copying, the columns of
+  // the window that both have come from there.
   AQE_TARGET Taps copy(const Position& at, bool has_left, char* patch) const {
     const int first = has_left ? shared_ : 0;
     const int64_t top = int64_t{at.y} * window_.stride_y - window_.pad_top;
@@ -281,7 +281,8 @@ class Gather {
     if (top < 0 || top + extent_y_ > layer_.in_height || left < 0 ||
         left + extent_x_ > layer_.in_width)
       return copy_part(at.n, top, left, first, patch);
-    int64_t from = offset(at.n, top, left + int64_t{first} * window_.dilation_x);
+    int64_t from =
+        offset(at.n, top, left + int64_t{first} * window_.dilation_x);
     for (int ky = 0; ky < window_.height; ++ky) {
       copy_shared(first, patch);
       copy_row(input_ + from, window_.width - first, patch + first * step_);
