@@ -6,11 +6,13 @@ python -m examples.export_pretrained --study docs/results/study --data-dir DIR
 
 At each width the network trained by AQE with the default settings and the
 highest validation accuracy is taken, among all seeds and learning rates that
-are finished. It is saved without optimizer, converted to the packed format,
-verified on the test images, and its row is written into the model card.
+are finished. It is made small, converted to the packed format, verified on the
+test images, and its row is written into the model card. A network that is
+published already need not lie in the study's folder any more.
 """
 
 import argparse
+import zipfile
 from pathlib import Path
 
 import keras
@@ -38,7 +40,12 @@ model = aqe.models.load_pretrained("{example}")
 A name says the network, the data, the width of the inputs and that of the
 weights: `{example}` is MINW-Net, Model D with 24 filters and 128
 dense units, trained on CIFAR-10. `name.tflite` is the same network in the
-[packed format](../../docs/format.md). Networks are saved without optimizer.
+[packed format](../../docs/format.md).
+
+Networks are saved without optimizer, and their kernels hold one value for each
+code and sign: the mean of the latent weights that had it. Codes and logits are
+those of the trained network to the bit, and the file is 7 to 15 times smaller;
+who trains on starts from these means.
 
 {table}
 
@@ -88,7 +95,11 @@ def export(record, study, images, labels):
     Raises:
         ValueError: If network or file are not what the line says.
     """
+    name = name_of(record["run"]["bits"])
     path = study / "runs" / record["id"] / "model.keras"
+    if not path.exists():
+        # If the published network is of another run, its accuracy tells.
+        path = FOLDER / f"{name}.keras"
     # Not compiled, so that it is saved without the state of the optimizer,
     # twice as large as the network.
     model = keras.models.load_model(path, compile=False)
@@ -96,21 +107,55 @@ def export(record, study, images, labels):
     accuracy = round(float(np.mean(logits.argmax(-1) == labels)), 4)
     if abs(accuracy - record["test_accuracy"]) > 2e-4:
         raise ValueError(
-            f"Run {record['id']} must have the test accuracy of its line, "
+            f"{path} must have the test accuracy of run {record['id']}, "
             f"{record['test_accuracy']}. Received: {accuracy}. Is --data-dir "
             "the one it was trained on?"
+        )
+    gather_weights(model)
+    gathered = model.predict(images, batch_size=500, verbose=0)
+    if not np.array_equal(gathered, logits):
+        raise ValueError(
+            f"{path}: gathering the latent weights must not change logits, but "
+            f"did by up to {np.abs(gathered - logits).max()}."
         )
     converted = converters.convert(model, target="packed")
     verification = converters.verify(model, converted, images[:1000])
     if not verification.labels_equal:
         raise ValueError(f"Run {record['id']}: {verification}")
-    name = name_of(record["run"]["bits"])
-    model.save(FOLDER / f"{name}.keras")
+    save_compressed(model, FOLDER / f"{name}.keras")
     converted.save(FOLDER / f"{name}.tflite")
     return [
         (FOLDER / f"{name}.{suffix}").stat().st_size
         for suffix in ("keras", "tflite")
     ]
+
+
+def gather_weights(model):
+    """Replaces latent weights by the mean of those of their code and sign.
+
+    `mean|W|`, which thresholds are relative to, stays what it was, and so does
+    every code; few different values are left, which compress well.
+    """
+    for layer in model.layers:
+        quantizer = getattr(layer, "kernel_quantizer", None)
+        if quantizer is None:
+            continue
+        kernel = layer.kernel.numpy()
+        groups = np.stack([quantizer.codes(kernel), np.sign(kernel)], -1)
+        _, group = np.unique(groups.reshape(-1, 2), axis=0, return_inverse=True)
+        sums = np.bincount(group, weights=kernel.ravel())
+        means = sums / np.bincount(group)
+        layer.kernel.assign(means[group].reshape(kernel.shape))
+
+
+def save_compressed(model, path):
+    """Saves a model like `model.save`, whose archive is not compressed."""
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        files = {file: archive.read(file) for file in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file, content in files.items():
+            archive.writestr(file, content)
 
 
 def main(argv=None):

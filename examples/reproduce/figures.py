@@ -1,28 +1,31 @@
-"""Figures 1 to 5 of Chen et al., 2020, from finished runs."""
+"""Figures 1 to 5 of Chen et al., 2020, and the study's, from finished runs."""
 
 import numpy as np
 
 import keras_aqe as aqe
-from examples.reproduce import curves, runs
+from examples.reproduce import curves
 
 
-def write(sweep, finished):
-    """Draws the figure of an experiment; returns Markdown that shows it."""
-    figure, scale = sweep.config["figure"], sweep.args.scale
-    records = [
-        finished[runs.key(planned.run)]
-        for planned in sweep.resolved()
-        if runs.key(planned.run) in finished
-    ]
-    if not records:
-        return []
+def write(figure, records, args):
+    """Draws the figure of a stage; returns lines of Markdown that show it.
+
+    Args:
+        figure: `kind` of the figure: "curves" is Figure 5, "histograms" are
+            Figures 1 to 4, at the `epochs` of each scale, and "blend" is the
+            blend's accuracy beside the hard network's.
+        records: Finished runs of the stage.
+        args: The command's `scale` and `output`.
+    """
     if figure["kind"] == "curves":
-        return [_training_curves(records, sweep.args.output)]
-    return [
-        _histograms(record, kind, figure["epochs"][scale], sweep.args.output)
-        for record in records
-        for kind in ("weights", "activations")
-    ]
+        return _training_curves(records, args.output)
+    if figure["kind"] == "blend":
+        return _blend(records, args.output)
+    lines = []
+    for record in records:
+        for kind in ("weights", "activations"):
+            epochs = figure["epochs"][args.scale]
+            lines += _histograms(record, kind, epochs, args.output)
+    return lines
 
 
 def _training_curves(records, output):
@@ -40,12 +43,34 @@ def _training_curves(records, output):
     return _save(drawn, output / "figure5.png", "AQE and STE by epoch")
 
 
+def _blend(records, output):
+    """Validation accuracy by epoch of the blend and of the hard network."""
+    histories = {
+        label: {
+            _widths(record): [
+                epoch[f"{name}_validation_accuracy"]
+                for epoch in record["epochs"]
+            ]
+            for record in records
+        }
+        for label, name in (("hard", "hard"), ("blend", "soft"))
+    }
+    widths = list(histories["hard"])
+    drawn = aqe.plots.training_curves(
+        histories, widths, title="Held-out images, AQE"
+    )
+    for axis, title in zip(drawn.axes, widths):
+        axis.set_title(title, fontsize="medium")
+        axis.set_ylabel("accuracy")
+    return _save(drawn, output / "blend.png", "Blend and hard network by epoch")
+
+
 def _histograms(record, kind, epochs, output):
     """One of Figures 1 to 4: a panel for each epoch."""
     # Imported here, as in `keras_aqe.plots`: it is an optional dependency.
     from matplotlib import pyplot
 
-    widths = "/".join(map(str, record["run"]["bits"]))
+    widths = _widths(record)
     alphas = {line["epoch"]: line["alpha"] for line in record["epochs"]}
     lines = {
         line["epoch"]: line[kind]
@@ -64,16 +89,22 @@ def _histograms(record, kind, epochs, output):
     for axis, epoch in zip(axes[0], epochs):
         counts = np.array(lines[epoch])
         axis.stairs(100 * counts / counts.sum(), curves.BINS, fill=True)
+        for sign in (-1, 1):
+            axis.axvline(sign * alphas[epoch], color="grey", linestyle=":")
         axis.set_title(
             f"epoch {epoch}, α = {alphas[epoch]:.2f}", fontsize="medium"
         )
         axis.set_xlabel(f"blended {kind}")
     axes[0, 0].set_ylabel("share of values [%]")
-    drawn.suptitle(f"Second convolution, {widths}")
+    drawn.suptitle(f"Second convolution, {widths}; dotted: ±α")
     path = output / f"{kind}-{widths.replace('/', '-')}.png"
     return _save(drawn, path, f"Blended {kind}, {widths}")
 
 
+def _widths(record):
+    return "/".join(map(str, record["run"]["bits"]))
+
+
 def _save(drawn, path, title):
     drawn.savefig(path, dpi=120)
-    return f"\n![{title}]({path.name})"
+    return [f"![{title}]({path.name})", ""]

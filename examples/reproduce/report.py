@@ -19,11 +19,6 @@ def write(sweep):
         lines += table(config, scale, finished)
     else:
         lines += _stages(sweep, finished)
-    if "figure" in config:
-        # Imported here: only figures need matplotlib.
-        from examples.reproduce import figures
-
-        lines += figures.write(sweep, finished)
     text = "\n".join(lines) + "\n"
     sweep.args.output.mkdir(parents=True, exist_ok=True)
     (sweep.args.output / f"{sweep.args.experiment}.md").write_text(text)
@@ -115,16 +110,26 @@ def spread(values, factor, digits):
 
 
 def _stages(sweep, finished):
-    """A table for each stage: what differs between its runs, accuracies."""
+    """For each stage a table, what differs and accuracies, and its figure."""
     stages = collections.defaultdict(dict)
     for planned in sweep.resolved():
         stages[planned.place][runs.key(planned.run)] = planned.run
+    drawn = {
+        stage["name"]: stage["figure"]
+        for stage in sweep.config["stage"]
+        if "figure" in stage
+    }
     lines = []
     for name, planned in stages.items():
         records = [finished[key] for key in planned if key in finished]
         if records:
             rows = _summary(records, list(planned.values()))
             lines += [f"## {name.capitalize()}", "", *rows, ""]
+        if records and name in drawn:
+            # Imported here: only figures need matplotlib.
+            from examples.reproduce import figures
+
+            lines += figures.write(drawn[name], records, sweep.args)
     return lines
 
 

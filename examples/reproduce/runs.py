@@ -64,10 +64,11 @@ def expand(config, scale):
 
     A configuration has `[run]`, settings of all its runs; `[scale.<name>]`,
     which override all others; and a list of `[[stage]]`, or of `[[row]]` and
-    of `[[column]]` of a table, with settings of their own. `stages`, `rows`
-    and `columns` in a scale name the ones it takes, `shrink` adds arguments
-    of networks. A setting that is a list stands for one run per entry, the
-    last such setting varying fastest.
+    of `[[column]]` of a table, with settings of their own. A stage may have a
+    `figure` of its runs. `stages`, `rows` and `columns` in a scale name the
+    ones it takes, `shrink` adds arguments of networks. A setting that is a
+    list stands for one run per entry, the last such setting varying fastest;
+    "default" stands for that of `DEFAULTS`.
     """
     scaled = dict(config["scale"][scale])
     shrink = scaled.pop("shrink", {})
@@ -82,6 +83,7 @@ def expand(config, scale):
         axes = [name for name in settings if isinstance(settings[name], list)]
         for values in itertools.product(*(settings[axis] for axis in axes)):
             run = {**DEFAULTS, **settings, **dict(zip(axes, values))}
+            run |= {n: DEFAULTS[n] for n, v in run.items() if v == "default"}
             run["network_arguments"] = {
                 **run["network_arguments"],
                 **shrink.get(run["network"], {}),
@@ -103,7 +105,7 @@ def _places(config, scaled):
         return [e for e in entries if names is None or e[label] in names]
 
     def settings(entry):
-        about = ("name", "label", "paper", "value")
+        about = ("name", "label", "paper", "value", "figure")
         return {name: entry[name] for name in entry if name not in about}
 
     stages = chosen("stage", "name")

@@ -85,10 +85,10 @@ def train(run, folder, args, strategy):
 def _recalibrated(model, data, strategy):
     """What batch normalisation fitted to the hard network makes of it.
 
-    Asked only of a network whose alpha ended below 1. It changes the model,
-    which has been saved before.
+    Asked only of a network whose alpha ended below 1, trained on one device
+    without a strategy. It changes the model, which has been saved before.
     """
-    if strategy.num_replicas_in_sync > 1:
+    if strategy is not tf.distribute.get_strategy():
         return {}
     alphas = [float(q.alpha) for q in aqe.callbacks.find(model)]
     if min(alphas, default=1) == 1:

@@ -10,7 +10,8 @@ def load_pretrained(name):
         name: Name of the network, such as `"minw-d24-cifar10-1-1"`: the
             network, the data, the width of inputs and that of weights. The
             model card (`examples/pretrained/README.md`) lists them with their
-            accuracies and says how images are to be normalised.
+            accuracies and says how images are to be normalised and what is
+            kept of the latent weights.
 
     Returns:
         The `keras.Model`, from normalised images to logits.

@@ -93,9 +93,8 @@ struct Floats {
     return _mm256_broadcast_ss(reinterpret_cast<const float*>(patch));
   }
   AQE_AVX2 static __m256 start(__m256 acc) { return acc; }
-  // Product and sum are rounded each: a product may be too large for a float.
   AQE_AVX2 static __m256 add(__m256 sum, __m256 in, __m256 w) {
-    return _mm256_add_ps(sum, _mm256_mul_ps(in, w));
+    return _mm256_fmadd_ps(in, w, sum);
   }
   AQE_AVX2 static __m256 finish(__m256, __m256 sum) { return sum; }
 };

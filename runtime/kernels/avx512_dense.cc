@@ -68,9 +68,8 @@ struct Floats {
   AQE_AVX512_VNNI static inline __m512 broadcast(const char* patch) {
     return _mm512_set1_ps(*reinterpret_cast<const float*>(patch));
   }
-  // Product and sum are rounded each: a product may be too large for a float.
   AQE_AVX512_VNNI static inline __m512 add(__m512 acc, __m512 in, __m512 w) {
-    return _mm512_add_ps(acc, _mm512_mul_ps(in, w));
+    return _mm512_fmadd_ps(in, w, acc);
   }
 };
 

@@ -17,7 +17,7 @@
 namespace aqe {
 namespace {
 
-constexpr int kMostRows = 12;  // positions at a time
+constexpr int kMostRows = 14;  // positions at a time, an even number
 constexpr int kVectors = 2;    // registers of 16 output channels at a time
 constexpr int kChannels = kLanes * kVectors;
 
@@ -58,14 +58,14 @@ AQE_AVX512_VNNI void multiply_rows(const char* patch, size_t stride,
                                    const void* init,
                                    typename Dot::Lanes::Acc* acc) {
   typename Dot::Lanes::Vector sums[kRowCount][kVectors];
-#pragma GCC unroll 12
+#pragma GCC unroll 14
   for (int r = 0; r < kRowCount; ++r) {
     for (int v = 0; v < kVectors; ++v)
       sums[r][v] = Dot::load(static_cast<const char*>(init) + v * 64);
   }
   for (int64_t step = 0; step < steps; ++step) {
     const auto w0 = Dot::load(weights), w1 = Dot::load(weights + 64);
-#pragma GCC unroll 12
+#pragma GCC unroll 14
     for (int r = 0; r < kRowCount; ++r) {
       const auto in = Dot::broadcast(patch + r * stride + step * 4);
       sums[r][0] = Dot::add(sums[r][0], in, w0);
@@ -73,7 +73,7 @@ AQE_AVX512_VNNI void multiply_rows(const char* patch, size_t stride,
     }
     weights += kVectors * 64;
   }
-#pragma GCC unroll 12
+#pragma GCC unroll 14
   for (int r = 0; r < kRowCount; ++r) {
     for (int v = 0; v < kVectors; ++v)
       Dot::Lanes::store(acc + r * kBlock + v * kLanes, sums[r][v]);
@@ -88,14 +88,17 @@ struct Rows : Dot {
                        int rows, const char* weights, int64_t steps,
                        const typename Dot::Lanes::Acc* init,
                        typename Dot::Lanes::Acc* acc) {
+    static constexpr decltype(&multiply_rows<Dot, 2>) kRuns[] = {
+        multiply_rows<Dot, 2>,  multiply_rows<Dot, 4>,  multiply_rows<Dot, 6>,
+        multiply_rows<Dot, 8>,  multiply_rows<Dot, 10>, multiply_rows<Dot, 12>,
+        multiply_rows<Dot, 14>,
+    };
+    // In runs of about the same length: short ones wait for their sums.
     for (int r = 0, count; r < rows; r += count) {
-      const int left = rows - r;
-      // Four rows are too few to hide the latency of their sums.
-      count = left > 16 || (left > 8 && left <= 12) ? 12 : left > 4 ? 8 : 4;
-      const auto run = count == 12  ? multiply_rows<Dot, 12>
-                       : count == 8 ? multiply_rows<Dot, 8>
-                                    : multiply_rows<Dot, 4>;
-      run(patches + r * stride, stride, weights, steps, init, acc + r * kBlock);
+      const int runs = (rows - r + kMostRows - 1) / kMostRows;
+      count = static_cast<int>(round_up((rows - r + runs - 1) / runs, 2));
+      kRuns[count / 2 - 1](patches + r * stride, stride, weights, steps, init,
+                           acc + r * kBlock);
     }
   }
 };

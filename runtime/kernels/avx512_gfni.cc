@@ -297,8 +297,7 @@ bool supports(const Layer& layer) {
   return layer.groups == 1 && tiling.columns > 0 && at.taps <= kMostTaps &&
          at.taps * at.words <= kMostWords && tiling.in_rows <= kMostTaps &&
          tiling.pool.height <= kMostGroups / 2 &&
-         tiling.pool.width <= tiling.columns &&
-         int64_t{layer.conv_height} * layer.conv_width >= kGroup / 2;
+         tiling.pool.width <= tiling.columns;
 }
 
 struct Method : VectorOutput<Int32Lanes> {
@@ -345,6 +344,18 @@ struct Tile {
     groups = (x_end - x_begin + kGroup - 1) / kGroup;
   }
 };
+
+// Counting on planes is faster where much of the registers is filled up.
+bool is_worthwhile(const Layer& layer) {
+  const Tiling tiling(layer);
+  int positions = 0, groups = 0;
+  for (int i = 0; i < tiling.across; ++i) {
+    const Tile tile(layer, tiling, int64_t{i} * tiling.down);
+    positions += tile.x_end - tile.x_begin;
+    groups += tile.groups;
+  }
+  return 5 * positions >= 4 * kGroup * groups;
+}
 
 // Taps of a window on one axis that lie inside, all if padding has a value.
 int taps_inside(const Layer& layer, int64_t start, int taps, int dilation,
@@ -464,6 +475,7 @@ extern const Kernel kConvXnorAvx512 = {"conv_2d_xnor_avx512",
                                        pack,
                                        scratch_bytes,
                                        units,
-                                       run};
+                                       run,
+                                       is_worthwhile};
 
 }  // namespace aqe

@@ -62,7 +62,9 @@ const Kernel* select_kernel(const Layer& layer, uint32_t features) {
     if (!fits(**kernel, layer, features)) continue;
     if (preferred != nullptr && is_listed((*kernel)->name, preferred))
       return *kernel;
-    if (first == nullptr) first = *kernel;
+    if (first == nullptr && ((*kernel)->is_worthwhile == nullptr ||
+                             (*kernel)->is_worthwhile(layer)))
+      first = *kernel;
   }
   return first;
 }

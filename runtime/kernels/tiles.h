@@ -71,7 +71,10 @@ class Tiling {
  public:
   explicit Tiling(const Layer& layer) : layer_(layer) {
     if (!layer.has_pool) {
-      tiles_ = (layer.out_pixels() + kTilePositions - 1) / kTilePositions;
+      // The last tile takes what is left over, if it can.
+      const int64_t all = layer.out_pixels() - kMaxPositions + kTilePositions;
+      tiles_ =
+          std::max<int64_t>(1, (all + kTilePositions - 1) / kTilePositions);
       return;
     }
     const Window& pool = layer.pool;
@@ -92,8 +95,10 @@ class Tiling {
  private:
   void locate_plain(int64_t index, Tile* tile) const {
     tile->first_output = index * kTilePositions;
-    tile->positions = tile->outputs = static_cast<int>(std::min<int64_t>(
-        kTilePositions, layer_.out_pixels() - tile->first_output));
+    tile->positions = tile->outputs =
+        index == tiles_ - 1
+            ? static_cast<int>(layer_.out_pixels() - tile->first_output)
+            : kTilePositions;
     const int64_t row = tile->first_output / layer_.out_width;
     Position at = {static_cast<int>(row / layer_.out_height),
                    static_cast<int>(row % layer_.out_height),

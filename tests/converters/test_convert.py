@@ -37,6 +37,30 @@ def test_model_a_is_small_and_all_xnor():
     assert sum(row.weight_bytes for row in rest) == (10_352_000 - 3456) / 8
 
 
+@pytest.mark.parametrize(
+    "input_bits, weight_bits", [(1, 1), (1, 3), (2, 2), (3, 1), (3, 3)]
+)
+def test_model_a_of_builtin_operators_is_int8(input_bits, weight_bits):
+    converted = convert(models.MINWNet("A", input_bits, weight_bits), "tflite")
+    assert len(converted.flatbuffer) <= 10.6e6
+    notes = [row.note for row in converted.report]
+    assert notes == ["image layer", *[""] * 7, "feeds float"]
+
+
+def test_strict_refuses_what_came_out_in_float(monkeypatch):
+    """Whatever the reason: here, a rule that no longer allows it."""
+    monkeypatch.setattr(
+        "keras_aqe.converters.metadata._float_rule", lambda *args: None
+    )
+    for target, layer in (("lce", "conv1"), ("tflite", "conv1")):
+        with pytest.raises(
+            ConversionError, match=f"'{layer}'.*CONV_2D in float.*strict=False"
+        ):
+            convert(small(), target)
+        rows = convert(small(), target, strict=False).report
+        assert rows[0].note == "runs in float" and rows[1].note == ""
+
+
 def test_report_prints_every_layer():
     converted = convert(small(), target="lce")
     text = str(converted.report)

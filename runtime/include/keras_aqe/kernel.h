@@ -61,6 +61,8 @@ struct Kernel {
   int64_t (*units)(const Layer&);
   void (*run)(const Layer&, const void* constants, const void* input,
               void* output, void* scratch, int64_t begin, int64_t end);
+  // Whether dispatch takes it before those that follow; null: always.
+  bool (*is_worthwhile)(const Layer&) = nullptr;
 };
 
 // All kernels of this build, the preferred first; a null pointer ends the
@@ -79,7 +81,7 @@ std::string feature_names(uint32_t features);
 // Whether the kernel computes this layer on a CPU with these features.
 bool fits(const Kernel& kernel, const Layer& layer, uint32_t features);
 
-// The first kernel of the table that fits; one named in KERAS_AQE_KERNELS
+// The first kernel of the table that fits and is worthwhile; one named in KERAS_AQE_KERNELS
 // (separated by commas) goes before all others. Null if none fits.
 const Kernel* select_kernel(const Layer& layer, uint32_t features);
 

@@ -1,4 +1,4 @@
-"""Two workers on one machine train the same network as one process."""
+"""Two workers or replicas train the same network as one process."""
 
 import functools
 import json
@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_aqe as aqe
 from tests.examples.reproduce import on_noise
@@ -104,19 +105,20 @@ def epochs_written(folder):
     return [json.loads(line)["epoch"] for line in lines]
 
 
-def one_process(folder, monkeypatch):
+def one_process(folder, monkeypatch, output="one", strategy="none"):
     """Trains in this process."""
     on_noise.main(
         folder / "configs",
-        ["two", "--scale", "smoke", "--output", str(folder / "one")],
+        ["two", "--scale", "smoke", "--output", str(folder / output)]
+        + ["--strategy", strategy],
         functools.partial(monkeypatch.setattr, raising=False),
     )
 
 
-def assert_same_curves(together, alone):
+def assert_same_curves(together, alone, replicas=2):
     together, found = curves(together)
     alone, expected = curves(alone)
-    assert (together["replicas"], alone["replicas"]) == (2, 1)
+    assert (together["replicas"], alone["replicas"]) == (replicas, 1)
     assert found.keys() == expected.keys()
     for name in expected:
         np.testing.assert_allclose(
@@ -132,6 +134,20 @@ def test_two_workers_have_the_curves_of_one_process(
     one_process(tmp_path, monkeypatch)
     assert [process.wait() for process in processes] == [0, 0]
     assert_same_curves(tmp_path / "two", tmp_path / "one")
+
+
+def test_replicas_have_the_curves_of_one_device(start, tmp_path, monkeypatch):
+    one_process(tmp_path, monkeypatch)
+    mirrored = tf.distribute.MirroredStrategy
+    for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
+        monkeypatch.setattr(
+            tf.distribute,
+            "MirroredStrategy",
+            functools.partial(mirrored, devices),
+        )
+        output = f"replicas{len(devices)}"
+        one_process(tmp_path, monkeypatch, output, "mirrored")
+        assert_same_curves(tmp_path / output, tmp_path / "one", len(devices))
 
 
 @pytest.mark.long

@@ -70,6 +70,17 @@ def test_lists_are_axes_and_a_scale_overrides():
     assert {p.run["epochs"] for p in planned} == {3}
 
 
+def test_default_is_one_of_several_values():
+    config = {
+        "run": {"input_thresholds": ["default", {"at": [0.3]}]},
+        "scale": {"smoke": {}},
+        "stage": [{"name": "thresholds", "schedule": "default"}],
+    }
+    default, other = [p.run for p in runs.expand(config, "smoke")]
+    assert default == runs.DEFAULTS
+    assert other == {**runs.DEFAULTS, "input_thresholds": {"at": [0.3]}}
+
+
 @pytest.mark.parametrize("scaled", [{"epoch": 3}, {"rows": ["z"]}])
 def test_unknown_names_are_refused(scaled):
     config = {"run": {}, "scale": {"smoke": scaled}, "row": [{"label": "a"}]}
@@ -136,7 +147,7 @@ def test_lines_of_several_processes_and_of_a_killed_one(tmp_path):
     assert sorted(line["number"] for line in Store(path)) == list(range(101))
 
 
-@pytest.mark.parametrize("name", [n for n in runs.NAMES if n != "study"])
+@pytest.mark.parametrize("name", runs.NAMES)
 def test_smoke(noise, name, tmp_path, monkeypatch, capsys):
     test_imagenet.make_folder(tmp_path / "images", classes=3, count=40)
     command = [
@@ -165,16 +176,18 @@ def test_smoke(noise, name, tmp_path, monkeypatch, capsys):
 def test_a_killed_sweep_continues(noise, tmp_path, monkeypatch):
     command = ["study", "--scale", "smoke", "--output", str(tmp_path)]
     config = runs.load("study")
-    config["scale"]["smoke"] |= {
+    config["scale"]["smoke"] = {
         "network": "Small",
         "epochs": 3,
+        "batch_size": 32,
         "train_images": 128,
+        "test_images": 64,
+        "curve_images": 32,
     }
     config["stage"] = [
         {"name": runs.SEARCH, "learning_rate": [0.01, 0.001]},
         {"name": "main", "learning_rate": "best", "seed": [0, 1]},
     ]
-    del config["scale"]["smoke"]["stages"]
     monkeypatch.setattr(runs, "load", lambda name: config)
 
     class Killed(Exception):

@@ -1,0 +1,67 @@
+"""A published network is small and that of its line of results."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_aqe as aqe
+from examples import export_pretrained
+
+
+def trained(bits):
+    """A network whose alpha is 1 and whose latent weights are anything."""
+    keras.utils.set_random_seed(bits)
+    model = aqe.models.MINWNet("D", bits, bits, filters=4, dense_units=8)
+    rng = np.random.default_rng(bits)
+    for layer in model.layers:
+        if hasattr(layer, "kernel"):
+            layer.kernel.assign(rng.normal(0, 0.1, layer.kernel.shape))
+    for quantizer in aqe.callbacks.find(model):
+        quantizer.alpha.assign(1.0)
+    return model
+
+
+def codes(model):
+    return [
+        layer.kernel_quantizer.codes(layer.kernel).numpy()
+        for layer in model.layers
+        if hasattr(layer, "kernel")
+    ]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3])
+def test_gathered_weights_have_the_same_codes(bits):
+    model = trained(bits)
+    expected = codes(model)
+    export_pretrained.gather_weights(model)
+    for found, code in zip(codes(model), expected, strict=True):
+        np.testing.assert_array_equal(found, code)
+    kernel = model.get_layer("conv3").kernel.numpy()
+    # Zeros are of either sign.
+    assert len(np.unique(kernel)) == 2**bits
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_export(tmp_path, monkeypatch, published):
+    model = trained(3)
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(20, 32, 32, 3)).astype("float32")
+    logits = model.predict(images, verbose=0)
+    record = {"run": {"bits": [3, 3]}, "id": "abc", "test_accuracy": 1.0}
+    monkeypatch.setattr(export_pretrained, "FOLDER", tmp_path)
+    path = tmp_path / "runs" / "abc" / "model.keras"
+    if published:
+        path = tmp_path / "minw-d24-cifar10-3-3.keras"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model.save(path)
+    size = path.stat().st_size
+
+    labels = logits.argmax(-1)
+    sizes = export_pretrained.export(record, tmp_path, images, labels)
+    small = tmp_path / "minw-d24-cifar10-3-3.keras"
+    assert sizes[0] == small.stat().st_size < size
+    loaded = keras.models.load_model(small)
+    np.testing.assert_array_equal(loaded.predict(images, verbose=0), logits)
+
+    with pytest.raises(ValueError, match="run abc, 1.0. Received: 0.0"):
+        export_pretrained.export(record, tmp_path, images, (labels + 1) % 10)
