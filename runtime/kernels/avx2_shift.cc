@@ -233,6 +233,9 @@ struct Shift : VectorOutput<Int32Lanes> {
                               int64_t bytes, char* to) {
     load_pixels<Avx2>(layer, pixels, count, bytes, to);
   }
+  static bool decodes(const Layer& layer) {
+    return layer.input != Type::kFloat32;
+  }
   static const char* pad_pixel(const Layer& layer, const void* constants) {
     return static_cast<const char*>(constants) + Layout(layer).pad;
   }

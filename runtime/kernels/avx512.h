@@ -145,9 +145,9 @@ struct Avx512 {
     for (int c = 0; c < channels; c += 64, group += planes) {
       __m512i number = _mm512_setzero_si512();
       for (int p = 0; p < planes; ++p)
-        number = _mm512_or_si512(
-            number,
-            _mm512_maskz_set1_epi8(group[p], static_cast<char>(1 << p)));
+        number = _mm512_mask_add_epi8(
+            number, group[p], number,
+            _mm512_set1_epi8(static_cast<char>(1 << p)));
       _mm512_mask_storeu_epi8(
           to + c, first_bytes(static_cast<int>(round_up(channels, 4)) - c),
           _mm512_maskz_shuffle_epi8(first_bytes(channels - c), table, number));

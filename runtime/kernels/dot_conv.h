@@ -82,6 +82,9 @@ struct DotConv : VectorOutput<typename Dot::Lanes> {
                               int64_t bytes, char* to) {
     load_pixels<typename Dot::Lanes::Set>(layer, pixels, count, bytes, to);
   }
+  static bool decodes(const Layer& layer) {
+    return layer.input != Type::kFloat32;
+  }
   static const char* pad_pixel(const Layer& layer, const void* constants) {
     return static_cast<const char*>(constants) + DotLayout(layer).pad;
   }

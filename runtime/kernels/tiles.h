@@ -9,6 +9,8 @@
 //   patch_bytes(layer)                      a patch, a multiple of 64
 //   load(layer, pixels, count, bytes, to)   copies neighbouring pixels, so many
 //                                           bytes of the input
+//   decodes(layer)                          whether that takes longer than to
+//                                           copy words
 //   pad_pixel(layer, constants)             stands for pixels outside the input
 //   finish(layer, patch)                    once all pixels are there
 //   block_bytes(layer)                      weights of 64 output channels
@@ -22,8 +24,8 @@
 //   max(acc, rows, stride, columns, best)   best[64] of acc[row][column][64],
 //                                           rows `stride` apart
 //   store(layer, acc, block, pixel)         the output stage
-// VectorOutput has the last four and their Acc, for the vectors `Lanes` of an
-// instruction set `Lanes::Set`.
+// VectorOutput has the last four, their Acc and decodes, for the vectors
+// `Lanes` of an instruction set `Lanes::Set`.
 //
 // AQE_TARGET, defined before, is the attribute of the instruction set, so that
 // what a Method does for each position is compiled into the loop.
@@ -58,6 +60,11 @@ struct Tile {
   Position position[kMaxPositions];
   int height = 0, width = 0;
   int first_x = 0;  // of the outputs in their row
+
+  // Whether position i - 1 is the left neighbour of position i.
+  bool has_left(int i) const {
+    return i > 0 && position[i].x == position[i - 1].x + 1;
+  }
 };
 
 class Tiling {
@@ -261,19 +268,29 @@ class Gather {
         in_row_(layer.in_width * in_step_),
         row_(window_.width * step_),
         extent_y_((window_.height - 1) * int64_t{window_.dilation_y} + 1),
-        extent_x_((window_.width - 1) * int64_t{window_.dilation_x} + 1) {}
+        extent_x_((window_.width - 1) * int64_t{window_.dilation_x} + 1),
+        shared_(Method::decodes(layer) &&
+                        window_.stride_x % window_.dilation_x == 0
+                    ? std::max(window_.width -
+                                   window_.stride_x / window_.dilation_x,
+                               0)
+                    : 0) {}
 
-  // Returns the taps that lie inside the input.
-  AQE_TARGET Taps copy(const Position& at, char* patch) const {
+  // Returns the taps that lie inside the input. Where the patch in front is
+  // the left neighbour's and decoding takes longer than copying, the columns of
+  // the window that both have come from there.
+  AQE_TARGET Taps copy(const Position& at, bool has_left, char* patch) const {
+    const int first = has_left ? shared_ : 0;
     const int64_t top = int64_t{at.y} * window_.stride_y - window_.pad_top;
     const int64_t left = int64_t{at.x} * window_.stride_x - window_.pad_left;
     if (top < 0 || top + extent_y_ > layer_.in_height || left < 0 ||
         left + extent_x_ > layer_.in_width)
-      return copy_part(at.n, top, left, patch);
+      return copy_part(at.n, top, left, first, patch);
     int64_t from =
-        (int64_t{at.n} * layer_.in_height + top) * in_row_ + left * in_step_;
+        offset(at.n, top, left + int64_t{first} * window_.dilation_x);
     for (int ky = 0; ky < window_.height; ++ky) {
-      copy_row(input_ + from, window_.width, patch);
+      copy_shared(first, patch);
+      copy_row(input_ + from, window_.width - first, patch + first * step_);
       from += window_.dilation_y * in_row_;
       patch += row_;
     }
@@ -282,29 +299,33 @@ class Gather {
 
  private:
   AQE_TARGET __attribute__((noinline)) Taps copy_part(int n, int64_t top,
-                                                      int64_t left,
+                                                      int64_t left, int first,
                                                       char* patch) const {
     const Taps taps = {
         first_inside(top, window_.dilation_y, window_.height),
         first_beyond(top, window_.dilation_y, window_.height, layer_.in_height),
         first_inside(left, window_.dilation_x, window_.width),
         first_beyond(left, window_.dilation_x, window_.width, layer_.in_width)};
-    const int width = std::max(taps.end_x - taps.begin_x, 0);
-    int64_t from =
-        (int64_t{n} * layer_.in_height + top) * in_row_ +
-        (left + int64_t{taps.begin_x} * window_.dilation_x) * in_step_;
+    const int begin = std::max(taps.begin_x, first);
+    const int end = std::max(taps.end_x, begin);
+    int64_t from = offset(n, top, left + int64_t{begin} * window_.dilation_x);
     for (int ky = 0; ky < window_.height; ++ky) {
-      if (ky < taps.begin_y || ky >= taps.end_y || width == 0) {
-        pad(window_.width, patch);
+      copy_shared(first, patch);
+      if (ky < taps.begin_y || ky >= taps.end_y || begin == end) {
+        pad(window_.width - first, patch + first * step_);
       } else {
-        pad(taps.begin_x, patch);
-        copy_row(input_ + from, width, patch + taps.begin_x * step_);
-        pad(window_.width - taps.end_x, patch + taps.end_x * step_);
+        pad(begin - first, patch + first * step_);
+        copy_row(input_ + from, end - begin, patch + begin * step_);
+        pad(window_.width - end, patch + end * step_);
       }
       from += window_.dilation_y * in_row_;
       patch += row_;
     }
     return taps;
+  }
+
+  int64_t offset(int n, int64_t y, int64_t x) const {
+    return (int64_t{n} * layer_.in_height + y) * in_row_ + x * in_step_;
   }
 
   // Taps of one axis from `start` on; the divisions only at the border.
@@ -318,6 +339,14 @@ class Gather {
     return start >= size
                ? 0
                : static_cast<int>((size - start + dilation - 1) / dilation);
+  }
+
+  // The first columns of a row of the patch, from the patch in front.
+  AQE_TARGET void copy_shared(int columns, char* to) const {
+    if (columns == 0) return;
+    const int64_t neighbour = Method::patch_bytes(layer_);
+    Method::Set::copy_words(to - neighbour + (window_.width - columns) * step_,
+                            columns * step_ / 4, to);
   }
 
   AQE_TARGET void copy_row(const char* pixels, int count, char* to) const {
@@ -345,6 +374,7 @@ class Gather {
   int64_t in_step_, step_;  // bytes of a pixel, of a patch's pixel
   int64_t in_row_, row_;    // of a row
   int64_t extent_y_, extent_x_;
+  int shared_;  // columns of a window that its left neighbour has as well
 };
 
 // Greatest sums of the pooling window of output i of the tile.
@@ -385,7 +415,7 @@ AQE_TARGET void run_tiles(const Layer& layer, const void* constants,
       tiling.locate(index, &tile);
       for (int i = 0; i < tile.positions; ++i) {
         char* patch = patches + i * patch_bytes;
-        inside[i] = windows.copy(tile.position[i], patch);
+        inside[i] = windows.copy(tile.position[i], tile.has_left(i), patch);
         Method::finish(layer, patch);
       }
       // Read along with the last rows, for nothing; SHIFT looks their bytes up
@@ -424,6 +454,7 @@ struct VectorOutput {
   using Set = typename Lanes::Set;
 
   static TapSums tap_sums(const Layer&, const void*) { return {}; }
+  static bool decodes(const Layer&) { return false; }
 
   AQE_TARGET static void max(const Acc* acc, int rows, int stride, int columns,
                              Acc* best) {

@@ -4,9 +4,9 @@
 //   kernel_tester [--cases N] [--seed S] [--kernel PART_OF_NAME] [--threads N]
 //
 // One thread runs a layer's units in random order; several share them as in the
-// delegate, two of them calling at the same time. Prints one line a kernel; exit
-// status 1 if one differs. Kernels for
-// instructions that the CPU lacks are named and skipped.
+// delegate, two of them calling at the same time. Prints one line a kernel;
+// exit status 1 if one differs. Kernels for instructions that the CPU lacks are
+// named and skipped.
 #include <sys/mman.h>
 #include <unistd.h>
 
