@@ -44,8 +44,9 @@ class Buffer {
     mapped_ = usable + kBeyond;
     pages_ = mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                   0);
+    // QEMU fails to protect no pages at all.
     if (pages_ == MAP_FAILED ||
-        mprotect(pages_, usable, PROT_READ | PROT_WRITE) != 0)
+        (usable > 0 && mprotect(pages_, usable, PROT_READ | PROT_WRITE) != 0))
       std::abort();
     data_ = static_cast<char*>(pages_) + usable - round_up(bytes, kAlignment);
 #endif
