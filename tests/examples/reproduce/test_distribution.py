@@ -11,7 +11,6 @@ import time
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_aqe as aqe
 from tests.examples.reproduce import on_noise
@@ -136,18 +135,39 @@ def test_two_workers_have_the_curves_of_one_process(
     assert_same_curves(tmp_path / "two", tmp_path / "one")
 
 
-def test_replicas_have_the_curves_of_one_device(start, tmp_path, monkeypatch):
+# A process has room for one network that is mirrored: TensorFlow keeps the
+# shapes of what its replicas exchanged.
+ON_REPLICAS = """
+import functools, pathlib, sys
+import tensorflow as tf
+from tests.examples.reproduce import on_noise
+
+devices = sys.argv[1].split(",")
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * len(devices),
+)
+tf.distribute.MirroredStrategy = functools.partial(
+    tf.distribute.MirroredStrategy, devices
+)
+on_noise.main(pathlib.Path(sys.argv[2]), sys.argv[3:], setattr)
+"""
+
+
+@pytest.mark.parametrize("devices", ["CPU:0", "CPU:0,CPU:1"])
+def test_replicas_have_the_curves_of_one_device(
+    start, tmp_path, monkeypatch, devices
+):
     one_process(tmp_path, monkeypatch)
-    mirrored = tf.distribute.MirroredStrategy
-    for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
-        monkeypatch.setattr(
-            tf.distribute,
-            "MirroredStrategy",
-            functools.partial(mirrored, devices),
-        )
-        output = f"replicas{len(devices)}"
-        one_process(tmp_path, monkeypatch, output, "mirrored")
-        assert_same_curves(tmp_path / output, tmp_path / "one", len(devices))
+    subprocess.run(
+        [sys.executable, "-c", ON_REPLICAS, devices, tmp_path / "configs"]
+        + ["two", "--scale", "smoke", "--output", tmp_path / "replicas"]
+        + ["--strategy", "mirrored"],
+        cwd=ROOT,
+        check=True,
+    )
+    replicas = len(devices.split(","))
+    assert_same_curves(tmp_path / "replicas", tmp_path / "one", replicas)
 
 
 @pytest.mark.long
