@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_aqe.converters import flatbuffer
-from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.errors import damaged
 
 _LEAST_SCALE = np.finfo("float32").tiny
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -104,7 +104,4 @@ def _limits(number):
 
 def _refuse(tensor, fault):
     name = (tensor.name or b"").decode(errors="replace")
-    raise ConversionError(
-        f"The file is damaged: tensor {name!r} has {fault}. Copy it again, or "
-        "convert the model again."
-    )
+    raise damaged(f"tensor {name!r} has {fault}")

@@ -6,7 +6,7 @@ import struct
 import flatbuffers
 import numpy as np
 
-from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.errors import ConversionError, damaged
 
 _KERNELS = {
     "AqeConv2D",
@@ -41,10 +41,7 @@ def read(flatbuffer):
         *(AttributeError, IndexError, MemoryError, OverflowError),
         *(RecursionError, TypeError, ValueError, struct.error),
     ) as error:
-        raise ConversionError(
-            f"The file is damaged: {error}. Copy it again, or convert the "
-            "model again."
-        ) from error
+        raise damaged(error) from error
 
 
 def _check_indices(model):

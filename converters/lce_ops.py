@@ -14,7 +14,7 @@ from flatbuffers import flexbuffers
 
 from keras_aqe.converters import flatbuffer
 from keras_aqe.converters.custom_ops import custom_op
-from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.errors import damaged
 
 _WORD = 32
 # TFLite's numbers of the two paddings.
@@ -188,10 +188,7 @@ def check(model):
         try:
             _check_operator(model, name, operator)
         except (IndexError, KeyError, TypeError, ValueError) as error:
-            raise ConversionError(
-                f"The file is damaged: operator {name} is malformed "
-                f"({error}). Copy it again, or convert the model again."
-            ) from error
+            raise damaged(f"operator {name} is malformed ({error})") from error
 
 
 def _check_operator(model, name, operator):

@@ -141,16 +141,19 @@ class PackedEmitter(Emitter):
         return ops.reshape(codes, node.shape)
 
     def _write_packed_quantize(self, node):
-        if isinstance(node.quantizer, FixedPoint) and node.bits == 8:
-            codes = self._rounded_sum(node.source, 1 / node.unit)
-            if codes is not None:
-                return codes
-        x, quantizer = self.value(node.source), node.quantizer
-        if isinstance(quantizer, FixedPoint):
+        quantizer, factor = node.quantizer, 1 / node.unit
+        if not isinstance(quantizer, FixedPoint):
+            thresholds = folding.quantizer_thresholds(quantizer)
+            return self._compared(node, self.value(node.source), thresholds)
+        codes = None
+        if node.bits == 8:
+            codes = self._rounded_sum(node.source, factor)
+        if codes is None:
+            # Fewer bits end before those of the format.
             low, high = np.float32(node.levels[[0, -1]] * node.unit)
-            x = tf.clip_by_value(x, low, high)
-            return ops.quantize(x, ops.to_rounded(x.shape[-1], 1 / node.unit))
-        return self._compared(node, x, folding.quantizer_thresholds(quantizer))
+            x = tf.clip_by_value(self.value(node.source), low, high)
+            codes = ops.quantize(x, ops.to_rounded(x.shape[-1], factor))
+        return codes
 
     def _packed(self, node, x):
         """Packs codes that a float tensor holds."""

@@ -497,8 +497,8 @@ void PreparedLayer::check_accumulator() const {
             layer.in_width;
     if (!whole)
       throw FormatError(
-          "only float and rounded output can have a pooling window that is partly outside "
-          "the input");
+          "only float and rounded output can have a pooling window that is "
+          "partly outside the input");
   }
   if (!is_code(layer.input)) return;
   const int64_t terms =

@@ -81,8 +81,9 @@ std::string feature_names(uint32_t features);
 // Whether the kernel computes this layer on a CPU with these features.
 bool fits(const Kernel& kernel, const Layer& layer, uint32_t features);
 
-// The first kernel of the table that fits and is worthwhile; one named in KERAS_AQE_KERNELS
-// (separated by commas) goes before all others. Null if none fits.
+// The first kernel of the table that fits and is worthwhile; one named in
+// KERAS_AQE_KERNELS (separated by commas) goes before all others. Null if none
+// fits.
 const Kernel* select_kernel(const Layer& layer, uint32_t features);
 
 }  // namespace aqe
