@@ -20,10 +20,14 @@
 // input pixel, its features, are the same at all taps. They are made once, with
 // pixels side by side: the eight positions of a register then are eight
 // neighbouring bytes, wherever the tap is. The features of a pixel outside the
-// input are 0; it adds no difference.
+// input are 0 and add no difference; each product with one is half a difference,
+// which the counters start with.
+//
+// Codes in planes come from these counters bit by bit: a borrow ripples through
+// a sum and its threshold, one VPTERNLOG a bit for 512 sums.
 #include <immintrin.h>
 
-#include "kernels/gfni_features.h"
+#include "kernels/gfni_sums.h"
 #include "kernels/kernels.h"
 
 namespace aqe {
@@ -34,45 +38,6 @@ AQE_INLINE __m512i broadcast(const char* eight_bytes) {
   std::memcpy(&value, eight_bytes, 8);
   return _mm512_set1_epi64(value);
 }
-
-// A bit of a counter: it takes two bits of its weight, and what it carries
-// takes the place of the first.
-AQE_INLINE void add(__m512i* bit, __m512i* first, __m512i second) {
-  constexpr int kXor3 = 0x96, kCarry = 0xb2;  // of a full adder, after its sum
-  *bit = _mm512_ternarylogic_epi64(*bit, *first, second, kXor3);
-  *first = _mm512_ternarylogic_epi64(*first, *bit, second, kCarry);
-}
-
-// A counter that is seldom added to: a carry waits at the level that the number
-// of additions says, until one of its weight comes.
-struct Tally {
-  static constexpr int kLevels = 9;  // for kMostWords additions
-  __m512i bits[kLevels], waiting[kLevels];
-  int64_t added;
-
-  AQE_INLINE void clear() {
-    std::fill_n(bits, kLevels, _mm512_setzero_si512());
-    added = 0;
-  }
-  AQE_INLINE void add_one(__m512i carry) {
-    int level = 0;
-    for (; added >> level & 1; ++level)
-      add(&bits[level], &carry, waiting[level]);
-    waiting[level] = carry;
-    ++added;
-  }
-  // Adds what waits, and that to `sum`, whose first bit has this one's weight.
-  AQE_INLINE void add_to(__m512i* sum, int most) const {
-    const __m512i zero = _mm512_setzero_si512();
-    __m512i waits = zero, carry = zero;
-    for (int level = 0; level < most; ++level) {
-      __m512i bit = level < kLevels ? bits[level] : zero;
-      add(&bit, &waits,
-          level < kLevels && added >> level & 1 ? waiting[level] : zero);
-      add(&sum[level], &carry, bit);
-    }
-  }
-};
 
 // Of kGroups groups of eight positions: bit 1 of the number of differences at
 // a tap, and the lowest bits of the number of its falls.
@@ -112,87 +77,59 @@ AQE_INLINE void add_quads(const char* const* features, const char* weights,
   }
 }
 
-// From the bits of twice the sums, [bit][lane of 8 channels][position], to
-// 16 bits each, and from `first` of each position on downwards.
-AQE_INLINE void subtract(const __m512i* bits, const int32_t* first,
-                         int32_t* acc) {
-  // Bytes of 8 sums each: [byte][position][lane] with a sum's bits together.
-  const __m512i identity = _mm512_set1_epi64(
-      static_cast<int64_t>(uint64_t{0x8040201008040201}));
-  __m512i bytes[2][8];
-  for (int k = 0; k < 2; ++k) {
-    __m512i a[8], b[8];
-    for (int i = 0; i < 8; i += 2) {
-      // Matrices have their last row first.
-      const __m512i* last = bits + 8 * k + 7 - i;
-      a[i] = _mm512_unpacklo_epi8(last[0], last[-1]);
-      a[i + 1] = _mm512_unpackhi_epi8(last[0], last[-1]);
-    }
-    for (int odd = 0; odd < 2; ++odd) {
-      for (int i = 0; i < 8; i += 4) {
-        b[odd * 4 + i / 2] =
-            _mm512_unpacklo_epi16(a[i + odd], a[i + odd + 2]);
-        b[odd * 4 + i / 2 + 1] =
-            _mm512_unpackhi_epi16(a[i + odd], a[i + odd + 2]);
-      }
-    }
-    // b[odd * 4 + half * 2 + high]: bits of `half`, positions of `high`.
-    for (int high = 0; high < 2; ++high) {
-      const auto sums = [&](int odd, bool upper) AQE_AVX512_GFNI {
-        const __m512i x = b[odd * 4 + high], y = b[odd * 4 + 2 + high];
-        return _mm512_gf2p8affine_epi64_epi8(
-            identity,
-            upper ? _mm512_unpackhi_epi32(x, y) : _mm512_unpacklo_epi32(x, y),
-            0);
-      };
-      for (int upper = 0; upper < 2; ++upper) {
-        const __m512i even = sums(0, upper), odd = sums(1, upper);
-        bytes[k][high * 4 + upper * 2] = _mm512_unpacklo_epi64(even, odd);
-        bytes[k][high * 4 + upper * 2 + 1] = _mm512_unpackhi_epi64(even, odd);
-      }
-    }
-  }
-  const __m512i zero = _mm512_setzero_si512();
-  for (int i = 0; i < kGroup; ++i) {
-    const __m512i low = _mm512_unpacklo_epi8(bytes[0][i], bytes[1][i]);
-    const __m512i high = _mm512_unpackhi_epi8(bytes[0][i], bytes[1][i]);
-    const __m512i sums[] = {
-        _mm512_unpacklo_epi16(low, zero), _mm512_unpackhi_epi16(low, zero),
-        _mm512_unpacklo_epi16(high, zero), _mm512_unpackhi_epi16(high, zero)};
-    for (int v = 0; v < 4; ++v) {
-      _mm512_store_si512(
-          acc + i * kBlock + v * kLanes,
-          _mm512_sub_epi32(_mm512_set1_epi32(first[i]), sums[v]));
-    }
-  }
-}
+// Constants: a pixel of padding; weights [block][tap], of a tap [word][quad]
+// [two, four][lane][channel of the lane, from the last] and bit 0 likewise;
+// limits [block][threshold][bit][lane][position] where bits are compared.
+struct Layout {
+  int blocks, words, taps, levels, bits;
+  size_t weights, tap_bytes, block_bytes, limits, limits_bytes, end;
+
+  explicit Layout(const Layer& layer)
+      : blocks(block_count(layer.out_channels)),
+        words(aqe::words(layer.in_channels)),
+        taps(static_cast<int>(window_taps(layer))),
+        levels(compares_bits(layer) ? threshold_count(layer.output) : 0),
+        bits(compares_bits(layer) ? sum_bits(layer) : kSumBits),
+        weights(round_up(pixel_bytes(layer.input, layer.in_channels), 64)),
+        tap_bytes(words * kWordBytes + kVectorBytes),
+        block_bytes(taps * tap_bytes),
+        limits(weights + blocks * block_bytes),
+        limits_bytes(size_t{1} * levels * bits * kVectorBytes),
+        end(limits + blocks * limits_bytes) {}
+};
 
 // Where a group of eight positions finds its features at each tap, or null
 // where the row of the tap lies outside.
 struct Group {
   const char* taps[kMostTaps];
-  int32_t first[kGroup];  // the sums, were nothing different
-  int32_t* acc;
+  // Bits of the number of products with padding, a byte for each position.
+  int64_t padding[kSumBits];
+  void* result;  // uint64_t [threshold][position], or the sums
 };
 
-// kGroups groups times 64 output channels.
+// kGroups groups times block `block` of output channels.
 template <int kGroups>
-AQE_AVX512_GFNI void multiply_groups(const Group* groups, const char* outside,
-                                     int taps, int64_t words,
-                                     const char* weights) {
+AQE_AVX512_GFNI void multiply_groups(const Layer& layer, const Layout& at,
+                                     const char* constants, int block,
+                                     const Group* groups, const char* outside) {
+  const char* weights = constants + at.weights + block * at.block_bytes;
   const __m512i zero = _mm512_setzero_si512();
   Counter<kGroups> counter;
   for (int level = 0; level < kLevels; ++level)
     std::fill_n(counter.falls[level], kGroups, zero);
   // Of the differences that no fall has counted: bit 0, bit 1, carries.
   __m512i bit0[kGroups], bit1[kGroups];
-  Tally falls[kGroups], rest[kGroups];
+  Tally<kGroups> falls, rest;
   for (int g = 0; g < kGroups; ++g) {
-    bit0[g] = bit1[g] = zero;
-    falls[g].clear();
-    rest[g].clear();
+    const int64_t* padding = groups[g].padding;
+    bit0[g] = _mm512_set1_epi64(padding[1]);
+    bit1[g] = _mm512_set1_epi64(padding[2]);
+    for (int level = 0; level < rest.kLevels; ++level) {
+      falls.bits[level][g] = zero;
+      rest.bits[level][g] = _mm512_set1_epi64(padding[3 + level]);
+    }
   }
-  for (int tap = 0; tap < taps; ++tap, weights += kVectorBytes) {
+  for (int tap = 0; tap < at.taps; ++tap, weights += kVectorBytes) {
     const char* features[kGroups];
     bool is_inside = false;
     for (int g = 0; g < kGroups; ++g) {
@@ -202,54 +139,45 @@ AQE_AVX512_GFNI void multiply_groups(const Group* groups, const char* outside,
       counter.bit1[g] = zero;
     }
     if (!is_inside) {
-      weights += words * kWordBytes;
+      weights += at.words * kWordBytes;
       continue;
     }
-    for (int64_t word = 0; word < words; ++word) {
+    for (int64_t word = 0; word < at.words; ++word) {
       __m512i carry[kGroups];
       add_quads<kLevels>(features, weights, 0, &counter, carry);
-      for (int g = 0; g < kGroups; ++g) {
-        falls[g].add_one(carry[g]);
-        features[g] += kWordRows * kColumns;
-      }
+      falls.add_one(carry);
+      for (const char*& own : features) own += kWordRows * kColumns;
       weights += kWordBytes;
     }
+    __m512i carry[kGroups];
     for (int g = 0; g < kGroups; ++g) {
       const __m512i own = _mm512_gf2p8affine_epi64_epi8(
           broadcast(features[g]), load(weights), 0);
-      __m512i carry = _mm512_and_si512(bit0[g], own);
+      carry[g] = _mm512_and_si512(bit0[g], own);
       bit0[g] = _mm512_xor_si512(bit0[g], own);
-      add(&bit1[g], &carry, counter.bit1[g]);
-      rest[g].add_one(carry);
+      add(&bit1[g], &carry[g], counter.bit1[g]);
     }
+    rest.add_one(carry);
   }
   for (int g = 0; g < kGroups; ++g) {
-    constexpr int kBits = 16;  // of twice the sums
-    __m512i twice[kBits] = {zero, bit0[g], bit1[g]};
-    std::fill_n(twice + 3, kBits - 3, zero);
+    __m512i twice[kSumBits];
+    twice[0] = _mm512_set1_epi64(groups[g].padding[0]);
+    twice[1] = bit0[g];
+    twice[2] = bit1[g];
     for (int level = 0; level < kLevels; ++level)
       twice[3 + level] = counter.falls[level][g];
-    falls[g].add_to(twice + 3 + kLevels, kBits - 3 - kLevels);
-    rest[g].add_to(twice + 3, kBits - 3);
-    subtract(twice, groups[g].first, groups[g].acc);
+    falls.total(g, twice + 3 + kLevels, at.bits - 3 - kLevels);
+    rest.add_to(g, twice + 3, at.bits - 3);
+    if (compares_bits(layer)) {
+      compare(twice, at.bits,
+              constants + at.limits + block * at.limits_bytes, at.levels,
+              static_cast<uint64_t*>(groups[g].result));
+    } else {
+      subtract(twice, static_cast<int32_t>(layer.weights_per_output()),
+               static_cast<int32_t*>(groups[g].result));
+    }
   }
 }
-
-// Constants: a pixel of padding; weights [block][tap], of a tap [word][quad]
-// [two, four][lane][channel of the lane, from the last] and bit 0 likewise.
-struct Layout {
-  int blocks, words, taps;
-  size_t weights, tap_bytes, block_bytes, end;
-
-  explicit Layout(const Layer& layer)
-      : blocks(block_count(layer.out_channels)),
-        words(aqe::words(layer.in_channels)),
-        taps(static_cast<int>(window_taps(layer))),
-        weights(round_up(pixel_bytes(layer.input, layer.in_channels), 64)),
-        tap_bytes(words * kWordBytes + kVectorBytes),
-        block_bytes(taps * tap_bytes),
-        end(weights + blocks * block_bytes) {}
-};
 
 size_t constants_bytes(const Layer& layer) { return Layout(layer).end; }
 
@@ -263,19 +191,22 @@ void pack(const Layer& layer, void* constants) {
   }
   for (int position = 0; position < at.blocks * kBlock; ++position) {
     const int own = position % kBlock / 8 * 8 + 7 - position % 8;
-    const int o = position / kBlock * kBlock + channel_at(position % kBlock);
+    const int o =
+        position / kBlock * kBlock + channel_at(layer, position % kBlock);
+    const bool exists = o < layer.out_channels;
+    const int sign =
+        exists && compares_bits(layer) ? layer.direction[o] : 1;
     for (int tap = 0; tap < at.taps; ++tap) {
       uint8_t* to = bytes + at.weights + position / kBlock * at.block_bytes +
                     tap * at.tap_bytes + own;
       unsigned parity = 0;
       for (int word = 0; word < at.words; ++word) {
-        const int count = o < layer.out_channels
-                              ? std::min(64, layer.in_channels - word * 64)
-                              : 0;
+        const int count =
+            exists ? std::min(64, layer.in_channels - word * 64) : 0;
         uint64_t negative = 0;
         for (int c = 0; c < count; ++c) {
           const int64_t i = int64_t{tap} * layer.in_channels + word * 64 + c;
-          negative |= uint64_t{weight_code(layer, o, i) < 0} << c;
+          negative |= uint64_t{sign * weight_code(layer, o, i) < 0} << c;
         }
         for (int quad = 0; quad < kQuads; ++quad) {
           const unsigned four = negative >> (4 * quad) & 15;
@@ -287,6 +218,12 @@ void pack(const Layer& layer, void* constants) {
         }
       }
       *to = static_cast<uint8_t>(kParityOfInput | parity * kParityOfWeights);
+    }
+    if (!exists) continue;
+    for (int k = 0; k < at.levels; ++k) {
+      pack_limit(layer, k, o, at.bits, position % 8, kVectorBytes,
+                 bytes + at.limits + position / kBlock * at.limits_bytes +
+                     k * at.bits * kVectorBytes + position % kBlock / 8 * 8);
     }
   }
 }
@@ -306,9 +243,11 @@ struct Method : VectorOutput<Int32Lanes> {
   }
 };
 
+// What 64 channels of a group come to, at most.
+constexpr size_t kResultBytes = sizeof(int32_t) * kGroup * kBlock;
+
 size_t scratch_bytes(const Layer& layer) {
-  return round_up(FeatureRows::bytes(layer), 64) +
-         sizeof(int32_t) * kMostGroups * kGroup * kBlock;
+  return round_up(FeatureRows::bytes(layer), 64) + kMostGroups * kResultBytes;
 }
 
 int64_t units(const Layer& layer) {
@@ -360,24 +299,38 @@ bool is_worthwhile(const Layer& layer) {
 // Taps of a window on one axis that lie inside, all if padding has a value.
 int taps_inside(const Layer& layer, int64_t start, int taps, int dilation,
                 int size) {
-  if (layer.pad_value != 0) return taps;
+  if (layer.pad_value != 0 ||
+      (start >= 0 && start + (taps - 1) * int64_t{dilation} < size))
+    return taps;
   int inside = 0;
   for (int tap = 0; tap < taps; ++tap, start += dilation)
     inside += start >= 0 && start < size;
   return inside;
 }
 
+// Bit k of numbers[i] to all bits of byte i of bits[k].
+AQE_INLINE void spread_bits(const int32_t* numbers, int64_t* bits) {
+  const __m256i all =
+      _mm256_load_si256(reinterpret_cast<const __m256i*>(numbers));
+  for (int k = 0; k < kSumBits; ++k) {
+    const __mmask8 set =
+        _mm256_test_epi32_mask(all, _mm256_set1_epi32(1 << k));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(bits + k),
+                     _mm_movm_epi8(set));
+  }
+}
+
 // The groups of a tile, row by row.
-int find_groups(const Layer& layer, const Tile& tile, FeatureRows* rows,
-                int32_t* acc, Group* group) {
+AQE_AVX512_GFNI int find_groups(const Layer& layer, const Tile& tile, FeatureRows* rows,
+                char* results, Group* group) {
   const Window& window = layer.window;
   const Group* first = group;
   for (int y = tile.y_begin; y < tile.y_end; ++y) {
     const int64_t top = int64_t{y} * window.stride_y - window.pad_top;
     const int64_t down = taps_inside(layer, top, window.height,
                                      window.dilation_y, layer.in_height);
-    for (int g = 0; g < tile.groups; ++g, ++group, acc += kGroup * kBlock) {
-      group->acc = acc;
+    for (int g = 0; g < tile.groups; ++g, ++group, results += kResultBytes) {
+      group->result = results;
       const char** tap = group->taps;
       for (int ky = 0; ky < window.height; ++ky) {
         const char* row =
@@ -389,46 +342,135 @@ int find_groups(const Layer& layer, const Tile& tile, FeatureRows* rows,
               row == nullptr ? nullptr : row + rows->offset(kx) + g * kGroup;
         }
       }
+      alignas(32) int32_t padding[kGroup];
       for (int i = 0; i < kGroup; ++i) {
         const int64_t left =
             int64_t{tile.x_begin + g * kGroup + i} * window.stride_x -
             window.pad_left;
-        group->first[i] = static_cast<int32_t>(
-            layer.in_channels * down *
-            taps_inside(layer, left, window.width, window.dilation_x,
-                        layer.in_width));
+        padding[i] = static_cast<int32_t>(
+            layer.in_channels *
+            (window_taps(layer) -
+             down * taps_inside(layer, left, window.width, window.dilation_x,
+                                layer.in_width)));
       }
+      spread_bits(padding, group->padding);
     }
   }
   return static_cast<int>(group - first);
 }
 
-AQE_TARGET void store_outputs(const Layer& layer, const Tiling& tiling,
-                              const Tile& tile, int block, const int32_t* acc,
-                              void* output) {
-  const Window& pool = tiling.pool;
+struct Span {
+  int begin, end;
+};
+
+// Positions of the tile that an output is the maximum of, on one axis.
+Span rows_of(const Layer& layer, const Tiling& tiling, const Tile& tile,
+             int y) {
+  const int top = y * tiling.pool.stride_y - tiling.pool.pad_top;
+  return {std::max(top, 0) - tile.y_begin,
+          std::min(top + tiling.pool.height, layer.conv_height) - tile.y_begin};
+}
+Span columns_of(const Layer& layer, const Tiling& tiling, const Tile& tile,
+                int x) {
+  const int left = x * tiling.pool.stride_x - tiling.pool.pad_left;
+  return {std::max(left, 0) - tile.x_begin,
+          std::min(left + tiling.pool.width, layer.conv_width) - tile.x_begin};
+}
+
+char* first_pixel(const Layer& layer, const Tile& tile, int y, void* output) {
+  return pixel_at(
+      layer.output, layer.out_channels, output,
+      (int64_t{tile.n} * layer.out_height + y) * layer.out_width + tile.x);
+}
+
+AQE_TARGET void store_sums(const Layer& layer, const Tiling& tiling,
+                           const Tile& tile, int block, const char* results,
+                           void* output) {
+  const auto* acc = reinterpret_cast<const int32_t*>(results);
   const int stride = tile.groups * kGroup * kBlock;
   for (int y = tile.y; y < tile.y + tile.rows; ++y) {
-    const int top = y * pool.stride_y - pool.pad_top;
-    const int y_begin = std::max(top, 0);
-    const int y_end = std::min(top + pool.height, layer.conv_height);
-    char* pixel = pixel_at(
-        layer.output, layer.out_channels, output,
-        (int64_t{tile.n} * layer.out_height + y) * layer.out_width + tile.x);
+    const Span rows = rows_of(layer, tiling, tile, y);
+    char* pixel = first_pixel(layer, tile, y, output);
     for (int x = tile.x; x < tile.x + tile.columns; ++x) {
-      const int left = x * pool.stride_x - pool.pad_left;
-      const int x_begin = std::max(left, 0);
-      const int x_end = std::min(left + pool.width, layer.conv_width);
-      const int32_t* own = acc + (y_begin - tile.y_begin) * stride +
-                           (x_begin - tile.x_begin) * kBlock;
+      const Span columns = columns_of(layer, tiling, tile, x);
+      const int32_t* own = acc + rows.begin * stride + columns.begin * kBlock;
       alignas(64) int32_t best[kBlock];
       if (layer.has_pool) {
-        Method::max(own, y_end - y_begin, stride, x_end - x_begin, best);
+        Method::max(own, rows.end - rows.begin, stride,
+                    columns.end - columns.begin, best);
         own = best;
       }
       Method::store(layer, own, block, pixel);
       pixel += pixel_bytes(layer.output, layer.out_channels);
     }
+  }
+}
+
+// All bits of `count` words together.
+AQE_TARGET inline uint64_t any(const uint64_t* words, int count) {
+  if (count == 1) return *words;
+  __m512i all = _mm512_setzero_si512();
+  for (int i = 0; i < count; i += kGroup) {
+    all = _mm512_or_si512(
+        all, _mm512_maskz_loadu_epi64(static_cast<__mmask8>(lanes(count - i)),
+                                      words + i));
+  }
+  return static_cast<uint64_t>(_mm512_reduce_or_epi64(all));
+}
+
+// The greatest sum passes if any does; of sums that changed their sign, the
+// least must.
+template <int kBits>
+AQE_AVX512_GFNI void store_codes(const Layer& layer, const Tiling& tiling,
+                                 const Tile& tile, int block,
+                                 const char* results, void* output) {
+  constexpr int kThresholds = threshold_count(static_cast<Type>(kBits));
+  const int count = channels_in_block(layer.out_channels, block);
+  const uint64_t negative = negative_directions(layer, block * kBlock, count);
+  const __m512i signs = _mm512_set1_epi64(static_cast<int64_t>(negative));
+  for (int y = tile.y; y < tile.y + tile.rows; ++y) {
+    const Span rows = rows_of(layer, tiling, tile, y);
+    alignas(64) uint64_t some[kThresholds][kColumns];
+    for (int k = 0; k < kThresholds; ++k) {
+      for (int g = 0; g < tile.groups; ++g) {
+        __m512i all = _mm512_setzero_si512();
+        for (int row = rows.begin; row < rows.end; ++row) {
+          const __m512i passes =
+              load(results + (row * tile.groups + g) * kResultBytes +
+                   k * kVectorBytes);
+          all = _mm512_or_si512(all, _mm512_xor_si512(passes, signs));
+        }
+        _mm512_store_si512(some[k] + g * kGroup, all);
+      }
+    }
+    char* pixel = first_pixel(layer, tile, y, output);
+    for (int x = tile.x; x < tile.x + tile.columns; ++x) {
+      const Span columns = columns_of(layer, tiling, tile, x);
+      uint64_t passes[kThresholds];
+      for (int k = 0; k < kThresholds; ++k) {
+        passes[k] = negative ^ any(some[k] + columns.begin,
+                                   columns.end - columns.begin);
+      }
+      planes_from_passes<kBits>(
+          passes, count,
+          reinterpret_cast<uint64_t*>(pixel) + int64_t{block} * kBits);
+      pixel += pixel_bytes(layer.output, layer.out_channels);
+    }
+  }
+}
+
+auto output_stage(Type output) {
+  switch (output) {
+    case Type::kPacked1:
+      return store_codes<1>;
+    case Type::kPacked2:
+      return store_codes<2>;
+    case Type::kPacked3:
+      return store_codes<3>;
+    case Type::kPacked4:
+      return store_codes<4>;
+    default:
+      return store_sums;
   }
 }
 
@@ -440,23 +482,22 @@ void run(const Layer& layer, const void* constants, const void* input,
   const int step = blocks_per_unit<Method>(layer, tiles);
   auto* memory = static_cast<char*>(scratch);
   FeatureRows rows(layer, tiling, constants, input, memory);
-  auto* acc = reinterpret_cast<int32_t*>(
-      memory + round_up(FeatureRows::bytes(layer), 64));
-  const char* weights = static_cast<const char*>(constants) + at.weights;
+  char* results = memory + round_up(FeatureRows::bytes(layer), 64);
+  const auto store = output_stage(layer.output);
   Group groups[kMostGroups];
   for (int64_t unit = begin; unit < end; ++unit) {
     const Tile tile(layer, tiling, unit % tiles);
-    const int count = find_groups(layer, tile, &rows, acc, groups);
+    const int count = find_groups(layer, tile, &rows, results, groups);
     const int first = static_cast<int>(unit / tiles) * step;
     for (int block = first; block < std::min(first + step, at.blocks);
          ++block) {
       for (int g = 0; g < count; g += 2) {
         const auto multiply =
             g + 1 < count ? multiply_groups<2> : multiply_groups<1>;
-        multiply(groups + g, rows.outside(), at.taps, at.words,
-                 weights + block * at.block_bytes);
+        multiply(layer, at, static_cast<const char*>(constants), block,
+                 groups + g, rows.outside());
       }
-      store_outputs(layer, tiling, tile, block, acc, output);
+      store(layer, tiling, tile, block, results, output);
     }
   }
 }

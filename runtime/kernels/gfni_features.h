@@ -69,12 +69,6 @@ struct Transposition {
 };
 constexpr Transposition kTransposition;
 
-// The channel of a block at byte `at` of a register of sums in bytes: what
-// unpacking to 32 bits then puts in order.
-constexpr int channel_at(int at) {
-  return at / 4 % 4 * 16 + at / 16 * 4 + at % 4;
-}
-
 AQE_INLINE __m512i load(const void* from) { return _mm512_load_si512(from); }
 
 template <class Table>
@@ -192,6 +186,11 @@ class FeatureRows {
     std::fill_n(outside_, row_bytes(layer), 0);
     if (layer.pad_value != 0) make(nullptr, 0, outside_);
     std::fill_n(holds_, tiling.in_rows, -1);
+    for (int kx = 0; kx < layer.window.width; ++kx) {
+      const int column = kx * layer.window.dilation_x;
+      offsets_[kx] = column % layer.window.stride_x * tiling.phase +
+                     column / layer.window.stride_x;
+    }
   }
 
   static size_t row_bytes(const Layer& layer) {
@@ -222,11 +221,7 @@ class FeatureRows {
   }
 
   // From a row's first position to the features at a tap.
-  int offset(int kx) const {
-    const int column = kx * layer_.window.dilation_x;
-    return column % layer_.window.stride_x * tiling_.phase +
-           column / layer_.window.stride_x;
-  }
+  int offset(int kx) const { return offsets_[kx]; }
 
  private:
   // `pixels` null: all columns are padding.
@@ -286,6 +281,7 @@ class FeatureRows {
   char* outside_;
   char* rows_;
   int64_t holds_[kMostTaps];
+  int offsets_[kMostTaps];
 };
 
 }  // namespace

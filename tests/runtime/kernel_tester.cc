@@ -182,6 +182,11 @@ void choose_shape(Random& random, const Kernel& kernel, Case* c) {
   layer->in_height = random.between(1, 9);
   layer->in_width = random.chance(50) ? random.between(1, 9)
                                       : around(random, kernel.tile_pixels, 40);
+  if (layer->op == Operator::kConv2D && c->is_extreme && random.chance(30)) {
+    layer->in_channels = random.between(500, 3600);  // long sums here as well
+    layer->out_channels = random.between(1, 9);
+    layer->in_height = layer->in_width = random.between(1, 4);
+  }
   if (layer->op == Operator::kMaxPool2D ||
       layer->op == Operator::kAveragePool2D) {
     layer->out_channels = layer->in_channels;
