@@ -38,6 +38,11 @@ def is_foldable(operation):
     return isinstance(operation, (HardTanh, keras.layers.ReLU, *_POOLS))
 
 
+def is_pool(operation):
+    """Whether a layer is a max pool."""
+    return isinstance(operation, _POOLS)
+
+
 def is_hard_tanh(operation):
     """Whether a layer limits values to [-1, 1] and does nothing else."""
     if isinstance(operation, keras.layers.Activation):
@@ -66,6 +71,16 @@ def scale_and_bias(batch_norm):
         if batch_norm.center:
             bias = batch_norm.beta - batch_norm.moving_mean * scale
         return scale.numpy(), bias.numpy()
+
+
+def power_of_two(operation):
+    """The factor of a layer that multiplies by a power of two, or `None`."""
+    if not isinstance(operation, keras.layers.Rescaling) or (
+        np.size(operation.scale) > 1 or np.any(operation.offset)
+    ):
+        return None
+    scale = float(np.ravel(operation.scale)[0])
+    return scale if scale > 0 and np.log2(scale).is_integer() else None
 
 
 def is_monotone(activation):
@@ -98,7 +113,7 @@ def fold(node, chain, quantizer):
     direction = np.ones(node.kernel.shape[-1], "float32")
     steps = []
     for layer in chain:
-        if isinstance(layer, _POOLS):
+        if is_pool(layer):
             # Pooling keeps the largest, so a falling channel is turned first.
             turn = direction * _direction(node, functions)
             direction = _turn(steps, turn, direction)
@@ -109,6 +124,51 @@ def fold(node, chain, quantizer):
     turn = direction * _direction(node, functions)
     direction = _turn(steps, turn, direction)
     return steps, _search(node, functions, quantizer, direction)
+
+
+def fold_floats(chain, quantizer, shape):
+    """`fold` where no sum but a float is in front of the chain.
+
+    Args:
+        chain: Foldable layers without pooling, in order.
+        quantizer: The quantizer after them.
+        shape: Shape of the float.
+
+    Returns:
+        ±1 per channel, and the thresholds of the float times that.
+    """
+    channels = shape[-1]
+    functions = [_inference(layer) for layer in chain]
+
+    def evaluate(ranks, direction=1):
+        x = (_nth_float(ranks) * direction).astype("float32")
+        x = x.reshape(-1, *(1,) * (len(shape) - 2), channels)
+        # TensorFlow takes the least of numbers for 0, which NumPy does not.
+        x = tf.constant(x)
+        for function in functions:
+            x = function(x)
+        return quantizer.hard(x).numpy().reshape(ranks.shape)
+
+    with tf.init_scope():
+        limit = int(_float_rank(FLOAT_LIMIT))
+        ends = np.broadcast_to([[-limit], [limit]], (2, channels))
+        low, high = evaluate(ends)
+        direction = np.where(high < low, -1, 1).astype("float32")
+        ranks = _bisect(
+            lambda ranks: evaluate(ranks, direction),
+            quantizer.levels,
+            channels,
+            limit,
+        )
+    return direction, _nth_float(ranks)
+
+
+def _inference(layer):
+    """What a layer computes, batch normalisation in two operations."""
+    if not isinstance(layer, keras.layers.BatchNormalization):
+        return layer
+    scale, bias = scale_and_bias(layer)
+    return lambda x: x * scale + bias
 
 
 def _caller(layer):
@@ -152,18 +212,6 @@ def _direction(node, functions):
 
 def _limit(node):
     return FLOAT_LIMIT if node.levels is None else node.levels[-1]
-
-
-def quantizer_thresholds(quantizer):
-    """The smallest float32 number of each level, shape `(levels - 1, 1)`."""
-    with tf.init_scope():
-        ranks = _bisect(
-            lambda ranks: quantizer.hard(_nth_float(ranks)).numpy(),
-            quantizer.levels,
-            1,
-            int(_float_rank(FLOAT_LIMIT)),
-        )
-    return _nth_float(ranks)
 
 
 def _search(node, functions, quantizer, direction):

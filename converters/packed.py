@@ -143,8 +143,7 @@ class PackedEmitter(Emitter):
     def _write_packed_quantize(self, node):
         quantizer, factor = node.quantizer, 1 / node.unit
         if not isinstance(quantizer, FixedPoint):
-            thresholds = folding.quantizer_thresholds(quantizer)
-            return self._compared(node, self.value(node.source), thresholds)
+            return self._write_compared_float(node)
         codes = None
         if node.bits == 8:
             codes = self._rounded_sum(node.source, factor)
@@ -155,17 +154,32 @@ class PackedEmitter(Emitter):
             codes = ops.quantize(x, ops.to_rounded(x.shape[-1], factor))
         return codes
 
+    def _write_compared_float(self, node):
+        """Layers in front of a quantizer and the quantizer as one operator."""
+        chain, source = [], node.source
+        while (
+            isinstance(source, g.Apply)
+            and folding.is_foldable(source.operation)
+            and not folding.is_pool(source.operation)
+        ):
+            chain.insert(0, source.operation)
+            source = source.args[0]
+        direction, thresholds = folding.fold_floats(
+            chain, node.quantizer, node.shape
+        )
+        return self._compared(node, self.value(source), thresholds, direction)
+
     def _packed(self, node, x):
         """Packs codes that a float tensor holds."""
         if packing.width(node.levels) == 8:
             return ops.quantize(x, ops.to_rounded(x.shape[-1], 1.0))
         return self._compared(node, x, node.levels[1:, None] - 0.5)
 
-    def _compared(self, node, x, thresholds):
+    def _compared(self, node, x, thresholds, direction=1):
         bits = packing.width(node.levels)
         thresholds = np.broadcast_to(thresholds, (len(thresholds), x.shape[-1]))
         thresholds = packing.float_thresholds(thresholds, node.levels, bits)
-        return ops.quantize(x, ops.to_codes(bits, thresholds))
+        return ops.quantize(x, ops.to_codes(bits, thresholds, direction))
 
     # Sums.
 
@@ -284,7 +298,7 @@ class PackedEmitter(Emitter):
         return ops.reshape(x, node.shape)
 
     def _normalised_sum(self, node):
-        """A sum, max pool and batch normalisation as one float operator."""
+        """A sum, max pool and what scales them as one float operator."""
         parts = self._scaled_sum(node)
         if parts is None:
             return None
@@ -324,18 +338,22 @@ class PackedEmitter(Emitter):
         return None
 
     def _scaled_sum(self, node):
-        """What one operator can hold of a sum, a max pool and a normalisation.
+        """What one operator can hold of a sum, a max pool and a scale.
+
+        The scale is batch normalisation or a power of two.
 
         Returns:
             The sum, the pooling layer or `None`, and scale and bias of each
             channel. `None` if the node is something else.
         """
         norm = pool = None
-        source = node
-        if isinstance(source, g.Apply) and folding.is_batch_norm(
-            source.operation
-        ):
-            norm, source = source.operation, source.args[0]
+        source, factor = node, 1.0
+        if isinstance(source, g.Apply):
+            if folding.is_batch_norm(source.operation):
+                norm, source = source.operation, source.args[0]
+            elif folding.power_of_two(source.operation) is not None:
+                factor = folding.power_of_two(source.operation)
+                source = source.args[0]
         if (
             isinstance(source, g.Apply)
             and pooling.is_max(source.operation)
@@ -355,7 +373,7 @@ class PackedEmitter(Emitter):
         if norm is not None:
             scale, bias = folding.scale_and_bias(norm)
         bias = np.float32(0) if bias is None else np.float32(bias)
-        return source, pool, source.unit * scale, bias
+        return source, pool, source.unit * scale * factor, bias * factor
 
 
 def _to_float(node, scale=1.0, bias=0.0):

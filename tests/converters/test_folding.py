@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_aqe import layers, quantizers
-from keras_aqe.converters import graph
+from keras_aqe.converters import folding, graph
 from tests.converters.networks import randomise
 
 ORDERS = [
@@ -22,6 +22,15 @@ ORDERS = [
 ]
 
 
+def step_layer(step):
+    return {
+        "bn": keras.layers.BatchNormalization,
+        "tanh": layers.HardTanh,
+        "relu": keras.layers.ReLU,
+        "pool": keras.layers.MaxPooling2D,
+    }[step]()
+
+
 def build(order, bits, weight_bits, channels, bias, seed):
     x = inputs = keras.Input((8, 8, 5))
     x = layers.QuantConv2D(
@@ -32,12 +41,7 @@ def build(order, bits, weight_bits, channels, bias, seed):
         kernel_quantizer=quantizers.of_width(weight_bits),
     )(x)
     for step in order:
-        x = {
-            "bn": keras.layers.BatchNormalization,
-            "tanh": layers.HardTanh,
-            "relu": keras.layers.ReLU,
-            "pool": keras.layers.MaxPooling2D,
-        }[step]()(x)
+        x = step_layer(step)(x)
     x = layers.QuantActivation(quantizers.of_width(bits))(x)
     return randomise(keras.Model(inputs, x), seed)
 
@@ -75,6 +79,43 @@ def test_thresholds_equal_the_layers(
         if not isinstance(layer, keras.layers.MaxPooling2D):
             x = layer(x)
     np.testing.assert_array_equal(codes * node.unit, np.asarray(x)[:, 0, 0])
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+@settings(max_examples=6, deadline=None)
+@given(
+    order=st.sampled_from([o for o in ORDERS if "pool" not in o]),
+    channels=st.sampled_from([1, 3, 33]),
+    seed=st.integers(0, 2**16),
+)
+def test_thresholds_of_floats_equal_the_layers(bits, order, channels, seed):
+    """Floats that no sum gives, at each threshold and one bit beside it."""
+    x = inputs = keras.Input((1, 1, channels))
+    for step in order:
+        x = step_layer(step)(x)
+    quantizer = quantizers.of_width(bits)
+    model = keras.Model(inputs, layers.QuantActivation(quantizer)(x))
+    randomise(model, seed)
+
+    direction, thresholds = folding.fold_floats(
+        model.layers[1:-1], quantizer, model.input_shape
+    )
+    points = np.concatenate(
+        [
+            thresholds,
+            np.nextafter(thresholds, np.float32(np.inf)),
+            np.nextafter(thresholds, np.float32(-np.inf)),
+            np.random.default_rng(seed).normal(0, 2, (50, channels)),
+        ],
+        dtype="float32",
+    ).clip(-folding.FLOAT_LIMIT, folding.FLOAT_LIMIT)
+    passed = (points[:, None, :] >= thresholds[None]).sum(axis=1)
+    x = (points * direction)[:, None, None, :]
+    for layer in model.layers[1:]:
+        x = layer(x)
+    np.testing.assert_array_equal(
+        np.asarray(quantizer.levels)[passed], np.asarray(x)[:, 0, 0]
+    )
 
 
 def test_float_sums_find_the_last_bit():

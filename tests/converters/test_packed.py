@@ -341,6 +341,15 @@ def test_what_cannot_be_packed(input_quantizer, kernel_quantizer, match):
     ]
 
 
+def test_between_residual_blocks_floats_are_only_added_up():
+    """Scales and batch normalisation are in what comes before and after."""
+    model = models.ResNet18(2, 2, (32, 32, 3), 10, filters=4)
+    converted = assert_equal(randomise(model), images((32, 32, 3)))
+    builtin = [n for n in operators(converted) if not n.startswith("Aqe")]
+    # Behind the last block batch normalisation feeds an average.
+    assert builtin == ["MAX_POOL_2D"] + ["ADD"] * 8 + ["MUL", "ADD", "MEAN"]
+
+
 def test_a_pad_value_that_is_no_level():
     x = inputs = keras.Input((6, 6, 2))
     x = layers.QuantConv2D(
