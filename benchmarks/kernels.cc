@@ -51,6 +51,12 @@ constexpr Shape kShapes[] = {
     {"resnet18_14", Operator::kConv2D, 14, 256, 256, 3, 1, 1, 1},
     {"resnet18_7", Operator::kConv2D, 7, 512, 512, 3, 1, 1, 1},
     {"resnet18_1x1", Operator::kConv2D, 28, 128, 256, 1, 2, 0, 1},
+    // ResNet-110 and DenseNet-100
+    {"resnet110_32", Operator::kConv2D, 32, 16, 16, 3, 1, 1, 1},
+    {"resnet110_16", Operator::kConv2D, 16, 32, 32, 3, 1, 1, 1},
+    {"resnet110_8", Operator::kConv2D, 8, 64, 64, 3, 1, 1, 1},
+    {"densenet100_1x1", Operator::kConv2D, 16, 240, 48, 1, 1, 0, 1},
+    {"densenet100_3x3", Operator::kConv2D, 16, 48, 12, 3, 1, 1, 1},
 };
 
 constexpr Shape kImageShapes[] = {

@@ -40,7 +40,7 @@ struct Int32Lanes {
   using Vector = __m256i;
 
   AQE_AVX2 static Vector load(const int32_t* acc) {
-    return _mm256_load_si256(reinterpret_cast<const __m256i*>(acc));
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(acc));
   }
   AQE_AVX2 static Vector max(Vector a, Vector b) {
     return _mm256_max_epi32(a, b);
@@ -71,7 +71,7 @@ struct FloatLanes {
   using Acc = float;
   using Vector = __m256;
 
-  AQE_AVX2 static Vector load(const float* acc) { return _mm256_load_ps(acc); }
+  AQE_AVX2 static Vector load(const float* acc) { return _mm256_loadu_ps(acc); }
   // Greater or, of an unordered pair, the second: what `a > best` keeps.
   AQE_AVX2 static Vector max(Vector a, Vector best) {
     return _mm256_max_ps(a, best);

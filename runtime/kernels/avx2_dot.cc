@@ -111,7 +111,7 @@ struct Rows : Dot {
   static constexpr int kChannels = aqe::kChannels;
 
   static void multiply(const Layer& layer, const char* patches, size_t stride,
-                       int rows, const char* weights, int64_t steps,
+                       int rows, int, const char* weights, int64_t steps,
                        const typename Dot::Lanes::Acc* init,
                        typename Dot::Lanes::Acc* acc) {
     for (int r = 0; r < rows; r += kRows) {

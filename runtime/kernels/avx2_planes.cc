@@ -274,7 +274,8 @@ struct Planes : VectorOutput<Int32Lanes> {
         block * kSplits * split_words;
     const auto* init =
         reinterpret_cast<const int32_t*>(bytes + at.init) + block * kBlock;
-    for (int split = 0; split < kSplits; ++split) {
+    const int filled = parts_of_block(layer, block, kChannels);
+    for (int split = 0; split < filled; ++split) {
       const __m256i first = Int32Lanes::load(init + split * kChannels);
       for (int r = 0; r < rows; ++r) {
         __m256i counts[kVectors];

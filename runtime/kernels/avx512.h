@@ -33,7 +33,7 @@ struct Int32Lanes {
   using Vector = __m512i;
 
   AQE_AVX512 static Vector load(const int32_t* acc) {
-    return _mm512_load_si512(acc);
+    return _mm512_loadu_si512(acc);
   }
   AQE_AVX512 static Vector max(Vector a, Vector b) {
     return _mm512_max_epi32(a, b);
@@ -65,7 +65,7 @@ struct FloatLanes {
   using Vector = __m512;
 
   AQE_AVX512 static Vector load(const float* acc) {
-    return _mm512_load_ps(acc);
+    return _mm512_loadu_ps(acc);
   }
   // Greater or, of an unordered pair, the second: what `a > best` keeps.
   AQE_AVX512 static Vector max(Vector a, Vector best) {

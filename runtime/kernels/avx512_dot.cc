@@ -17,9 +17,9 @@
 namespace aqe {
 namespace {
 
-constexpr int kMostRows = 14;  // positions at a time, an even number
-constexpr int kVectors = 2;    // registers of 16 output channels at a time
-constexpr int kChannels = kLanes * kVectors;
+constexpr int kMostRows = 14;    // positions at a time, an even number
+constexpr int kMostVectors = 2;  // registers of 16 output channels at a time
+constexpr int kChannels = kLanes * kMostVectors;
 
 // One broadcast of 32 bits against a register of weights.
 struct ByteDot {
@@ -51,8 +51,8 @@ struct FloatDot {
   }
 };
 
-// kRowCount rows times 32 output channels.
-template <class Dot, int kRowCount>
+// kRowCount rows times 16 or 32 output channels.
+template <class Dot, int kVectors, int kRowCount>
 AQE_AVX512_VNNI void multiply_rows(const char* patch, size_t stride,
                                    const char* weights, int64_t steps,
                                    const void* init,
@@ -64,14 +64,15 @@ AQE_AVX512_VNNI void multiply_rows(const char* patch, size_t stride,
       sums[r][v] = Dot::load(static_cast<const char*>(init) + v * 64);
   }
   for (int64_t step = 0; step < steps; ++step) {
-    const auto w0 = Dot::load(weights), w1 = Dot::load(weights + 64);
+    typename Dot::Lanes::Vector w[kVectors];
+    for (int v = 0; v < kVectors; ++v) w[v] = Dot::load(weights + v * 64);
 #pragma GCC unroll 14
     for (int r = 0; r < kRowCount; ++r) {
       const auto in = Dot::broadcast(patch + r * stride + step * 4);
-      sums[r][0] = Dot::add(sums[r][0], in, w0);
-      sums[r][1] = Dot::add(sums[r][1], in, w1);
+      for (int v = 0; v < kVectors; ++v)
+        sums[r][v] = Dot::add(sums[r][v], in, w[v]);
     }
-    weights += kVectors * 64;
+    weights += kMostVectors * 64;
   }
 #pragma GCC unroll 14
   for (int r = 0; r < kRowCount; ++r) {
@@ -85,13 +86,25 @@ struct Rows : Dot {
   static constexpr int kChannels = aqe::kChannels;
 
   static void multiply(const Layer&, const char* patches, size_t stride,
-                       int rows, const char* weights, int64_t steps,
-                       const typename Dot::Lanes::Acc* init,
+                       int rows, int channels, const char* weights,
+                       int64_t steps, const typename Dot::Lanes::Acc* init,
                        typename Dot::Lanes::Acc* acc) {
-    static constexpr decltype(&multiply_rows<Dot, 2>) kRuns[] = {
-        multiply_rows<Dot, 2>,  multiply_rows<Dot, 4>,  multiply_rows<Dot, 6>,
-        multiply_rows<Dot, 8>,  multiply_rows<Dot, 10>, multiply_rows<Dot, 12>,
-        multiply_rows<Dot, 14>,
+    const auto run =
+        channels > kLanes ? multiply_all<kMostVectors> : multiply_all<1>;
+    run(patches, stride, rows, weights, steps, init, acc);
+  }
+
+ private:
+  template <int kVectors>
+  static void multiply_all(const char* patches, size_t stride, int rows,
+                           const char* weights, int64_t steps,
+                           const typename Dot::Lanes::Acc* init,
+                           typename Dot::Lanes::Acc* acc) {
+    static constexpr decltype(&multiply_rows<Dot, kVectors, 2>) kRuns[] = {
+        multiply_rows<Dot, kVectors, 2>,  multiply_rows<Dot, kVectors, 4>,
+        multiply_rows<Dot, kVectors, 6>,  multiply_rows<Dot, kVectors, 8>,
+        multiply_rows<Dot, kVectors, 10>, multiply_rows<Dot, kVectors, 12>,
+        multiply_rows<Dot, kVectors, 14>,
     };
     // In runs of about the same length: short ones wait for their sums.
     for (int r = 0, count; r < rows; r += count) {

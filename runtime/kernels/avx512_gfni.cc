@@ -107,15 +107,16 @@ struct Group {
   void* result;  // uint64_t [threshold][position], or the sums
 };
 
-// kGroups groups times block `block` of output channels.
-template <int kGroups>
+// kGroups groups times block `block` of output channels. Where a pixel has but
+// one word, the quads of its channels are in the first 2^kQuadLevels.
+template <int kGroups, int kQuadLevels>
 AQE_AVX512_GFNI void multiply_groups(const Layer& layer, const Layout& at,
                                      const char* constants, int block,
                                      const Group* groups, const char* outside) {
   const char* weights = constants + at.weights + block * at.block_bytes;
   const __m512i zero = _mm512_setzero_si512();
   Counter<kGroups> counter;
-  for (int level = 0; level < kLevels; ++level)
+  for (int level = 0; level < kQuadLevels; ++level)
     std::fill_n(counter.falls[level], kGroups, zero);
   // Of the differences that no fall has counted: bit 0, bit 1, carries.
   __m512i bit0[kGroups], bit1[kGroups];
@@ -144,7 +145,7 @@ AQE_AVX512_GFNI void multiply_groups(const Layer& layer, const Layout& at,
     }
     for (int64_t word = 0; word < at.words; ++word) {
       __m512i carry[kGroups];
-      add_quads<kLevels>(features, weights, 0, &counter, carry);
+      add_quads<kQuadLevels>(features, weights, 0, &counter, carry);
       falls.add_one(carry);
       for (const char*& own : features) own += kWordRows * kColumns;
       weights += kWordBytes;
@@ -164,9 +165,9 @@ AQE_AVX512_GFNI void multiply_groups(const Layer& layer, const Layout& at,
     twice[0] = _mm512_set1_epi64(groups[g].padding[0]);
     twice[1] = bit0[g];
     twice[2] = bit1[g];
-    for (int level = 0; level < kLevels; ++level)
+    for (int level = 0; level < kQuadLevels; ++level)
       twice[3 + level] = counter.falls[level][g];
-    falls.total(g, twice + 3 + kLevels, at.bits - 3 - kLevels);
+    falls.total(g, twice + 3 + kQuadLevels, at.bits - 3 - kQuadLevels);
     rest.add_to(g, twice + 3, at.bits - 3);
     if (compares_bits(layer)) {
       compare(twice, at.bits,
@@ -342,16 +343,22 @@ AQE_AVX512_GFNI int find_groups(const Layer& layer, const Tile& tile, FeatureRow
               row == nullptr ? nullptr : row + rows->offset(kx) + g * kGroup;
         }
       }
+      const auto across = [&](int position) {
+        const int64_t left =
+            int64_t{tile.x_begin + g * kGroup + position} * window.stride_x -
+            window.pad_left;
+        return taps_inside(layer, left, window.width, window.dilation_x,
+                           layer.in_width);
+      };
+      if (down == window.height && across(0) == window.width &&
+          across(kGroup - 1) == window.width) {
+        std::fill_n(group->padding, kSumBits, 0);
+        continue;
+      }
       alignas(32) int32_t padding[kGroup];
       for (int i = 0; i < kGroup; ++i) {
-        const int64_t left =
-            int64_t{tile.x_begin + g * kGroup + i} * window.stride_x -
-            window.pad_left;
         padding[i] = static_cast<int32_t>(
-            layer.in_channels *
-            (window_taps(layer) -
-             down * taps_inside(layer, left, window.width, window.dilation_x,
-                                layer.in_width)));
+            layer.in_channels * (window_taps(layer) - down * across(i)));
       }
       spread_bits(padding, group->padding);
     }
@@ -474,6 +481,13 @@ auto output_stage(Type output) {
   }
 }
 
+template <int kGroups>
+auto multiply_by_channels(const Layer& layer) {
+  return layer.in_channels <= 16   ? multiply_groups<kGroups, 2>
+         : layer.in_channels <= 32 ? multiply_groups<kGroups, 3>
+                                   : multiply_groups<kGroups, kLevels>;
+}
+
 void run(const Layer& layer, const void* constants, const void* input,
          void* output, void* scratch, int64_t begin, int64_t end) {
   const Layout at(layer);
@@ -483,6 +497,8 @@ void run(const Layer& layer, const void* constants, const void* input,
   auto* memory = static_cast<char*>(scratch);
   FeatureRows rows(layer, tiling, constants, input, memory);
   char* results = memory + round_up(FeatureRows::bytes(layer), 64);
+  const auto multiply_one = multiply_by_channels<1>(layer);
+  const auto multiply_two = multiply_by_channels<2>(layer);
   const auto store = output_stage(layer.output);
   Group groups[kMostGroups];
   for (int64_t unit = begin; unit < end; ++unit) {
@@ -492,8 +508,7 @@ void run(const Layer& layer, const void* constants, const void* input,
     for (int block = first; block < std::min(first + step, at.blocks);
          ++block) {
       for (int g = 0; g < count; g += 2) {
-        const auto multiply =
-            g + 1 < count ? multiply_groups<2> : multiply_groups<1>;
+        const auto multiply = g + 1 < count ? multiply_two : multiply_one;
         multiply(layer, at, static_cast<const char*>(constants), block,
                  groups + g, rows.outside());
       }

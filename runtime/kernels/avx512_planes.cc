@@ -302,7 +302,8 @@ struct Planes : VectorOutput<Int32Lanes> {
     const auto run = layer.out_pixels() == 1 && !layer.has_pool
                          ? multiply_rows<kInput, kWeight, 1>
                          : multiply_rows<kInput, kWeight, kRows>;
-    for (int split = 0; split < kSplits; ++split) {
+    const int filled = parts_of_block(layer, block, kChannels);
+    for (int split = 0; split < filled; ++split) {
       for (int r = 0; r < rows; r += kRows) {
         run(patch + r * stride, stride, weights + split * split_words, at.steps,
             init + split * kChannels, acc + r * kBlock + split * kChannels);

@@ -4,8 +4,9 @@
 // A `Dot` says how:
 //   Lanes                         its vectors
 //   kChannels                     output channels at a time
-//   multiply(layer, patches, stride, rows, weights, steps, init, acc)
-//                                 rows of patches times kChannels
+//   multiply(layer, patches, stride, rows, channels, weights, steps, init,
+//            acc)                 rows of patches times kChannels, of which so
+//                                 many exist
 #pragma once
 
 #include <algorithm>
@@ -98,8 +99,11 @@ struct DotConv : VectorOutput<typename Dot::Lanes> {
     const auto* init =
         reinterpret_cast<const Acc*>(bytes + at.init) + block * kBlock;
     const size_t split_bytes = at.steps * Dot::kChannels * 4;
-    for (int split = 0; split < splits; ++split) {
+    const int filled = parts_of_block(layer, block, Dot::kChannels);
+    for (int split = 0; split < filled; ++split) {
       Dot::multiply(layer, patches, patch_bytes(layer), rows,
+                    channels_in_block(layer.out_channels, block) -
+                        split * Dot::kChannels,
                     bytes + at.weights + (block * splits + split) * split_bytes,
                     at.steps, init + split * Dot::kChannels,
                     acc + split * Dot::kChannels);

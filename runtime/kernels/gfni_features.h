@@ -252,8 +252,12 @@ class FeatureRows {
     for (int first = 0; first < words_; first += 8) {
       const int count = std::min(8, words_ - first);
       __m512i word[8];
-      transpose_words(pixels, first, static_cast<__mmask8>((1 << count) - 1),
-                      word);
+      if (words_ == 1 && pixels[kGroup - 1] == pixels[0] + kGroup - 1) {
+        word[0] = _mm512_loadu_si512(pixels[0]);
+      } else {
+        transpose_words(pixels, first, static_cast<__mmask8>((1 << count) - 1),
+                        word);
+      }
       for (int j = 0; j < count; ++j) {
         __m512i features[4];
         make_features(word[j], &parity, features);

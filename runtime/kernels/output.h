@@ -1,6 +1,8 @@
 // The output stage of the portable kernels: up to 64 channels of one pixel.
 #pragma once
 
+#include <algorithm>
+
 #include "keras_aqe/codes.h"
 
 namespace aqe {
@@ -34,15 +36,47 @@ inline void count_thresholds(const Layer& layer, const float* acc, int first,
   }
 }
 
+// Eight codes at a time, as the bytes of a word.
+constexpr uint64_t kOnes = 0x0101010101010101;
+
+// Byte i of the result is bit i of `bits`.
+inline uint64_t bytes_from_bits(uint64_t bits) {
+  const uint64_t apart = (bits & 255) * kOnes & 0x8040201008040201;
+  return (apart + 0x7f * kOnes) >> 7 & kOnes;
+}
+
+// Bit i of the result is the lowest bit of byte i.
+inline uint64_t bits_from_bytes(uint64_t bytes) {
+  return (bytes & kOnes) * 0x0102040810204080 >> 56;
+}
+
+// Changes the sign of the bytes that are not 0 where `negative` is 1.
+inline uint64_t negate_bytes(uint64_t bytes, uint64_t negative) {
+  return (bytes ^ negative * 255) + negative;
+}
+
 // Writes `count` codes as the words of one 64-channel group.
 inline void pack_block(Type type, const int8_t* codes, int count,
                        uint64_t* group) {
-  for (int p = 0; p < bits(type); ++p) group[p] = 0;
-  for (int i = 0; i < count; ++i) {
-    const unsigned planes = planes_from_code(bits(type), codes[i]);
-    for (int p = 0; p < bits(type); ++p)
-      group[p] |= uint64_t{planes >> p & 1} << i;
+  int8_t all[kBlock] = {};
+  std::memcpy(all, codes, count);
+  uint64_t negative = 0, powers[7] = {};  // bit i: |code i| is 2^k
+  for (int i = 0; i < kBlock; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, all + i, 8);
+    const uint64_t signs = eight >> 7 & kOnes;
+    eight = negate_bytes(eight, signs);
+    negative |= bits_from_bytes(signs) << i;
+    for (int k = 0; k < 7; ++k) powers[k] |= bits_from_bytes(eight >> k) << i;
   }
+  // The magnitude of 2^k is k + 1.
+  const uint64_t magnitude[] = {
+      powers[0] | powers[2] | powers[4] | powers[6],
+      powers[1] | powers[2] | powers[5] | powers[6],
+      powers[3] | powers[4] | powers[5] | powers[6],
+  };
+  std::copy_n(magnitude, bits(type) - 1, group);
+  group[bits(type) - 1] = negative;
 }
 
 // The words of one 64-channel group from the channels that pass each threshold,
@@ -103,12 +137,38 @@ void store_block(const Layer& layer, const Acc* acc, int block, void* pixel) {
   }
 }
 
-// Codes of one block of a pixel.
+// Codes of one block of a pixel; of packed types all 64, where channels end 1
+// or 0.
 inline void load_block(Type type, const void* pixel, int channels, int block,
                        int8_t* codes) {
-  const int count = channels_in_block(channels, block);
-  for (int i = 0; i < count; ++i)
-    codes[i] = static_cast<int8_t>(load_code(type, pixel, block * kBlock + i));
+  if (type == Type::kInt8) {
+    std::memcpy(codes, static_cast<const int8_t*>(pixel) + block * kBlock,
+                channels_in_block(channels, block));
+    return;
+  }
+  const int planes = bits(type);
+  const auto* group =
+      static_cast<const uint64_t*>(pixel) + int64_t{block} * planes;
+  // Planes of the magnitude, 0 where the width has none.
+  const uint64_t a = planes > 1 ? group[0] : 0, b = planes > 2 ? group[1] : 0,
+                 c = planes > 3 ? group[2] : 0;
+  const uint64_t powers[] = {planes == 1 ? ~uint64_t{0} : a & ~b & ~c,
+                             b & ~a & ~c,
+                             a & b & ~c,
+                             c & ~a & ~b,
+                             a & c & ~b,
+                             b & c & ~a,
+                             a & b & c};
+  const int count = planes == 1 ? 1 : (1 << (planes - 1)) - 1;
+  const uint64_t negative =
+      group[planes - 1] & (planes == 1 ? ~uint64_t{0} : a | b | c);
+  for (int i = 0; i < kBlock; i += 8) {
+    uint64_t eight = 0;
+    for (int k = 0; k < count; ++k)
+      eight |= bytes_from_bits(powers[k] >> i) << k;
+    eight = negate_bytes(eight, bytes_from_bits(negative >> i));
+    std::memcpy(codes + i, &eight, 8);
+  }
 }
 
 inline const char* pixel_at(Type type, int channels, const void* tensor,

@@ -23,22 +23,54 @@ int for_each_pooled(const Layer& layer, const void* input, const RowBlock& at,
   return count;
 }
 
+// The greater of 64 codes and those in `best`, by their planes.
+void keep_greatest(int bits, const uint64_t* codes, uint64_t* best) {
+  const int sign = bits - 1;
+  uint64_t equal = ~uint64_t{0}, larger = 0;  // the magnitudes
+  for (int p = sign - 1; p >= 0; --p) {
+    larger |= equal & codes[p] & ~best[p];
+    equal &= ~(codes[p] ^ best[p]);
+  }
+  const uint64_t both = codes[sign] & best[sign];
+  const uint64_t greater = (best[sign] & ~codes[sign]) |
+                           (~(codes[sign] | best[sign]) & larger) |
+                           (both & ~larger & ~equal);
+  for (int p = 0; p < bits; ++p) best[p] ^= (best[p] ^ codes[p]) & greater;
+}
+
 void run_max_pool(const Layer& layer, const void*, const void* input,
                   void* output, void*, int64_t begin, int64_t end) {
   for (int64_t unit = begin; unit < end; ++unit) {
     const RowBlock at = row_block(layer, unit);
     const int channels = channels_in_block(layer.out_channels, at.block);
+    const int planes = bits(layer.input);
     for (int x = 0; x < layer.out_width; ++x) {
-      int8_t best[kBlock];
-      std::fill_n(best, kBlock,
-                  static_cast<int8_t>(-max_code(bits(layer.input))));
-      for_each_pooled(layer, input, at, x, [&](const int8_t* codes) {
-        for (int i = 0; i < channels; ++i)
-          best[i] = std::max(best[i], codes[i]);
-      });
-      store_codes(layer, best, at.block, channels,
-                  pixel_at(layer.output, layer.out_channels, output,
-                           at.first_pixel + x));
+      char* pixel = pixel_at(layer.output, layer.out_channels, output,
+                             at.first_pixel + x);
+      if (layer.input == Type::kInt8) {
+        int8_t best[kBlock];
+        std::fill_n(best, kBlock, int8_t{-128});
+        for_each_pooled(layer, input, at, x, [&](const int8_t* codes) {
+          for (int i = 0; i < channels; ++i)
+            best[i] = std::max(best[i], codes[i]);
+        });
+        std::memcpy(pixel + at.block * kBlock, best, channels);
+        continue;
+      }
+      auto* best =
+          reinterpret_cast<uint64_t*>(pixel) + int64_t{at.block} * planes;
+      bool is_first = true;
+      for_each_tap(
+          layer, input, at.batch, at.y, x, [&](int64_t, const char* from) {
+            const auto* codes = reinterpret_cast<const uint64_t*>(from) +
+                                int64_t{at.block} * planes;
+            if (is_first) {
+              std::copy_n(codes, planes, best);
+            } else {
+              keep_greatest(planes, codes, best);
+            }
+            is_first = false;
+          });
     }
   }
 }

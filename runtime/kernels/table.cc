@@ -33,7 +33,8 @@ extern const Kernel* const kernel_table[] = {
     &kDenseDotAvx512,       &kDenseFloatAvx512,     &kConvPlanesAvx2,
     &kDensePlanesAvx2,      &kConvDotAvx2,          &kConvShiftAvx2,
     &kConvImageAvx2,        &kDenseDotAvx2,         &kDenseShiftAvx2,
-    &kDenseFloatAvx2,
+    &kDenseFloatAvx2,       &kDepthwiseAvx512,      &kDepthwiseAvx2,
+    &kQuantizeAvx512,       &kQuantizeAvx2,
 #endif
 #if defined(__aarch64__)
     &kConvXnorNeon,         &kConvDotNeon,         &kConvPlanesNeon,
@@ -41,10 +42,11 @@ extern const Kernel* const kernel_table[] = {
     &kDenseDotNeon,         &kDenseMultiplyNeon,   &kDenseShiftNeon,
     &kConvFloatNeon,        &kDenseFloatNeon,      &kQuantizeNeon,
 #endif
-    &kConvPlanesPortable,   &kDensePlanesPortable, &kConvDotPortable,
-    &kDepthwiseDotPortable, &kConvShiftPortable,   &kDepthwiseShiftPortable,
-    &kDenseShiftPortable,   &kMaxPoolPortable,     &kAveragePoolPortable,
-    &kQuantizePortable,     &kDequantizePortable,  nullptr,
+    &kConvPlanesPortable,     &kDensePlanesPortable,  &kConvDotPortable,
+    &kDepthwiseRowsPortable,  &kDepthwiseDotPortable, &kConvShiftPortable,
+    &kDepthwiseShiftPortable, &kDenseShiftPortable,   &kMaxPoolPortable,
+    &kAveragePoolPortable,    &kQuantizePortable,     &kDequantizePortable,
+    nullptr,
 };
 
 bool fits(const Kernel& kernel, const Layer& layer, uint32_t features) {

@@ -159,6 +159,13 @@ constexpr size_t round_up(size_t value, size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
+// Parts of so many channels that a block has; what the sums of others are does
+// not matter.
+inline int parts_of_block(const Layer& layer, int block, int channels) {
+  return (channels_in_block(layer.out_channels, block) + channels - 1) /
+         channels;
+}
+
 // A unit is a tile and as many blocks of output channels.
 template <class Method>
 int blocks_per_unit(const Layer& layer, int64_t tiles) {

@@ -1,0 +1,11 @@
+// Quantize with AVX2.
+#include "kernels/avx2.h"
+#include "kernels/kernels.h"
+#include "kernels/vector_quantize.h"
+
+namespace aqe {
+
+extern const Kernel kQuantizeAvx2 =
+    quantize_kernel<Int32Lanes, FloatLanes>("quantize_avx2", kAvx2);
+
+}  // namespace aqe

@@ -1,0 +1,11 @@
+// Quantize with AVX-512.
+#include "kernels/avx512.h"
+#include "kernels/kernels.h"
+#include "kernels/vector_quantize.h"
+
+namespace aqe {
+
+extern const Kernel kQuantizeAvx512 =
+    quantize_kernel<Int32Lanes, FloatLanes>("quantize_avx512", kAvx512);
+
+}  // namespace aqe
