@@ -1,9 +1,10 @@
 """Speed and memory of packed files against plain int8 and LCE, batch 1.
 
     python -m benchmarks.inference
+    python -m benchmarks.inference --networks
 
-prints a Markdown table. All files are timed in one process and in turn.
-Networks are fresh: time does not depend on what their weights have learned.
+print Markdown tables. All files are timed in one process and in turn. Networks
+are fresh: time does not depend on what their weights have learned.
 """
 
 import argparse
@@ -21,9 +22,16 @@ from keras_aqe.converters import flatbuffer, nodes, packed_ops, packing
 from keras_aqe.converters.custom_ops import to_model
 
 BITS = (1, 2, 3)
+PAIRS = [f"{bits}/{bits}" for bits in BITS]
 # Times faster than plain int8 with XNNPACK that is asked for, at 1, 2, 3 bits.
 MODEL_A, CONVOLUTION, DENSE = (4, 1.8, 1.1), (5, 2, 1), (10, 5, 2)
 THAN_LCE, AVX2_ONLY, TWO_THREADS = 10, 1, 1.5
+# Compared with the same layers in int8, without a target.
+NETWORKS = {
+    "ResNet-18, 224x224": aqe.models.ResNet18,
+    "ResNet-110, 32x32": aqe.models.ResNet110,
+    "DenseNet-100, 32x32": aqe.models.DenseNet100,
+}
 # Files of builtin operators may take 1.15, 1.15 and 1.4 times as long.
 BUILTIN = (0.87, 0.87, 0.71)
 
@@ -107,7 +115,7 @@ class Comparison:
             names: What each of them is.
             other: What `theirs` is.
             theirs: Functions to time them against; the fastest counts.
-            targets: How many times faster than it each is to be.
+            targets: How many times faster than it each is to be, or `None`.
         """
         runs = [*ours, *theirs]
         measured = baselines.median_ms(dict(enumerate(runs)), self._rounds)
@@ -123,18 +131,33 @@ class Comparison:
             )
 
     def row(self, what, ours, other, theirs, ratio, target):
-        verdict = "" if ratio >= target else " (missed)"
+        verdict = "" if target is None or ratio >= target else " (missed)"
         print(
             f"| {what} | {ours} | {other} | {theirs} | {ratio:.2f} | "
-            f"{target}{verdict} |",
+            f"{'' if target is None else target}{verdict} |",
             flush=True,
         )
 
 
-def main(rounds):
-    compare = Comparison(rounds)
+def compare_networks(compare):
+    for what, build in NETWORKS.items():
+        compare.times(
+            what,
+            [
+                baselines.runner(
+                    converters.convert(build(bits, bits)).flatbuffer
+                )
+                for bits in BITS
+            ],
+            PAIRS,
+            "int8, XNNPACK",
+            [baselines.runner(baselines.int8(build(32, 32)))],
+            [None] * len(BITS),
+        )
+
+
+def compare_model_a(compare):
     runner = baselines.runner
-    pairs = [f"{bits}/{bits}" for bits in BITS]
     packed = [
         converters.convert(aqe.models.MINWNet("A", bits, bits)).flatbuffer
         for bits in BITS
@@ -150,13 +173,11 @@ def main(rounds):
         aqe.models.MINWNet("A", 1, 1, pad_value=1.0), target="lce"
     ).flatbuffer
 
-    print("| what | ours | against | takes | ratio | target |")
-    print("|---|---|---|---|---|---|")
     plain = "int8, XNNPACK"
     compare.times(
         "Model A",
         [runner(file) for file in packed],
-        pairs,
+        PAIRS,
         plain,
         [runner(int8)],
         MODEL_A,
@@ -164,7 +185,7 @@ def main(rounds):
     compare.times(
         "Model A",
         [runner(packed[0])],
-        pairs,
+        PAIRS,
         "LCE",
         [baselines.lce_runner(lce, xnnpack) for xnnpack in (False, True)],
         [THAN_LCE],
@@ -175,7 +196,7 @@ def main(rounds):
             runner(one_layer(bits, (3, 3, 256, 256), (16, 16, 256)))
             for bits in BITS
         ],
-        pairs,
+        PAIRS,
         plain,
         [runner(baselines.int8(baselines.convolution()))],
         CONVOLUTION,
@@ -183,7 +204,7 @@ def main(rounds):
     compare.times(
         "dense, 8192 to 1024",
         [runner(one_layer(bits, (8192, 1024), (8192,))) for bits in BITS],
-        pairs,
+        PAIRS,
         plain,
         [runner(baselines.int8(baselines.dense()))],
         DENSE,
@@ -191,7 +212,7 @@ def main(rounds):
     compare.times(
         "Model A, AVX2 kernels only",
         [runner(packed[0], features="avx2")],
-        pairs,
+        PAIRS,
         plain,
         [runner(int8)],
         [AVX2_ONLY],
@@ -199,7 +220,7 @@ def main(rounds):
     compare.times(
         "Model A, 2 threads",
         [runner(packed[0], num_threads=2)],
-        pairs,
+        PAIRS,
         "1 thread",
         [runner(packed[0])],
         [TWO_THREADS],
@@ -207,13 +228,13 @@ def main(rounds):
     compare.times(
         "Model A, builtin operators",
         [runner(file) for file in builtin],
-        pairs,
+        PAIRS,
         plain,
         [runner(int8)],
         BUILTIN,
     )
     theirs = peak_mib(int8)
-    for file, pair in zip(packed, pairs):
+    for file, pair in zip(packed, PAIRS):
         ours = peak_mib(file, runtime.library_path())
         compare.row(
             f"Model A, peak memory, {pair}",
@@ -228,4 +249,9 @@ def main(rounds):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=50)
-    main(parser.parse_args().rounds)
+    parser.add_argument("--networks", action="store_true")
+    args = parser.parse_args()
+    print("| what | ours | against | takes | ratio | target |")
+    print("|---|---|---|---|---|---|")
+    run = compare_networks if args.networks else compare_model_a
+    run(Comparison(args.rounds))
