@@ -119,7 +119,7 @@ def fold(node, chain, quantizer):
             direction = _turn(steps, turn, direction)
             steps.append(layer)
         else:
-            functions.append(_caller(layer))
+            functions.append(_inference(layer))
     functions.append(quantizer.hard)
     turn = direction * _direction(node, functions)
     direction = _turn(steps, turn, direction)
@@ -169,12 +169,6 @@ def _inference(layer):
         return layer
     scale, bias = scale_and_bias(layer)
     return lambda x: x * scale + bias
-
-
-def _caller(layer):
-    if isinstance(layer, keras.layers.BatchNormalization):
-        return lambda x: layer(x, training=False)
-    return layer
 
 
 def _turn(steps, turn, direction):
