@@ -20,6 +20,8 @@ namespace {
 constexpr int kMostRows = 14;    // positions at a time, an even number
 constexpr int kMostVectors = 2;  // registers of 16 output channels at a time
 constexpr int kChannels = kLanes * kMostVectors;
+constexpr int kMostParts = 16;  // rows of a window
+constexpr int kMostConvRows = 4;
 
 // One broadcast of 32 bits against a register of weights.
 struct ByteDot {
@@ -51,11 +53,12 @@ struct FloatDot {
   }
 };
 
-// kRowCount rows times 16 or 32 output channels.
+// kRowCount rows times 16 or 32 output channels. A row comes in parts of so
+// many steps; row r of a part is r strides behind the first.
 template <class Dot, int kVectors, int kRowCount>
-AQE_AVX512_VNNI void multiply_rows(const char* patch, size_t stride,
-                                   const char* weights, int64_t steps,
-                                   const void* init,
+AQE_AVX512_VNNI void multiply_rows(const char* const* parts, int part_count,
+                                   size_t stride, const char* weights,
+                                   int64_t steps, const void* init,
                                    typename Dot::Lanes::Acc* acc) {
   typename Dot::Lanes::Vector sums[kRowCount][kVectors];
 #pragma GCC unroll 14
@@ -63,16 +66,19 @@ AQE_AVX512_VNNI void multiply_rows(const char* patch, size_t stride,
     for (int v = 0; v < kVectors; ++v)
       sums[r][v] = Dot::load(static_cast<const char*>(init) + v * 64);
   }
-  for (int64_t step = 0; step < steps; ++step) {
-    typename Dot::Lanes::Vector w[kVectors];
-    for (int v = 0; v < kVectors; ++v) w[v] = Dot::load(weights + v * 64);
+  for (int part = 0; part < part_count; ++part) {
+    const char* patch = parts[part];
+    for (int64_t step = 0; step < steps; ++step) {
+      typename Dot::Lanes::Vector w[kVectors];
+      for (int v = 0; v < kVectors; ++v) w[v] = Dot::load(weights + v * 64);
 #pragma GCC unroll 14
-    for (int r = 0; r < kRowCount; ++r) {
-      const auto in = Dot::broadcast(patch + r * stride + step * 4);
-      for (int v = 0; v < kVectors; ++v)
-        sums[r][v] = Dot::add(sums[r][v], in, w[v]);
+      for (int r = 0; r < kRowCount; ++r) {
+        const auto in = Dot::broadcast(patch + r * stride + step * 4);
+        for (int v = 0; v < kVectors; ++v)
+          sums[r][v] = Dot::add(sums[r][v], in, w[v]);
+      }
+      weights += kMostVectors * 64;
     }
-    weights += kMostVectors * 64;
   }
 #pragma GCC unroll 14
   for (int r = 0; r < kRowCount; ++r) {
@@ -81,46 +87,53 @@ AQE_AVX512_VNNI void multiply_rows(const char* patch, size_t stride,
   }
 }
 
+// The same for any number of rows, in runs of about the same length: short ones
+// wait for their sums. Reads a row more than there are if their number is odd.
+template <class Dot, int kVectors>
+void multiply_all(const char* const* parts, int part_count, size_t stride,
+                  int rows, const char* weights, int64_t steps,
+                  const void* init, typename Dot::Lanes::Acc* acc) {
+  static constexpr decltype(&multiply_rows<Dot, kVectors, 2>) kRuns[] = {
+      multiply_rows<Dot, kVectors, 2>,  multiply_rows<Dot, kVectors, 4>,
+      multiply_rows<Dot, kVectors, 6>,  multiply_rows<Dot, kVectors, 8>,
+      multiply_rows<Dot, kVectors, 10>, multiply_rows<Dot, kVectors, 12>,
+      multiply_rows<Dot, kVectors, 14>,
+  };
+  const char* own[kMostParts];
+  std::copy_n(parts, part_count, own);
+  for (int r = 0, count; r < rows; r += count) {
+    const int runs = (rows - r + kMostRows - 1) / kMostRows;
+    count = static_cast<int>(round_up((rows - r + runs - 1) / runs, 2));
+    kRuns[count / 2 - 1](own, part_count, stride, weights, steps, init,
+                         acc + r * kBlock);
+    for (int part = 0; part < part_count; ++part) own[part] += count * stride;
+  }
+}
+
 template <class Dot>
-struct Rows : Dot {
+auto multiply_channels(int channels) {
+  return channels > kLanes ? multiply_all<Dot, kMostVectors>
+                           : multiply_all<Dot, 1>;
+}
+
+template <class Dot>
+struct Patches : Dot {
   static constexpr int kChannels = aqe::kChannels;
 
   static void multiply(const Layer&, const char* patches, size_t stride,
                        int rows, int channels, const char* weights,
                        int64_t steps, const typename Dot::Lanes::Acc* init,
                        typename Dot::Lanes::Acc* acc) {
-    const auto run =
-        channels > kLanes ? multiply_all<kMostVectors> : multiply_all<1>;
-    run(patches, stride, rows, weights, steps, init, acc);
-  }
-
- private:
-  template <int kVectors>
-  static void multiply_all(const char* patches, size_t stride, int rows,
-                           const char* weights, int64_t steps,
-                           const typename Dot::Lanes::Acc* init,
-                           typename Dot::Lanes::Acc* acc) {
-    static constexpr decltype(&multiply_rows<Dot, kVectors, 2>) kRuns[] = {
-        multiply_rows<Dot, kVectors, 2>,  multiply_rows<Dot, kVectors, 4>,
-        multiply_rows<Dot, kVectors, 6>,  multiply_rows<Dot, kVectors, 8>,
-        multiply_rows<Dot, kVectors, 10>, multiply_rows<Dot, kVectors, 12>,
-        multiply_rows<Dot, kVectors, 14>,
-    };
-    // In runs of about the same length: short ones wait for their sums.
-    for (int r = 0, count; r < rows; r += count) {
-      const int runs = (rows - r + kMostRows - 1) / kMostRows;
-      count = static_cast<int>(round_up((rows - r + runs - 1) / runs, 2));
-      kRuns[count / 2 - 1](patches + r * stride, stride, weights, steps, init,
-                           acc + r * kBlock);
-    }
+    multiply_channels<Dot>(channels)(&patches, 1, stride, rows, weights, steps,
+                                     init, acc);
   }
 };
 
 struct Choose {
   template <class Call>
   static auto with_method(const Layer& layer, Call call) {
-    if (!layer.float_accumulator()) return call(DotConv<Rows<ByteDot>>());
-    return call(DotConv<Rows<FloatDot>>());
+    if (!layer.float_accumulator()) return call(DotConv<Patches<ByteDot>>());
+    return call(DotConv<Patches<FloatDot>>());
   }
 };
 using Tiled = TiledKernel<Choose>;
@@ -142,6 +155,160 @@ constexpr Kernel dot_kernel(const char* name, Operator op, WidthSet inputs,
           Tiled::run};
 }
 
+// Without patches: rows of the input are decoded once, and where taps are side
+// by side, so are the bytes of a window's row. Those of the next position are a
+// stride behind.
+struct DecodedRows {
+  int conv_rows;  // that a row of outputs is the maximum of, at most
+  int64_t rows, row_bytes;
+
+  explicit DecodedRows(const Layer& layer)
+      : conv_rows(layer.has_pool ? layer.pool.height : 1) {
+    const Window& window = layer.window;
+    rows = int64_t{conv_rows - 1} * window.stride_y +
+           int64_t{window.height - 1} * window.dilation_y + 1;
+    // The last run may be one position longer.
+    row_bytes = static_cast<int64_t>(
+        round_up((int64_t{layer.conv_width} * window.stride_x + window.width) *
+                     patch_pixel_bytes(layer),
+                 64));
+  }
+  size_t keys_bytes() const { return round_up(rows * sizeof(int64_t), 64); }
+  int64_t acc_of_row(const Layer& layer) const {
+    return kBlock * static_cast<int64_t>(round_up(layer.conv_width, 2));
+  }
+  size_t acc_bytes(const Layer& layer) const {
+    return sizeof(int32_t) * conv_rows * acc_of_row(layer);
+  }
+};
+
+bool supports_rows(const Layer& layer) {
+  return layer.groups == 1 && layer.window.dilation_x == 1 &&
+         layer.window.height <= kMostParts &&
+         DecodedRows(layer).conv_rows <= kMostConvRows;
+}
+
+bool is_worthwhile_rows(const Layer& layer) {
+  if (layer.input <= Type::kPacked2 && layer.weight_bits <= 2) {
+    // Words of planes take as long if they are not full.
+    constexpr int kMostChannels[] = {16, 28, 48};
+    return layer.in_channels <=
+           kMostChannels[bits(layer.input) + layer.weight_bits - 2];
+  }
+  // Weights pass by once for each row of outputs.
+  constexpr int kLongRow = 12;
+  constexpr size_t kNear = 3 << 19;
+  return layer.conv_width >= kLongRow || dot_constants_bytes(layer) <= kNear;
+}
+
+size_t rows_scratch_bytes(const Layer& layer) {
+  const DecodedRows decoded(layer);
+  return decoded.keys_bytes() + decoded.acc_bytes(layer) +
+         decoded.rows * decoded.row_bytes;
+}
+
+int64_t row_units(const Layer& layer) {
+  return int64_t{layer.batch} * layer.out_height;
+}
+
+AQE_TARGET void decode_row(const Layer& layer, const char* pad,
+                           const void* input, int64_t n, int64_t y, char* row) {
+  const size_t step = patch_pixel_bytes(layer);
+  const bool is_inside = y >= 0 && y < layer.in_height;
+  const int64_t columns =
+      int64_t{layer.conv_width - 1} * layer.window.stride_x +
+      layer.window.width;
+  for (int64_t i = 0; i < columns; ++i, row += step) {
+    const int64_t x = i - layer.window.pad_left;
+    if (is_inside && x >= 0 && x < layer.in_width) {
+      const int64_t pixel = (n * layer.in_height + y) * layer.in_width + x;
+      Avx512::decode_pixel(
+          layer.input,
+          pixel_at(layer.input, layer.in_channels, input, pixel),
+          layer.in_channels, row);
+    } else {
+      Avx512::copy_words(pad, static_cast<int64_t>(step / 4), row);
+    }
+  }
+}
+
+// 64 sums at each position of a row of outputs, to codes or floats.
+AQE_TARGET void store_row(const Layer& layer, const int32_t* acc, int conv_rows,
+                          int64_t acc_of_row, int block, char* pixel) {
+  using Output = VectorOutput<Int32Lanes>;
+  const int64_t step = pixel_bytes(layer.output, layer.out_channels);
+  for (int x = 0; x < layer.out_width; ++x, pixel += step) {
+    if (!layer.has_pool) {
+      Output::store(layer, acc + int64_t{x} * kBlock, block, pixel);
+      continue;
+    }
+    const int left = x * layer.pool.stride_x - layer.pool.pad_left;
+    const int begin = std::max(left, 0);
+    const int end = std::min(left + layer.pool.width, layer.conv_width);
+    alignas(64) int32_t best[kBlock];
+    Output::max(acc + int64_t{begin} * kBlock, conv_rows,
+                static_cast<int>(acc_of_row), end - begin, best);
+    Output::store(layer, best, block, pixel);
+  }
+}
+
+void run_rows(const Layer& layer, const void* constants, const void* input,
+              void* output, void* scratch, int64_t begin, int64_t end) {
+  const Window& window = layer.window;
+  const DecodedRows decoded(layer);
+  const DotLayout at(layer);
+  const auto* bytes = static_cast<const char*>(constants);
+  auto* keys = static_cast<int64_t*>(scratch);
+  auto* acc = reinterpret_cast<int32_t*>(static_cast<char*>(scratch) +
+                                         decoded.keys_bytes());
+  char* rows = reinterpret_cast<char*>(acc) + decoded.acc_bytes(layer);
+  const int64_t acc_of_row = decoded.acc_of_row(layer);
+  const size_t step = patch_pixel_bytes(layer);
+  const int64_t part_steps = window.width * static_cast<int64_t>(step) / 4;
+  std::fill_n(keys, decoded.rows, -1);
+  for (int64_t unit = begin; unit < end; ++unit) {
+    const int64_t n = unit / layer.out_height;
+    const int y = static_cast<int>(unit % layer.out_height);
+    const int top =
+        layer.has_pool ? y * layer.pool.stride_y - layer.pool.pad_top : y;
+    const int first = std::max(top, 0);
+    const int conv_rows =
+        std::min(top + decoded.conv_rows, layer.conv_height) - first;
+    const char* parts[kMostConvRows][kMostParts];
+    for (int conv_row = 0; conv_row < conv_rows; ++conv_row) {
+      for (int ky = 0; ky < window.height; ++ky) {
+        const int64_t row = int64_t{first + conv_row} * window.stride_y +
+                            int64_t{ky} * window.dilation_y;
+        const int64_t slot = row % decoded.rows;
+        char* own = rows + slot * decoded.row_bytes;
+        const int64_t key = (n << 32) + row;
+        if (keys[slot] != key) {
+          decode_row(layer, bytes + at.pad, input, n, row - window.pad_top,
+                     own);
+          keys[slot] = key;
+        }
+        parts[conv_row][ky] = own;
+      }
+    }
+    for (int block = 0; block < block_count(layer.out_channels); ++block) {
+      const int channels = channels_in_block(layer.out_channels, block);
+      for (int c = 0; c < channels; c += kChannels) {
+        const int64_t channel = int64_t{block} * kBlock + c;
+        for (int conv_row = 0; conv_row < conv_rows; ++conv_row) {
+          multiply_channels<ByteDot>(channels - c)(
+              parts[conv_row], window.height, window.stride_x * step,
+              layer.conv_width, bytes + at.weights + channel * at.steps * 4,
+              part_steps, bytes + at.init + channel * 4,
+              acc + conv_row * acc_of_row + c);
+        }
+      }
+      store_row(layer, acc, conv_rows, acc_of_row, block,
+                pixel_at(layer.output, layer.out_channels, output,
+                         unit * layer.out_width));
+    }
+  }
+}
+
 constexpr WidthSet kCodes =
     width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4,
               Type::kInt8);
@@ -150,6 +317,20 @@ constexpr WidthSet kCodes =
 
 extern const Kernel kConvDotAvx512 = dot_kernel(
     "conv_2d_dot_avx512", Operator::kConv2D, kCodes, kAvx512 | kAvx512Vnni);
+extern const Kernel kConvRowsAvx512 = {"conv_2d_rows_avx512",
+                                       Operator::kConv2D,
+                                       kCodes,
+                                       width_set(1, 2, 3, 4),
+                                       kAvx512 | kAvx512Vnni,
+                                       kMostRows,
+                                       kChannels,
+                                       supports_rows,
+                                       dot_constants_bytes,
+                                       pack_dot<kChannels>,
+                                       rows_scratch_bytes,
+                                       row_units,
+                                       run_rows,
+                                       is_worthwhile_rows};
 extern const Kernel kConvImageAvx512 =
     dot_kernel("conv_2d_image_avx512", Operator::kConv2D,
                width_set(Type::kFloat32, Type::kUInt8), kAvx512);

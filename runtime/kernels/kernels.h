@@ -27,7 +27,7 @@ extern const Kernel kDepthwiseAvx2, kQuantizeAvx2;
 // avx512_vbmi_dense.cc, avx512_depthwise.cc, avx512_quantize.cc
 extern const Kernel kConvXnorAvx512;
 extern const Kernel kConvPlanesAvx512, kDensePlanesAvx512;
-extern const Kernel kConvDotAvx512, kConvImageAvx512;
+extern const Kernel kConvRowsAvx512, kConvDotAvx512, kConvImageAvx512;
 extern const Kernel kDenseDotAvx512Vbmi, kDenseDotAvx512, kDenseFloatAvx512;
 extern const Kernel kDepthwiseAvx512, kQuantizeAvx512;
 #endif

@@ -28,8 +28,8 @@ bool is_listed(const char* name, const char* list) {
 
 extern const Kernel* const kernel_table[] = {
 #if defined(__x86_64__)
-    &kConvXnorAvx512,       &kConvPlanesAvx512,     &kDensePlanesAvx512,
-    &kConvDotAvx512,        &kConvImageAvx512,      &kDenseDotAvx512Vbmi,
+    &kConvRowsAvx512,       &kConvXnorAvx512,       &kConvPlanesAvx512,
+    &kDensePlanesAvx512,    &kConvDotAvx512,        &kConvImageAvx512,      &kDenseDotAvx512Vbmi,
     &kDenseDotAvx512,       &kDenseFloatAvx512,     &kConvPlanesAvx2,
     &kDensePlanesAvx2,      &kConvDotAvx2,          &kConvShiftAvx2,
     &kConvImageAvx2,        &kDenseDotAvx2,         &kDenseShiftAvx2,
