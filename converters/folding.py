@@ -115,15 +115,17 @@ def fold(node, chain, quantizer):
     for layer in chain:
         if is_pool(layer):
             # Pooling keeps the largest, so a falling channel is turned first.
-            turn = direction * _direction(node, functions)
+            turn = direction * _direction(node.shape, node.levels, functions)
             direction = _turn(steps, turn, direction)
             steps.append(layer)
         else:
             functions.append(_inference(layer))
     functions.append(quantizer.hard)
-    turn = direction * _direction(node, functions)
+    turn = direction * _direction(node.shape, node.levels, functions)
     direction = _turn(steps, turn, direction)
-    return steps, _search(node, functions, quantizer, direction)
+    return steps, _search(
+        node.shape, node.levels, functions, quantizer, direction
+    )
 
 
 def fold_floats(chain, quantizer, shape):
@@ -137,30 +139,10 @@ def fold_floats(chain, quantizer, shape):
     Returns:
         ±1 per channel, and the thresholds of the float times that.
     """
-    channels = shape[-1]
-    functions = [_inference(layer) for layer in chain]
-
-    def evaluate(ranks, direction=1):
-        x = (_nth_float(ranks) * direction).astype("float32")
-        x = x.reshape(-1, *(1,) * (len(shape) - 2), channels)
-        # TensorFlow takes the least of numbers for 0, which NumPy does not.
-        x = tf.constant(x)
-        for function in functions:
-            x = function(x)
-        return quantizer.hard(x).numpy().reshape(ranks.shape)
-
+    functions = [*map(_inference, chain), quantizer.hard]
     with tf.init_scope():
-        limit = int(_float_rank(FLOAT_LIMIT))
-        ends = np.broadcast_to([[-limit], [limit]], (2, channels))
-        low, high = evaluate(ends)
-        direction = np.where(high < low, -1, 1).astype("float32")
-        ranks = _bisect(
-            lambda ranks: evaluate(ranks, direction),
-            quantizer.levels,
-            channels,
-            limit,
-        )
-    return direction, _nth_float(ranks)
+        direction = _direction(shape, None, functions)
+        return direction, _search(shape, None, functions, quantizer, direction)
 
 
 def _inference(layer):
@@ -184,36 +166,36 @@ def _layer_output(node, accumulator):
     return x if node.activation is None else node.activation(x)
 
 
-def _evaluate(node, functions, accumulators):
-    """Values of the chain for accumulators of shape (n, channels)."""
-    spatial = (1,) * (len(node.shape) - 2)
-    x = tf.constant(
-        accumulators.reshape(-1, *spatial, accumulators.shape[-1]), tf.float32
-    )
+def _evaluate(shape, functions, values):
+    """What a chain makes of values of shape (n, channels)."""
+    spatial = (1,) * (len(shape) - 2)
+    # TensorFlow takes the least of numbers for 0, which NumPy does not.
+    x = tf.constant(values.reshape(-1, *spatial, shape[-1]), tf.float32)
     for function in functions:
         x = function(x)
-    return x.numpy().reshape(accumulators.shape)
+    return x.numpy().reshape(values.shape)
 
 
-def _direction(node, functions):
+def _direction(shape, levels, functions):
     """+1 or -1 per channel: whether the chain rises or falls."""
-    limit = _limit(node)
+    limit = _limit(levels)
     ends = np.array([[-limit], [limit]], "float32")
-    ends = np.broadcast_to(ends, (2, node.kernel.shape[-1]))
-    low, high = _evaluate(node, functions, ends)
+    ends = np.broadcast_to(ends, (2, shape[-1]))
+    low, high = _evaluate(shape, functions, ends)
     return np.where(high < low, -1, 1).astype("float32")
 
 
-def _limit(node):
-    return FLOAT_LIMIT if node.levels is None else node.levels[-1]
+def _limit(levels):
+    return FLOAT_LIMIT if levels is None else levels[-1]
 
 
-def _search(node, functions, quantizer, direction):
-    to_value, limit = np.float32, int(_limit(node))
-    if node.levels is None:
+def _search(shape, levels, functions, quantizer, direction):
+    """Thresholds of integers that are `levels`, or of floats if `None`."""
+    to_value, limit = np.float32, int(_limit(levels))
+    if levels is None:
         to_value, limit = _nth_float, int(_float_rank(FLOAT_LIMIT))
     numbers = _bisect(
-        lambda n: _evaluate(node, functions, to_value(n) * direction),
+        lambda n: _evaluate(shape, functions, to_value(n) * direction),
         quantizer.levels,
         len(direction),
         limit,

@@ -351,9 +351,8 @@ class PackedEmitter(Emitter):
         if isinstance(source, g.Apply):
             if folding.is_batch_norm(source.operation):
                 norm, source = source.operation, source.args[0]
-            elif folding.power_of_two(source.operation) is not None:
-                factor = folding.power_of_two(source.operation)
-                source = source.args[0]
+            elif scale := folding.power_of_two(source.operation):
+                factor, source = scale, source.args[0]
         if (
             isinstance(source, g.Apply)
             and pooling.is_max(source.operation)

@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include "kernels/avx512.h"
+#include "kernels/decoded_rows.h"
 #include "kernels/dot_conv.h"
 #include "kernels/kernels.h"
 
@@ -20,7 +21,6 @@ namespace {
 constexpr int kMostRows = 14;    // positions at a time, an even number
 constexpr int kMostVectors = 2;  // registers of 16 output channels at a time
 constexpr int kChannels = kLanes * kMostVectors;
-constexpr int kMostParts = 16;  // rows of a window
 constexpr int kMostConvRows = 4;
 
 // One broadcast of 32 bits against a register of weights.
@@ -99,7 +99,7 @@ void multiply_all(const char* const* parts, int part_count, size_t stride,
       multiply_rows<Dot, kVectors, 10>, multiply_rows<Dot, kVectors, 12>,
       multiply_rows<Dot, kVectors, 14>,
   };
-  const char* own[kMostParts];
+  const char* own[kMostWindowRows];
   std::copy_n(parts, part_count, own);
   for (int r = 0, count; r < rows; r += count) {
     const int runs = (rows - r + kMostRows - 1) / kMostRows;
@@ -158,34 +158,29 @@ constexpr Kernel dot_kernel(const char* name, Operator op, WidthSet inputs,
 // Without patches: rows of the input are decoded once, and where taps are side
 // by side, so are the bytes of a window's row. Those of the next position are a
 // stride behind.
-struct DecodedRows {
-  int conv_rows;  // that a row of outputs is the maximum of, at most
-  int64_t rows, row_bytes;
 
-  explicit DecodedRows(const Layer& layer)
-      : conv_rows(layer.has_pool ? layer.pool.height : 1) {
-    const Window& window = layer.window;
-    rows = int64_t{conv_rows - 1} * window.stride_y +
-           int64_t{window.height - 1} * window.dilation_y + 1;
-    // The last run may be one position longer.
-    row_bytes = static_cast<int64_t>(
-        round_up((int64_t{layer.conv_width} * window.stride_x + window.width) *
-                     patch_pixel_bytes(layer),
-                 64));
-  }
-  size_t keys_bytes() const { return round_up(rows * sizeof(int64_t), 64); }
-  int64_t acc_of_row(const Layer& layer) const {
-    return kBlock * static_cast<int64_t>(round_up(layer.conv_width, 2));
-  }
-  size_t acc_bytes(const Layer& layer) const {
-    return sizeof(int32_t) * conv_rows * acc_of_row(layer);
-  }
-};
+// Rows of the convolution that a row of outputs is the maximum of, at most.
+int most_conv_rows(const Layer& layer) {
+  return layer.has_pool ? layer.pool.height : 1;
+}
+
+DecodedRows decoded_rows(const Layer& layer) {
+  return DecodedRows(layer, most_conv_rows(layer), patch_pixel_bytes(layer));
+}
+
+// Sums of a row of the convolution, one position more if their number is odd.
+int64_t acc_of_row(const Layer& layer) {
+  return kBlock * static_cast<int64_t>(round_up(layer.conv_width, 2));
+}
+
+size_t acc_bytes(const Layer& layer) {
+  return sizeof(int32_t) * most_conv_rows(layer) * acc_of_row(layer);
+}
 
 bool supports_rows(const Layer& layer) {
   return layer.groups == 1 && layer.window.dilation_x == 1 &&
-         layer.window.height <= kMostParts &&
-         DecodedRows(layer).conv_rows <= kMostConvRows;
+         layer.window.height <= kMostWindowRows &&
+         most_conv_rows(layer) <= kMostConvRows;
 }
 
 bool is_worthwhile_rows(const Layer& layer) {
@@ -202,39 +197,16 @@ bool is_worthwhile_rows(const Layer& layer) {
 }
 
 size_t rows_scratch_bytes(const Layer& layer) {
-  const DecodedRows decoded(layer);
-  return decoded.keys_bytes() + decoded.acc_bytes(layer) +
-         decoded.rows * decoded.row_bytes;
+  return acc_bytes(layer) + decoded_rows(layer).bytes();
 }
 
 int64_t row_units(const Layer& layer) {
   return int64_t{layer.batch} * layer.out_height;
 }
 
-AQE_TARGET void decode_row(const Layer& layer, const char* pad,
-                           const void* input, int64_t n, int64_t y, char* row) {
-  const size_t step = patch_pixel_bytes(layer);
-  const bool is_inside = y >= 0 && y < layer.in_height;
-  const int64_t columns =
-      int64_t{layer.conv_width - 1} * layer.window.stride_x +
-      layer.window.width;
-  for (int64_t i = 0; i < columns; ++i, row += step) {
-    const int64_t x = i - layer.window.pad_left;
-    if (is_inside && x >= 0 && x < layer.in_width) {
-      const int64_t pixel = (n * layer.in_height + y) * layer.in_width + x;
-      Avx512::decode_pixel(
-          layer.input,
-          pixel_at(layer.input, layer.in_channels, input, pixel),
-          layer.in_channels, row);
-    } else {
-      Avx512::copy_words(pad, static_cast<int64_t>(step / 4), row);
-    }
-  }
-}
-
 // 64 sums at each position of a row of outputs, to codes or floats.
 AQE_TARGET void store_row(const Layer& layer, const int32_t* acc, int conv_rows,
-                          int64_t acc_of_row, int block, char* pixel) {
+                          int block, char* pixel) {
   using Output = VectorOutput<Int32Lanes>;
   const int64_t step = pixel_bytes(layer.output, layer.out_channels);
   for (int x = 0; x < layer.out_width; ++x, pixel += step) {
@@ -247,7 +219,7 @@ AQE_TARGET void store_row(const Layer& layer, const int32_t* acc, int conv_rows,
     const int end = std::min(left + layer.pool.width, layer.conv_width);
     alignas(64) int32_t best[kBlock];
     Output::max(acc + int64_t{begin} * kBlock, conv_rows,
-                static_cast<int>(acc_of_row), end - begin, best);
+                static_cast<int>(acc_of_row(layer)), end - begin, best);
     Output::store(layer, best, block, pixel);
   }
 }
@@ -255,17 +227,20 @@ AQE_TARGET void store_row(const Layer& layer, const int32_t* acc, int conv_rows,
 void run_rows(const Layer& layer, const void* constants, const void* input,
               void* output, void* scratch, int64_t begin, int64_t end) {
   const Window& window = layer.window;
-  const DecodedRows decoded(layer);
   const DotLayout at(layer);
   const auto* bytes = static_cast<const char*>(constants);
-  auto* keys = static_cast<int64_t*>(scratch);
-  auto* acc = reinterpret_cast<int32_t*>(static_cast<char*>(scratch) +
-                                         decoded.keys_bytes());
-  char* rows = reinterpret_cast<char*>(acc) + decoded.acc_bytes(layer);
-  const int64_t acc_of_row = decoded.acc_of_row(layer);
+  auto* acc = static_cast<int32_t*>(scratch);
+  DecodedRows decoded = decoded_rows(layer);
+  decoded.start(input, static_cast<char*>(scratch) + acc_bytes(layer));
   const size_t step = patch_pixel_bytes(layer);
   const int64_t part_steps = window.width * static_cast<int64_t>(step) / 4;
-  std::fill_n(keys, decoded.rows, -1);
+  const auto decode = [&](const char* pixel, char* to) AQE_TARGET {
+    if (pixel != nullptr) {
+      Avx512::decode_pixel(layer.input, pixel, layer.in_channels, to);
+    } else {
+      Avx512::copy_words(bytes + at.pad, static_cast<int64_t>(step / 4), to);
+    }
+  };
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t n = unit / layer.out_height;
     const int y = static_cast<int>(unit % layer.out_height);
@@ -273,21 +248,15 @@ void run_rows(const Layer& layer, const void* constants, const void* input,
         layer.has_pool ? y * layer.pool.stride_y - layer.pool.pad_top : y;
     const int first = std::max(top, 0);
     const int conv_rows =
-        std::min(top + decoded.conv_rows, layer.conv_height) - first;
-    const char* parts[kMostConvRows][kMostParts];
+        std::min(top + most_conv_rows(layer), layer.conv_height) - first;
+    const char* parts[kMostConvRows][kMostWindowRows];
     for (int conv_row = 0; conv_row < conv_rows; ++conv_row) {
       for (int ky = 0; ky < window.height; ++ky) {
-        const int64_t row = int64_t{first + conv_row} * window.stride_y +
-                            int64_t{ky} * window.dilation_y;
-        const int64_t slot = row % decoded.rows;
-        char* own = rows + slot * decoded.row_bytes;
-        const int64_t key = (n << 32) + row;
-        if (keys[slot] != key) {
-          decode_row(layer, bytes + at.pad, input, n, row - window.pad_top,
-                     own);
-          keys[slot] = key;
-        }
-        parts[conv_row][ky] = own;
+        parts[conv_row][ky] =
+            decoded.row(n, n,
+                        int64_t{first + conv_row} * window.stride_y +
+                            int64_t{ky} * window.dilation_y,
+                        decode);
       }
     }
     for (int block = 0; block < block_count(layer.out_channels); ++block) {
@@ -299,10 +268,10 @@ void run_rows(const Layer& layer, const void* constants, const void* input,
               parts[conv_row], window.height, window.stride_x * step,
               layer.conv_width, bytes + at.weights + channel * at.steps * 4,
               part_steps, bytes + at.init + channel * 4,
-              acc + conv_row * acc_of_row + c);
+              acc + conv_row * acc_of_row(layer) + c);
         }
       }
-      store_row(layer, acc, conv_rows, acc_of_row, block,
+      store_row(layer, acc, conv_rows, block,
                 pixel_at(layer.output, layer.out_channels, output,
                          unit * layer.out_width));
     }

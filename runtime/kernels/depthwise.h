@@ -13,7 +13,7 @@
 #include <algorithm>
 
 #include "keras_aqe/kernel.h"
-#include "kernels/output.h"
+#include "kernels/decoded_rows.h"
 
 namespace aqe {
 
@@ -36,47 +36,16 @@ inline void pack_depthwise(const Layer& layer, void* constants) {
 }
 
 inline bool supports_depthwise(const Layer& layer) {
-  return layer.in_channels == layer.out_channels;
+  return layer.in_channels == layer.out_channels &&
+         layer.window.height <= kMostWindowRows;
 }
 
-// The rows of one block that a row of outputs sees, with padding.
-struct DecodedRows {
-  int64_t rows, columns;
-
-  explicit DecodedRows(const Layer& layer) {
-    const Window& window = layer.window;
-    rows = int64_t{window.height - 1} * window.dilation_y + 1;
-    columns = int64_t{layer.conv_width - 1} * window.stride_x +
-              int64_t{window.width - 1} * window.dilation_x + 1;
-  }
-  // What the rows hold, then the rows.
-  size_t keys_bytes() const { return (rows * sizeof(int64_t) + 63) / 64 * 64; }
-  size_t bytes() const {
-    return keys_bytes() + sizeof(int16_t) * kBlock * rows * columns;
-  }
-};
+inline DecodedRows depthwise_rows(const Layer& layer) {
+  return DecodedRows(layer, 1, sizeof(int16_t) * kBlock);
+}
 
 inline size_t depthwise_scratch_bytes(const Layer& layer) {
-  return DecodedRows(layer).bytes();
-}
-
-template <class Method>
-AQE_TARGET void decode_row(const Layer& layer, const void* input, int n,
-                           int64_t y, int block, int64_t columns,
-                           int16_t* codes) {
-  const bool is_inside = y >= 0 && y < layer.in_height;
-  for (int64_t i = 0; i < columns; ++i, codes += kBlock) {
-    const int64_t x = i - layer.window.pad_left;
-    if (is_inside && x >= 0 && x < layer.in_width) {
-      const int64_t pixel =
-          (int64_t{n} * layer.in_height + y) * layer.in_width + x;
-      Method::decode(layer,
-                     pixel_at(layer.input, layer.in_channels, input, pixel),
-                     block, codes);
-    } else {
-      std::fill_n(codes, kBlock, static_cast<int16_t>(layer.pad_value));
-    }
-  }
+  return depthwise_rows(layer).bytes();
 }
 
 template <class Method>
@@ -84,43 +53,38 @@ AQE_TARGET void run_depthwise(const Layer& layer, const void* constants,
                               const void* input, void* output, void* scratch,
                               int64_t begin, int64_t end) {
   const Window& window = layer.window;
-  const DecodedRows decoded(layer);
-  auto* keys = static_cast<int64_t*>(scratch);
-  auto* rows = reinterpret_cast<int16_t*>(static_cast<char*>(scratch) +
-                                          decoded.keys_bytes());
-  std::fill_n(keys, decoded.rows, -1);
+  const int blocks = block_count(layer.out_channels);
+  DecodedRows decoded = depthwise_rows(layer);
+  decoded.start(input, scratch);
   // Rows of outputs below each other come first, since they share rows.
   for (int64_t unit = begin; unit < end; ++unit) {
-    const int y = static_cast<int>(unit % layer.out_height);
-    const int64_t image = unit / layer.out_height;
-    const int blocks = block_count(layer.out_channels);
-    const int block = static_cast<int>(image % blocks);
-    const int n = static_cast<int>(image / blocks);
-    const int64_t top = int64_t{y} * window.stride_y;
+    const int64_t y = unit % layer.out_height;
+    const int64_t part = unit / layer.out_height;
+    const int block = static_cast<int>(part % blocks);
+    const int64_t n = part / blocks;
+    const auto decode = [&](const char* pixel, char* to) AQE_TARGET {
+      auto* codes = reinterpret_cast<int16_t*>(to);
+      if (pixel != nullptr) {
+        Method::decode(layer, pixel, block, codes);
+      } else {
+        std::fill_n(codes, kBlock, static_cast<int16_t>(layer.pad_value));
+      }
+    };
+    const int16_t* rows[kMostWindowRows];
     for (int ky = 0; ky < window.height; ++ky) {
-      const int64_t row = top + int64_t{ky} * window.dilation_y;
-      const int64_t slot = row % decoded.rows;
-      const int64_t key = (image << 32) + row;
-      if (keys[slot] == key) continue;
-      decode_row<Method>(layer, input, n, row - window.pad_top, block,
-                         decoded.columns,
-                         rows + slot * decoded.columns * kBlock);
-      keys[slot] = key;
+      rows[ky] = reinterpret_cast<const int16_t*>(decoded.row(
+          part, n, y * window.stride_y + int64_t{ky} * window.dilation_y,
+          decode));
     }
     const int16_t* weights = static_cast<const int16_t*>(constants) +
                              block * layer.weights_per_output() * kBlock;
-    char* pixel =
-        pixel_at(layer.output, layer.out_channels, output,
-                 (int64_t{n} * layer.out_height + y) * layer.out_width);
+    char* pixel = pixel_at(layer.output, layer.out_channels, output,
+                           (n * layer.out_height + y) * layer.out_width);
     for (int x = 0; x < layer.out_width; ++x) {
       alignas(64) int32_t acc[kBlock] = {};
       const int16_t* w = weights;
       for (int ky = 0; ky < window.height; ++ky) {
-        const int64_t slot =
-            (top + int64_t{ky} * window.dilation_y) % decoded.rows;
-        const int16_t* codes =
-            rows +
-            (slot * decoded.columns + int64_t{x} * window.stride_x) * kBlock;
+        const int16_t* codes = rows[ky] + int64_t{x} * window.stride_x * kBlock;
         for (int kx = 0; kx < window.width; ++kx) {
           for (int i = 0; i < kBlock; ++i)
             acc[i] += int32_t{codes[i]} * int32_t{w[i]};

@@ -74,22 +74,6 @@ AQE_TARGET void load_pixels(const Layer& layer, const char* pixels, int count,
   }
 }
 
-// 64 codes of a pixel; what stands behind its channels does not matter.
-template <class Set>
-AQE_TARGET void decode_block(const Layer& layer, const char* pixel, int block,
-                             int16_t* codes) {
-  alignas(64) uint8_t raised[kBlock + 32] = {};
-  Set::decode_pixel(
-      layer.input,
-      pixel + (layer.input == Type::kInt8 ? kBlock : 8 * bits(layer.input)) *
-                  int64_t{block},
-      channels_in_block(layer.in_channels, block),
-      reinterpret_cast<char*>(raised));
-  const int raise = raise_of(layer.input);
-  for (int i = 0; i < kBlock; ++i)
-    codes[i] = static_cast<int16_t>(raised[i] - raise);
-}
-
 // A pixel of padding.
 inline void fill_pad_pixel(const Layer& layer, char* to) {
   for (int c = 0; c < layer.in_channels; ++c) {
