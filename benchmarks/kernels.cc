@@ -77,6 +77,7 @@ constexpr Bound kBounds[] = {
     {"xnor_avx512", 1, 1, 2048, 6, 2},    {"planes_avx512", 1, 1, 1024, 5, 2},
     {"planes_avx512", 2, 2, 512, 5, 2},   {"planes_avx512", 0, 0, 512, 3, 2},
     {"dot_avx512", 0, 0, 64, 1, 2},       {"image_avx512", 0, 0, 16, 1, 2},
+    {"conv_2d_rows_avx512", 0, 0, 64, 1, 2},
 };
 
 double bound_macs_per_cycle(const Kernel& kernel, const Layer& layer) {
