@@ -3,6 +3,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/portable_conv.h"
+#include "kernels/quantize.h"
 
 namespace aqe {
 namespace {
@@ -100,26 +101,13 @@ void run_average_pool(const Layer& layer, const void*, const void* input,
   }
 }
 
-void run_quantize(const Layer& layer, const void*, const void* input,
-                  void* output, void*, int64_t begin, int64_t end) {
-  for (int64_t unit = begin; unit < end; ++unit) {
-    const RowBlock at = row_block(layer, unit);
-    const int first = at.block * kBlock;
-    for (int x = 0; x < layer.out_width; ++x) {
-      const char* in =
-          pixel_at(layer.input, layer.in_channels, input, at.first_pixel + x);
-      char* out = pixel_at(layer.output, layer.out_channels, output,
-                           at.first_pixel + x);
-      if (layer.input == Type::kInt32) {
-        store_block(layer, reinterpret_cast<const int32_t*>(in) + first,
-                    at.block, out);
-      } else {
-        store_block(layer, reinterpret_cast<const float*>(in) + first, at.block,
-                    out);
-      }
-    }
+struct Plain {
+  template <class Value>
+  static void quantize(const Layer& layer, const void*, const Value* values,
+                       int block, char* pixel) {
+    store_block(layer, values, block, pixel);
   }
-}
+};
 
 void run_dequantize(const Layer& layer, const void*, const void* input,
                     void* output, void*, int64_t begin, int64_t end) {
@@ -166,7 +154,8 @@ extern const Kernel kAveragePoolPortable =
                 run_average_pool);
 extern const Kernel kQuantizePortable =
     elementwise("quantize_portable", Operator::kQuantize,
-                width_set(Type::kFloat32, Type::kInt32), run_quantize);
+                width_set(Type::kFloat32, Type::kInt32),
+                run_quantize<Plain>);
 extern const Kernel kDequantizePortable = elementwise(
     "dequantize_portable", Operator::kDequantize, kCodes, run_dequantize);
 
