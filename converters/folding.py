@@ -140,9 +140,41 @@ def fold_floats(chain, quantizer, shape):
         ±1 per channel, and the thresholds of the float times that.
     """
     functions = [*map(_inference, chain), quantizer.hard]
+    return _fold_values(shape, None, functions, quantizer)
+
+
+def fold_average(pool, size, unit, levels, chain, quantizer, shape):
+    """`fold` where the sum is that of an average pool of codes.
+
+    Args:
+        pool: The pooling layer, without padding.
+        size: Size of its window, a number for each axis.
+        unit: Unit of the codes.
+        levels: The least and the largest sum.
+        chain: Foldable layers without pooling, in order.
+        quantizer: The quantizer after them.
+        shape: Shape of the averages.
+
+    Returns:
+        ±1 per channel, and the thresholds of the sum of codes times that.
+    """
+
+    def average(total):
+        # The layer itself divides: all of the sum stands in one place.
+        x = tf.reshape(total, (-1, *[1] * len(size), shape[-1]))
+        x = tf.pad(x, [(0, 0), *[(0, n - 1) for n in size], (0, 0)])
+        return tf.reshape(pool(x * unit), total.shape)
+
+    functions = [average, *map(_inference, chain), quantizer.hard]
+    return _fold_values(shape, levels, functions, quantizer)
+
+
+def _fold_values(shape, levels, functions, quantizer):
     with tf.init_scope():
-        direction = _direction(shape, None, functions)
-        return direction, _search(shape, None, functions, quantizer, direction)
+        direction = _direction(shape, levels, functions)
+        return direction, _search(
+            shape, levels, functions, quantizer, direction
+        )
 
 
 def _inference(layer):

@@ -143,10 +143,10 @@ class PackedEmitter(Emitter):
     def _write_packed_quantize(self, node):
         quantizer, factor = node.quantizer, 1 / node.unit
         if not isinstance(quantizer, FixedPoint):
-            return self._write_compared_float(node)
+            return self._write_compared_value(node)
         codes = None
         if node.bits == 8:
-            codes = self._rounded_sum(node.source, factor)
+            codes = self._rounded(node.source, factor)
         if codes is None:
             # Fewer bits end before those of the format.
             low, high = np.float32(node.levels[[0, -1]] * node.unit)
@@ -154,7 +154,7 @@ class PackedEmitter(Emitter):
             codes = ops.quantize(x, ops.to_rounded(x.shape[-1], factor))
         return codes
 
-    def _write_compared_float(self, node):
+    def _write_compared_value(self, node):
         """Layers in front of a quantizer and the quantizer as one operator."""
         chain, source = [], node.source
         while (
@@ -164,6 +164,10 @@ class PackedEmitter(Emitter):
         ):
             chain.insert(0, source.operation)
             source = source.args[0]
+        if _is_average_of_codes(source):
+            output = _compared_average(node, chain, source)
+            if output is not None:
+                return self._average_pool(source, output, node.shape)
         direction, thresholds = folding.fold_floats(
             chain, node.quantizer, node.shape
         )
@@ -284,32 +288,15 @@ class PackedEmitter(Emitter):
     # Floats that come from sums or from codes.
 
     def _write_apply(self, node):
-        layer = node.operation
-        if pooling.is_average(layer) and packable.is_codes(node.args[0]):
-            return self._average_pool(node, layer)
-        x = self._normalised_sum(node)
-        return super()._write_apply(node) if x is None else x
+        scaled = self._scaled_source(node)
+        if scaled is None:
+            return super()._write_apply(node)
+        source, pool, constants = scaled
+        output = ops.to_float(node.shape[-1], *constants)
+        return self._write_scaled(node, source, pool, output)
 
-    def _average_pool(self, node, layer):
-        source = node.args[0]
-        codes = ops.reshape(self.codes(source), _as_image(source.shape))
-        window = pooling.window(layer, source.shape)
-        x = ops.average_pool(codes, window, source.unit)
-        return ops.reshape(x, node.shape)
-
-    def _normalised_sum(self, node):
-        """A sum, max pool and what scales them as one float operator."""
-        parts = self._scaled_sum(node)
-        if parts is None:
-            return None
-        source, pool, scale, bias = parts
-        output = _to_float(source, scale, bias)
-        return ops.reshape(
-            self._sum(source, output, source.kernel, pool), node.shape
-        )
-
-    def _rounded_sum(self, node, factor):
-        """The same as codes of 8 bits, `factor` times the value.
+    def _rounded(self, node, factor):
+        """What `_write_apply` writes as codes of 8 bits, `factor` times it.
 
         The factor is a power of two, which changes no rounding; what hard tanh
         cuts off lies beyond the codes; and the greatest value has the greatest
@@ -317,34 +304,46 @@ class PackedEmitter(Emitter):
         """
         if self._uses[node] != 1:
             return None
-        parts = self._scaled_sum(node)
-        if parts is not None:
-            source, pool, *constants = parts
-            constants = [np.float32(factor) * values for values in constants]
-            if not all(np.isfinite(values).all() for values in constants):
+        scaled = self._scaled_source(node)
+        if scaled is not None:
+            source, pool, (scale, bias, offset) = scaled
+            scale, bias = np.float32(factor) * scale, np.float32(factor) * bias
+            if not (np.isfinite(scale).all() and np.isfinite(bias).all()):
                 return None
-            output = ops.to_rounded(node.shape[-1], *constants)
-            codes = self._sum(source, output, source.kernel, pool)
-            return ops.reshape(codes, node.shape)
+            output = ops.to_rounded(node.shape[-1], scale, bias, offset)
+            return self._write_scaled(node, source, pool, output)
         if not isinstance(node, g.Apply):
             return None
         layer, source = node.operation, node.args[0]
         if folding.is_hard_tanh(layer):
-            return self._rounded_sum(source, factor)
+            return self._rounded(source, factor)
         if pooling.is_max(layer):
-            codes = self._rounded_sum(source, factor)
+            codes = self._rounded(source, factor)
             if codes is not None:
                 return self._max_pool(codes, source.shape, node)
         return None
 
-    def _scaled_sum(self, node):
+    def _write_scaled(self, node, source, pool, output):
+        if isinstance(source, g.Sum):
+            x = self._sum(source, output, source.kernel, pool)
+            return ops.reshape(x, node.shape)
+        return self._average_pool(source, output, node.shape)
+
+    def _average_pool(self, node, output, shape):
+        source = node.args[0]
+        codes = ops.reshape(self.codes(source), _as_image(source.shape))
+        window = pooling.window(node.operation, source.shape)
+        return ops.reshape(ops.average_pool(codes, window, output), shape)
+
+    def _scaled_source(self, node):
         """What one operator can hold of a sum, a max pool and a scale.
 
-        The scale is batch normalisation or a power of two.
+        In the place of sum and pool may be an average pool of codes; the scale
+        is batch normalisation or a power of two.
 
         Returns:
-            The sum, the pooling layer or `None`, and scale and bias of each
-            channel. `None` if the node is something else.
+            The sum, the pooling layer or `None`, and the scale, bias and
+            offset of each channel. `None` if the node is something else.
         """
         norm = pool = None
         source, factor = node, 1.0
@@ -353,26 +352,65 @@ class PackedEmitter(Emitter):
                 norm, source = source.operation, source.args[0]
             elif scale := folding.power_of_two(source.operation):
                 factor, source = scale, source.args[0]
-        if (
-            isinstance(source, g.Apply)
-            and pooling.is_max(source.operation)
-            and (source is node or self._uses[source] == 1)
-        ):
-            pool, source = source.operation, source.args[0]
-        if not self._is_fused(source):
+        if source is not node and self._uses[source] != 1:
             return None
-        # What is added before the scale would be rounded another time.
-        if source.activation is not None or (
-            norm is not None and source.bias is not None
-        ):
-            return None
-        if pool is not None and source.window is None:
-            return None
-        scale, bias = np.float32(1), source.bias
-        if norm is not None:
-            scale, bias = folding.scale_and_bias(norm)
-        bias = np.float32(0) if bias is None else np.float32(bias)
-        return source, pool, source.unit * scale * factor, bias * factor
+        if _is_average_of_codes(source):
+            unit, bias = source.args[0].unit, None
+        else:
+            if isinstance(source, g.Apply) and pooling.is_max(source.operation):
+                pool, source = source.operation, source.args[0]
+            if not self._is_fused(source) or source.activation is not None:
+                return None
+            if pool is not None and source.window is None:
+                return None
+            unit, bias = source.unit, source.bias
+        constants = _scale(np.float32(unit), bias, norm, np.float32(factor))
+        return source, pool, constants
+
+
+def _scale(unit, bias, norm, factor):
+    """Scale, bias and offset for a layer, batch normalisation and a factor."""
+    if norm is None:
+        bias = np.float32(0 if bias is None else bias)
+        return unit * factor, bias * factor, None
+    # The sum with the layer's bias is rounded before it is scaled.
+    offset = None if bias is None else np.float32(bias) / unit
+    scale, bias = folding.scale_and_bias(norm)
+    return unit * scale * factor, bias * factor, offset
+
+
+def _is_average_of_codes(node):
+    """Whether a node is the mean of codes that an operator can read."""
+    return (
+        isinstance(node, g.Apply)
+        and pooling.is_average(node.operation)
+        and packable.is_codes(node.args[0])
+        and packing.width(node.args[0].levels) is not None
+    )
+
+
+def _compared_average(node, chain, average):
+    """An output stage of codes for the sums of an average pool, or `None`.
+
+    `None` where windows reach beyond the codes: they have other counts.
+    """
+    source = average.args[0]
+    size, _, padding = pooling.window(average.operation, source.shape)
+    if padding != "valid":
+        return None
+    reach = int(np.prod(size) * np.abs(source.levels).max())
+    direction, thresholds = folding.fold_average(
+        average.operation,
+        size[4 - len(source.shape) :],
+        source.unit,
+        np.array([-reach, reach]),
+        chain,
+        node.quantizer,
+        node.shape,
+    )
+    bits = packing.width(node.levels)
+    thresholds = packing.whole_thresholds(thresholds, node.levels, bits)
+    return ops.to_codes(bits, thresholds, direction)
 
 
 def _to_float(node, scale=1.0, bias=0.0):

@@ -32,13 +32,16 @@ class Output:
 
     Args:
         bits: 1 to 4, 8 or 32.
-        constants: Thresholds and directions, or scale and bias.
+        constants: Thresholds and directions, or scale, bias and sometimes
+            an offset.
         rounding: Whether codes are found by scale and bias.
+        offset: Whether there is an offset.
     """
 
     bits: int
     constants: list
     rounding: bool = False
+    offset: bool = False
 
 
 def to_codes(bits, thresholds, direction=1):
@@ -53,20 +56,20 @@ def to_codes(bits, thresholds, direction=1):
     return Output(bits, [thresholds, direction.astype("int8")])
 
 
-def to_float(channels, scale=1.0, bias=0.0):
-    """An output stage of floats: `accumulator * scale + bias`."""
-    return Output(
-        32,
-        [
-            np.broadcast_to(values, (channels,)).astype("float32")
-            for values in (scale, bias)
-        ],
-    )
+def to_float(channels, scale=1.0, bias=0.0, offset=None):
+    """An output stage of floats: `(accumulator + offset) * scale + bias`."""
+    constants = [
+        np.broadcast_to(values, (channels,)).astype("float32")
+        for values in (scale, bias, offset)
+        if values is not None
+    ]
+    return Output(32, constants, offset=offset is not None)
 
 
-def to_rounded(channels, scale, bias=0.0):
-    """An output stage of int8 codes: `accumulator * scale + bias`, rounded."""
-    return Output(8, to_float(channels, scale, bias).constants, rounding=True)
+def to_rounded(channels, scale, bias=0.0, offset=None):
+    """An output stage of int8 codes: what `to_float` has, rounded."""
+    output = to_float(channels, scale, bias, offset)
+    return dataclasses.replace(output, bits=8, rounding=True)
 
 
 def weighted_sum(
@@ -129,10 +132,9 @@ def max_pool(codes, window):
     return _write("AqeMaxPool2D", codes, [], output, (), shape, options)
 
 
-def average_pool(codes, window, unit):
-    """AqeAveragePool2D to floats; see `max_pool`."""
+def average_pool(codes, window, output):
+    """AqeAveragePool2D; see `max_pool`."""
     shape, options = _pooling(codes, window)
-    output = to_float(codes.channels, unit)
     return _write("AqeAveragePool2D", codes, [], output, (), shape, options)
 
 
@@ -198,6 +200,8 @@ def _write(name, x, constants, output, last_constants, shape, options):
     }
     if output.rounding:
         options["rounding"] = 1
+    if output.offset:
+        options["offset"] = 1
     channels, dtype = shape[-1], tf.float32
     if output.bits != 32:
         shape = (*shape[:-1], packing.words(channels, output.bits))

@@ -410,6 +410,9 @@ void PreparedLayer::read_constants(
   const bool rounds = has_stage && options.get_or("rounding", 0, 0, 1);
   if (rounds && layer.output != Type::kInt8)
     throw FormatError("rounding needs 8-bit output");
+  const bool has_offset = has_stage && options.get_or("offset", 0, 0, 1);
+  if (has_offset && !rounds && layer.output != Type::kFloat32)
+    throw FormatError("offset needs float output or rounding");
   if (layer.output == Type::kFloat32 || rounds) {
     scale_ = read_constant<float>("scale", required(tensors, next, "scale"),
                                   tflite::kFloat32, channels);
@@ -418,6 +421,12 @@ void PreparedLayer::read_constants(
     layer.scale = scale_.data();
     layer.bias = bias_.data();
     next += 2;
+    if (has_offset) {
+      offset_ = read_constant<float>("offset", required(tensors, next, "offset"),
+                                     tflite::kFloat32, channels);
+      layer.offset = offset_.data();
+      ++next;
+    }
   } else if (is_code(layer.output) && has_stage) {
     read_thresholds(required(tensors, next, "thresholds"),
                     required(tensors, next + 1, "direction"));

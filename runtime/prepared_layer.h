@@ -31,7 +31,7 @@ struct PreparedLayer {
  private:
   // What layer's pointers point to, but the weights, which stay in the file.
   std::vector<int32_t> thresholds_;
-  std::vector<float> float_thresholds_, scale_, bias_, input_scale_,
+  std::vector<float> float_thresholds_, offset_, scale_, bias_, input_scale_,
       input_offset_;
   std::vector<int8_t> direction_;
 

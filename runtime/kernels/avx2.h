@@ -247,9 +247,12 @@ struct Avx2 {
   AQE_AVX2 static __m256 scaled(const Layer& layer,
                                 const typename Lanes::Acc* acc, int channel,
                                 const Valid& valid) {
-    const __m256 product =
-        _mm256_mul_ps(Lanes::real(Lanes::load(acc)),
-                      _mm256_maskload_ps(layer.scale + channel, valid.mask));
+    __m256 real = Lanes::real(Lanes::load(acc));
+    if (layer.offset != nullptr)
+      real = _mm256_add_ps(
+          real, _mm256_maskload_ps(layer.offset + channel, valid.mask));
+    const __m256 product = _mm256_mul_ps(
+        real, _mm256_maskload_ps(layer.scale + channel, valid.mask));
     return _mm256_add_ps(product,
                          _mm256_maskload_ps(layer.bias + channel, valid.mask));
   }

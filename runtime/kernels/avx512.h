@@ -252,9 +252,12 @@ struct Avx512 {
   AQE_AVX512 static __m512 scaled(const Layer& layer,
                                   const typename Lanes::Acc* acc, int channel,
                                   __mmask16 valid) {
-    const __m512 product =
-        _mm512_mul_ps(Lanes::real(Lanes::load(acc)),
-                      _mm512_maskz_loadu_ps(valid, layer.scale + channel));
+    __m512 real = Lanes::real(Lanes::load(acc));
+    if (layer.offset != nullptr)
+      real = _mm512_add_ps(
+          real, _mm512_maskz_loadu_ps(valid, layer.offset + channel));
+    const __m512 product = _mm512_mul_ps(
+        real, _mm512_maskz_loadu_ps(valid, layer.scale + channel));
     return _mm512_add_ps(product,
                          _mm512_maskz_loadu_ps(valid, layer.bias + channel));
   }

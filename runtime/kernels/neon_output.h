@@ -15,9 +15,10 @@ constexpr size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // Constants: for each block of 64 channels the rows below, of 64 numbers each,
 // so that every load is whole. Codes: the thresholds, then what turns an
-// accumulator whose direction is -1. Float, or codes by rounding: scale, bias.
+// accumulator whose direction is -1. Float, or codes by rounding: scale, bias,
+// offset.
 inline int output_rows(const Layer& layer) {
-  return layer.scale != nullptr  ? 2
+  return layer.scale != nullptr  ? 3
          : is_code(layer.output) ? threshold_count(layer.output) + 1
                                  : 0;
 }
@@ -41,6 +42,7 @@ inline void pack_output(const Layer& layer, void* constants) {
   if (layer.scale != nullptr) {
     put(0, layer.scale);
     put(1, layer.bias);
+    if (layer.offset != nullptr) put(2, layer.offset);
   } else if (is_code(layer.output)) {
     for (int k = 0; k < rows - 1; ++k) {
       const int64_t first = int64_t{k} * layer.out_channels;
@@ -146,13 +148,16 @@ inline void store_words(int bits, const uint8x16_t* bytes, uint64_t valid,
 inline float32x4_t to_float(int32x4_t acc) { return vcvtq_f32_s32(acc); }
 inline float32x4_t to_float(float32x4_t acc) { return acc; }
 
-// acc * scale + bias of 64 channels, in the place of `acc`.
+// Scales 64 channels with the rows of pack_output, in the place of `acc`.
 template <class Acc>
-float* scale_block(Acc* acc, const float* scale, const float* bias) {
+float* scale_block(const Layer& layer, Acc* acc, const uint32_t* rows) {
+  const auto* scale = reinterpret_cast<const float*>(rows);
+  const float *bias = scale + kBlock, *offset = bias + kBlock;
   auto* values = reinterpret_cast<float*>(acc);
   for (int i = 0; i < kBlock; i += 4) {
-    const float32x4_t scaled =
-        vmulq_f32(to_float(load(acc + i)), load(scale + i));
+    float32x4_t real = to_float(load(acc + i));
+    if (layer.offset != nullptr) real = vaddq_f32(real, load(offset + i));
+    const float32x4_t scaled = vmulq_f32(real, load(scale + i));
     store(values + i, vaddq_f32(scaled, load(bias + i)));
   }
   return values;
@@ -177,8 +182,7 @@ void store_pixel(const Layer& layer, const void* constants, Acc* acc,
   const auto* row = static_cast<const uint32_t*>(constants) +
                     int64_t{block} * rows * kBlock;
   if (layer.scale != nullptr) {
-    const auto* scale = reinterpret_cast<const float*>(row);
-    const float* values = scale_block(acc, scale, scale + kBlock);
+    const float* values = scale_block(layer, acc, row);
     if (layer.rounds()) {
       int8_t codes[kBlock];
       round_block(values, codes);

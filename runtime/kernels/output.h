@@ -114,8 +114,9 @@ void store_block(const Layer& layer, const Acc* acc, int block, void* pixel) {
   const int first = block * kBlock;
   const int count = channels_in_block(layer.out_channels, block);
   const auto scaled = [&](int i) {
-    return static_cast<float>(acc[i]) * layer.scale[first + i] +
-           layer.bias[first + i];
+    float real = static_cast<float>(acc[i]);
+    if (layer.offset != nullptr) real += layer.offset[first + i];
+    return real * layer.scale[first + i] + layer.bias[first + i];
   };
   if (layer.output == Type::kFloat32) {
     float* out = static_cast<float*>(pixel) + first;

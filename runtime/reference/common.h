@@ -51,7 +51,9 @@ void store(const Layer& layer, void* output, int64_t pixel, int c, Acc acc) {
   char* start = static_cast<char*>(output) +
                 pixel * pixel_bytes(layer.output, layer.out_channels);
   if (layer.scale != nullptr) {
-    const float scaled = static_cast<float>(acc) * layer.scale[c];
+    float real = static_cast<float>(acc);
+    if (layer.offset != nullptr) real += layer.offset[c];
+    const float scaled = real * layer.scale[c];
     const float value = scaled + layer.bias[c];
     if (layer.rounds()) {
       store_code(layer.output, start, c, nearest_code(value));

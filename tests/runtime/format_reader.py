@@ -245,7 +245,10 @@ def _finish(options, acc, constants):
     if not constants:
         return acc.astype(np.int32)
     scale, bias = constants[:2]
-    values = acc.astype(np.float32) * scale + bias
+    values = acc.astype(np.float32)
+    if options.get("offset", 0):
+        values = values + constants[2]
+    values = values * scale + bias
     if rounding:
         values = np.nan_to_num(np.clip(np.rint(values), -128, 127)).astype(int)
     return values

@@ -90,9 +90,9 @@ def zoo():
         rounded = file.tensor((1, 3, 6, 70), np.int8)
         file.operator(
             "AqeAveragePool2D",
-            [codes, *scales],
+            [codes, *scales, scales[0]],
             [rounded],
-            common | pool | {"output_bits": 8, "rounding": 1},
+            common | pool | {"output_bits": 8, "rounding": 1, "offset": 1},
         )
         real = file.tensor((1, 6, 6, 70), np.float32)
         file.operator("AqeDequantize", [codes, *scales], [real], common)

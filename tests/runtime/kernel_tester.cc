@@ -108,7 +108,8 @@ struct Case {
   bool is_extreme = false;  // codes of the greatest magnitude, sums as well
   std::vector<uint8_t> weights;
   std::vector<int32_t> thresholds;
-  std::vector<float> float_thresholds, scale, bias, input_scale, input_offset;
+  std::vector<float> float_thresholds, offset, scale, bias;
+  std::vector<float> input_scale, input_offset;
   std::vector<int8_t> direction;
 };
 
@@ -306,6 +307,10 @@ void choose_constants(Random& random, Case* c) {
       scale *= rounding ? 200.0f / static_cast<float>(spread(layer)) : 1.0f;
     layer.scale = c->scale.data();
     layer.bias = c->bias.data();
+    if (has_stage && random.chance(50)) {
+      c->offset = reals(random, outputs);
+      layer.offset = c->offset.data();
+    }
     return;
   }
   if (!is_code(layer.output) || !has_stage) return;

@@ -218,10 +218,10 @@ def test_explicit_padding():
     np.testing.assert_array_equal(run(file, packed), acc)
 
 
-@pytest.mark.parametrize("padding", ("VALID", "SAME"))
+@pytest.mark.parametrize("padding, has_offset", [("VALID", 0), ("SAME", 1)])
 @pytest.mark.parametrize("weight_bits", BITS)
 @pytest.mark.parametrize("input_bits", INPUT_BITS)
-def test_depthwise_conv_2d(input_bits, weight_bits, padding):
+def test_depthwise_conv_2d(input_bits, weight_bits, padding, has_offset):
     rng = np.random.default_rng(weight_bits)
     channels, multiplier = 37, 2
     x = random_codes(rng, (2, 7, 6, channels), input_bits)
@@ -233,9 +233,10 @@ def test_depthwise_conv_2d(input_bits, weight_bits, padding):
         (1, 1, 1, 1),
         padding,
     ).numpy()
-    scale = rng.normal(size=w.shape[0]).astype(np.float32)
-    bias = rng.normal(size=w.shape[0]).astype(np.float32)
+    scale, bias, offset = rng.normal(size=(3, w.shape[0])).astype(np.float32)
+    offset *= has_offset
     options = {
+        "offset": has_offset,
         "input_channels": channels,
         "input_bits": input_bits,
         "weight_bits": weight_bits,
@@ -247,19 +248,24 @@ def test_depthwise_conv_2d(input_bits, weight_bits, padding):
     file = one_operator(
         "AqeDepthwiseConv2D",
         packed,
-        [pack_weights(w, weight_bits), scale, bias],
+        [
+            pack_weights(w, weight_bits),
+            *[scale, bias, offset][: 2 + has_offset],
+        ],
         acc.shape,
         "float32",
         options,
     )
-    expected = acc.astype(np.float32) * scale + bias
+    expected = (acc.astype(np.float32) + offset) * scale + bias
     np.testing.assert_array_equal(run(file, packed), expected)
 
 
 @pytest.mark.parametrize("weight_bits", BITS)
 @pytest.mark.parametrize("input_bits", [*INPUT_BITS, 32])
-@pytest.mark.parametrize("outputs", [3, 70])
-def test_fully_connected_that_rounds(input_bits, weight_bits, outputs):
+@pytest.mark.parametrize("outputs, has_offset", [(3, 0), (70, 0), (70, 1)])
+def test_fully_connected_that_rounds(
+    input_bits, weight_bits, outputs, has_offset
+):
     rng = np.random.default_rng(outputs)
     if input_bits == 32:
         # Multiples of 1/8: their sums are exact in any order.
@@ -275,13 +281,18 @@ def test_fully_connected_that_rounds(input_bits, weight_bits, outputs):
     scale *= np.sign(rng.normal(size=outputs)).astype(np.float32)
     scale /= np.float32(2 ** np.ceil(np.log2(np.abs(acc).max())))
     bias = np.rint(rng.normal(size=outputs) * 40).astype(np.float32)
+    offset = has_offset * rng.normal(size=outputs).astype(np.float32)
     file = one_operator(
         "AqeFullyConnected",
         source,
-        [pack_weights(w, weight_bits), scale, bias],
+        [
+            pack_weights(w, weight_bits),
+            *[scale, bias, offset][: 2 + has_offset],
+        ],
         (4, outputs),
         "int8",
         {
+            "offset": has_offset,
             "input_channels": 90,
             "input_bits": input_bits,
             "weight_bits": weight_bits,
@@ -290,7 +301,7 @@ def test_fully_connected_that_rounds(input_bits, weight_bits, outputs):
             "rounding": 1,
         },
     )
-    expected = np.rint(acc.astype(np.float32) * scale + bias)
+    expected = np.rint((acc.astype(np.float32) + offset) * scale + bias)
     np.testing.assert_array_equal(
         run(file, source), np.clip(expected, -128, 127)
     )

@@ -107,7 +107,8 @@ struct Layer {
   const float* float_thresholds = nullptr;
   const int8_t* direction = nullptr;
 
-  // Float output, or codes by rounding: [out_channels].
+  // Float output, or codes by rounding: [out_channels]; offset may be null.
+  const float* offset = nullptr;
   const float* scale = nullptr;
   const float* bias = nullptr;
 
