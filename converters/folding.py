@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_aqe.converters.nodes import Apply
 from keras_aqe.layers import HardTanh
 
 _POOLS = (
@@ -27,6 +28,27 @@ _MONOTONE = {
 }
 # Beyond any sum of image values, and far from float32's overflow.
 FLOAT_LIMIT = np.float32(1e30)
+
+
+def chain_of(node, pools=True):
+    """The foldable layers in a row that end in a node.
+
+    Args:
+        node: What the last of them returns.
+        pools: Whether max pools may be among them.
+
+    Returns:
+        The layers, in order, and the node that the first is on.
+    """
+    chain = []
+    while (
+        isinstance(node, Apply)
+        and is_foldable(node.operation)
+        and (pools or not is_pool(node.operation))
+    ):
+        chain.insert(0, node.operation)
+        node = node.args[0]
+    return chain, node
 
 
 def is_foldable(operation):

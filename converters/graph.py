@@ -271,10 +271,7 @@ def _quantize(source, quantizer, name):
     if isinstance(source, Apply) and isinstance(source.operation, _REORDERINGS):
         inner = _quantize(source.args[0], quantizer, name)
         return _apply(source.operation, (inner,), source.kwargs)
-    chain, origin = [], source
-    while isinstance(origin, Apply) and folding.is_foldable(origin.operation):
-        chain.insert(0, origin.operation)
-        origin = origin.args[0]
+    chain, origin = folding.chain_of(source)
     if (
         isinstance(origin, Sum)
         and folding.is_monotone(origin.activation)

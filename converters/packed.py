@@ -156,14 +156,7 @@ class PackedEmitter(Emitter):
 
     def _write_compared_value(self, node):
         """Layers in front of a quantizer and the quantizer as one operator."""
-        chain, source = [], node.source
-        while (
-            isinstance(source, g.Apply)
-            and folding.is_foldable(source.operation)
-            and not folding.is_pool(source.operation)
-        ):
-            chain.insert(0, source.operation)
-            source = source.args[0]
+        chain, source = folding.chain_of(node.source, pools=False)
         if _is_average_of_codes(source):
             output = _compared_average(node, chain, source)
             if output is not None:
