@@ -4,11 +4,12 @@
 python -m examples.export_pretrained --study docs/results/study --data-dir DIR
 ```
 
-At each width the network trained by AQE with the default settings and the
-highest validation accuracy is taken, among all seeds and learning rates that
-are finished. It is made small, converted to the packed format, verified on the
-test images, and its row is written into the model card. A network that is
-published already need not lie in the study's folder any more.
+At each width the network trained by AQE that has the highest validation
+accuracy is taken, among all seeds, learning rates and schedules that are
+finished; other settings are those that the study starts from. It is made small,
+converted to the packed format, verified on the test images, and its row is
+written into the model card. A network that is published already need not lie in
+the study's folder any more.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from keras_aqe import converters
 FOLDER = Path(__file__).parent / "pretrained"
 WIDTHS = ([1, 1], [2, 2], [3, 3])
 # What may differ between the runs that are compared.
-FREE = ("seed", "learning_rate")
+FREE = ("seed", "learning_rate", "schedule")
 
 CARD = """# Trained networks
 
@@ -191,6 +192,7 @@ def main(argv=None):
                 f"{record['validation_accuracy']:.4f}",
                 str(record["run"]["seed"]),
                 str(record["run"]["learning_rate"]),
+                report.setting(record["run"]["schedule"]),
                 f"`{record['id']}`",
                 f"{keras_size / 1024:,.0f} KiB",
                 f"{packed_size / 1024:,.0f} KiB",
@@ -201,10 +203,11 @@ def main(argv=None):
         for bits, record in zip(WIDTHS, chosen)
         if record is None
     ]
-    head = ["name", "test", "validation", "seed", "learning rate", "run"]
+    head = ["name", "test", "validation", "seed", "learning rate", "schedule"]
+    head += ["run", ".keras", ".tflite"]
     card = CARD.format(
         example=name_of(found[0]["run"]["bits"]),
-        table="\n".join(report.markdown([*head, ".keras", ".tflite"], rows)),
+        table="\n".join(report.markdown(head, rows)),
         missing=f" Not trained yet: {', '.join(missing)}." if missing else "",
         mean=[round(float(value), 4) for value in mean],
         std=[round(float(value), 4) for value in std],

@@ -38,7 +38,7 @@ import keras_aqe as aqe
 HELD_OUT = 5_000
 TRAIN_IMAGES = 50_000 - HELD_OUT
 SCHEDULES = {
-    "linear": aqe.schedules.Linear(),
+    "linear": aqe.schedules.Linear(start=0.1),
     "cosine": aqe.schedules.Cosine(),
     "exponential": aqe.schedules.Exponential(),
     "constant": aqe.schedules.Constant(0.5),
@@ -243,8 +243,9 @@ def parse(argv=None):
         "--schedule",
         choices=sorted(SCHEDULES),
         default="linear",
-        help="of alpha, from 1/2 to 1 at 85 %% of the run; constant stays at "
-        "1/2 and leaves a network that is poor once it is hard",
+        help="of alpha, up to 1 at 85 %% of the run: linear from 0.1, others "
+        "from 1/2; constant stays at 1/2 and leaves a network that is poor "
+        "once it is hard",
     )
     add("--epochs", type=int, default=50)
     add("--batch-size", type=int, default=128)

@@ -18,7 +18,7 @@ class AlphaScheduler(keras.callbacks.Callback):
     Args:
         schedule: A `keras_aqe.schedules.Schedule` or any callable from
             progress in [0, 1] to alpha in (0, 1]. `None` means
-            `Linear(0.5, 1.0, until=0.85)`.
+            `Linear(0.1, 1.0, until=0.85)`, which measured best.
         total_steps: Optimizer steps at which progress is 1. `None` means
             `epochs * steps per epoch` of the call to `fit`.
 
@@ -35,7 +35,9 @@ class AlphaScheduler(keras.callbacks.Callback):
 
     def __init__(self, schedule=None, total_steps=None):
         super().__init__()
-        self.schedule = schedules.Linear() if schedule is None else schedule
+        if schedule is None:
+            schedule = schedules.Linear(start=0.1)
+        self.schedule = schedule
         if not callable(self.schedule):
             raise ValueError(
                 "`schedule` must be a callable from progress in [0, 1] to "

@@ -67,7 +67,7 @@ def test_find_sees_nested_models():
 
 def test_alpha_of_each_batch():
     alphas, history = fit(compiled(), AlphaScheduler(), epochs=4)
-    expected = np.interp(np.arange(20) / 20, [0, 0.85], [0.5, 1])
+    expected = np.interp(np.arange(20) / 20, [0, 0.85], [0.1, 1])
     np.testing.assert_allclose(alphas, expected, rtol=1e-6)
     np.testing.assert_allclose(history["alpha"], expected[4::5], rtol=1e-6)
 

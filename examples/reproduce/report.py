@@ -143,7 +143,7 @@ def _summary(records, planned):
     groups = collections.defaultdict(list)
     for record in records:
         run = {**runs.DEFAULTS, **record["run"]}
-        groups[tuple(_setting(run[name]) for name in varying)].append(record)
+        groups[tuple(setting(run[name]) for name in varying)].append(record)
     measured = {
         "hard test": "test_accuracy",
         "hard validation": "validation_accuracy",
@@ -168,7 +168,8 @@ def _summary(records, planned):
     )
 
 
-def _setting(value):
+def setting(value):
+    """A setting of a run in words."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {value[name]}" for name in value) or "-"
     if isinstance(value, list):

@@ -84,7 +84,7 @@ def test_resumed_run_goes_on_with_its_alpha_and_writes_its_files(
 
     # The broken epoch is repeated: all steps from its first one on.
     total = STEPS * EPOCHS
-    schedule = aqe.schedules.Linear()
+    schedule = aqe.schedules.Linear(start=0.1)
     expected = [(s, schedule(s / total)) for s in range(STEPS, total)]
     np.testing.assert_allclose(recorder.seen, expected, rtol=1e-6)
 
