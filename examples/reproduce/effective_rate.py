@@ -15,7 +15,8 @@ from examples.reproduce import report, runs
 # Quantizers between the loss and a kernel, its own included: 1 for the last
 # layer of a MINW-Net, 9 for the first.
 QUANTIZERS = (1, 5, 9)
-BETA_2 = (0.999, 0.9)
+# Alpha at the start and Adam's beta_2.
+SETTINGS = ((0.5, 0.999), (0.1, 0.999), (0.5, 0.9))
 
 
 def updates(factors, beta_1=0.9, beta_2=0.999):
@@ -51,19 +52,21 @@ def main():
     run = next(runs.expand(runs.load("study"), "small")).run
     steps = run["train_images"] // run["batch_size"] * run["epochs"]
     progress = np.arange(steps) / steps
-    alpha = np.array([aqe.schedules.Linear()(part) for part in progress])
     rates = run["decay"]["to"] ** progress
     rows = []
-    for beta_2 in BETA_2:
+    for start, beta_2 in SETTINGS:
+        schedule = aqe.schedules.Linear(start=start)
+        alpha = np.array([schedule(part) for part in progress])
         for count in QUANTIZERS:
             ratio = updates((2 * alpha) ** count, beta_2=beta_2)
             at_half, at_end = ratio[steps // 2], ratio[-1]
             mean = np.average(ratio, weights=rates)
             columns = (at_half, ratio.max(), at_end, mean)
             rows.append(
-                [str(beta_2), str(count), *(f"{x:.2f}" for x in columns)]
+                [str(start), str(beta_2), str(count)]
+                + [f"{x:.2f}" for x in columns]
             )
-    head = ["beta_2", "k", "half-way", "largest", "last step", "mean"]
+    head = ["start", "beta_2", "k", "half-way", "largest", "last step", "mean"]
     print(f"{steps} steps")
     print("\n".join(report.markdown(head, rows)))
 
