@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_aqe as aqe
+from examples.reproduce import report
 from examples.reproduce.store import Store
 from keras_aqe import converters, runtime
 from keras_aqe.models import pretrained
@@ -55,7 +56,8 @@ def card():
 def test_card_is_what_the_committed_lines_say():
     store = Store(ROOT / "docs" / "results" / "study" / "results.jsonl")
     records = {record["id"]: record for record in store}
-    for name, (test, validation, seed, rate, run, *_) in card().items():
+    for name, cells in card().items():
+        test, validation, seed, rate, schedule, run, *_ = cells
         record = records[run.strip("`")]
         assert name.endswith("-{}-{}".format(*record["run"]["bits"]))
         assert record["run"]["estimator"] == "aqe"
@@ -63,6 +65,7 @@ def test_card_is_what_the_committed_lines_say():
         assert float(validation) == record["validation_accuracy"]
         assert int(seed) == record["run"]["seed"]
         assert float(rate) == record["run"]["learning_rate"]
+        assert schedule == report.setting(record["run"]["schedule"])
 
 
 def test_card_lists_the_installed_networks():
