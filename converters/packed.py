@@ -148,9 +148,11 @@ class PackedEmitter(Emitter):
         if node.bits == 8:
             codes = self._rounded(node.source, factor)
         if codes is None:
-            # Fewer bits end before those of the format.
-            low, high = np.float32(node.levels[[0, -1]] * node.unit)
-            x = tf.clip_by_value(self.value(node.source), low, high)
+            x = self.value(node.source)
+            if node.bits < 8:
+                # They end before those of the format.
+                low, high = np.float32(node.levels[[0, -1]] * node.unit)
+                x = tf.clip_by_value(x, low, high)
             codes = ops.quantize(x, ops.to_rounded(x.shape[-1], factor))
         return codes
 
