@@ -175,10 +175,9 @@ class PackedEmitter(Emitter):
         return self._compared(node, x, node.levels[1:, None] - 0.5)
 
     def _compared(self, node, x, thresholds, direction=1):
-        bits = packing.width(node.levels)
         thresholds = np.broadcast_to(thresholds, (len(thresholds), x.shape[-1]))
-        thresholds = packing.float_thresholds(thresholds, node.levels, bits)
-        return ops.quantize(x, ops.to_codes(bits, thresholds, direction))
+        fit = packing.float_thresholds
+        return ops.quantize(x, _to_codes(node, thresholds, direction, fit))
 
     # Sums.
 
@@ -218,15 +217,11 @@ class PackedEmitter(Emitter):
             for step in node.steps:
                 x = step(x) if callable(step) else x * step
             return self._compared(node, x, node.thresholds)
-        bits = packing.width(node.levels)
         fit = packing.float_thresholds
         if packable.is_codes(source.source):
             fit = packing.whole_thresholds
-        output = ops.to_codes(
-            bits,
-            fit(node.thresholds, node.levels, bits),
-            turns[-1] * turns[0],
-        )
+        direction = turns[-1] * turns[0]
+        output = _to_codes(node, node.thresholds, direction, fit)
         kernel = source.kernel * turns[0]
         codes = self._sum(source, output, kernel, *here)
         for pool in later:
@@ -403,9 +398,13 @@ def _compared_average(node, chain, average):
         node.quantizer,
         node.shape,
     )
+    return _to_codes(node, thresholds, direction, packing.whole_thresholds)
+
+
+def _to_codes(node, thresholds, direction, fit):
+    """An output stage of a node's codes; `fit` is a function of `packing`."""
     bits = packing.width(node.levels)
-    thresholds = packing.whole_thresholds(thresholds, node.levels, bits)
-    return ops.to_codes(bits, thresholds, direction)
+    return ops.to_codes(bits, fit(thresholds, node.levels, bits), direction)
 
 
 def _to_float(node, scale=1.0, bias=0.0):

@@ -35,13 +35,11 @@ class Output:
         constants: Thresholds and directions, or scale, bias and sometimes
             an offset.
         rounding: Whether codes are found by scale and bias.
-        offset: Whether there is an offset.
     """
 
     bits: int
     constants: list
     rounding: bool = False
-    offset: bool = False
 
 
 def to_codes(bits, thresholds, direction=1):
@@ -63,7 +61,7 @@ def to_float(channels, scale=1.0, bias=0.0, offset=None):
         for values in (scale, bias, offset)
         if values is not None
     ]
-    return Output(32, constants, offset=offset is not None)
+    return Output(32, constants)
 
 
 def to_rounded(channels, scale, bias=0.0, offset=None):
@@ -200,7 +198,7 @@ def _write(name, x, constants, output, last_constants, shape, options):
     }
     if output.rounding:
         options["rounding"] = 1
-    if output.offset:
+    if len(output.constants) == 3:
         options["offset"] = 1
     channels, dtype = shape[-1], tf.float32
     if output.bits != 32:

@@ -5,6 +5,7 @@ import re
 import shutil
 
 import numpy as np
+import pytest
 
 from examples.reproduce import __main__, figures, runs
 from examples.reproduce.store import Store
@@ -12,16 +13,21 @@ from examples.reproduce.store import Store
 DOCS = pathlib.Path(__file__).parents[3] / "docs"
 
 
-def test_study_is_what_its_lines_say(tmp_path):
-    shutil.copytree(DOCS / "results" / "study", tmp_path / "study")
-    (tmp_path / "study" / "study.md").unlink()
+@pytest.mark.parametrize("experiment", ["study", "table1"])
+def test_what_is_published_is_what_its_lines_say(tmp_path, experiment):
+    published = DOCS / "results" / experiment
+    made = tmp_path / experiment
+    shutil.copytree(published, made)
+    page = f"{experiment}.md"
+    (made / page).unlink()
     __main__.main(
-        ["study", "--scale", "small", "--report"]
-        + ["--output", str(tmp_path / "study")]
+        [experiment, "--scale", "small", "--report", "--output", str(made)]
     )
-    made = (tmp_path / "study" / "study.md").read_text()
-    assert made == (DOCS / "results" / "study" / "study.md").read_text()
+    assert (made / page).read_text() == (published / page).read_text()
 
+
+def test_rows_of_the_study_are_those_of_its_page():
+    made = (DOCS / "results" / "study" / "study.md").read_text()
     results = (DOCS / "results.md").read_text()
     (section,) = re.findall(r"## Study.*?(?=\n## )", results, re.DOTALL)
     rows = re.findall(r"^\|.*\|$", section, re.MULTILINE)
