@@ -115,7 +115,8 @@ def _blend(model, names):
         # A layer that is not trainable uses its moving statistics.
         for layer in layers:
             layer.trainable = False
-        outputs = soft(images, training=True)
+        # A model of one output returns no list.
+        outputs = tf.nest.flatten(soft(images, training=True))
         for layer in layers:
             layer.trainable = True
         return outputs

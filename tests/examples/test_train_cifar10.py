@@ -147,3 +147,10 @@ def test_resume_without_a_backup_is_refused(example, tmp_path, capsys):
     with pytest.raises(SystemExit):
         example.main(command(tmp_path, "--resume"))
     assert "nothing to resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_datasets_can_be_downloaded(tmp_path, name):
+    """All that a download imports is installed."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    assert tfds.builder(name, data_dir=tmp_path).url_infos
