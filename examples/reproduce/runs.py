@@ -24,6 +24,7 @@ DEFAULTS = {
     "network_arguments": {},
     "bits": [1, 1],
     "estimator": "aqe",
+    "forward": "blend",
     "gradient": "2 alpha",
     "stochastic": False,
     "schedule": {"kind": "Linear"},

@@ -5,8 +5,15 @@ import tensorflow as tf
 
 import keras_aqe as aqe
 
-# The factor of the gradient, in place of the estimator's 2 alpha.
+# What the forward pass returns: an estimator that does, and the factor of its
+# own gradient.
+_FORWARD = {
+    "blend": (aqe.estimators.aqe, lambda alpha: 2 * alpha),
+    "hard": (aqe.estimators.ste, lambda alpha: 1.0),
+}
+# The factor of the gradient.
 _FACTORS = {
+    "2 alpha": lambda alpha: 2 * alpha,
     "1": lambda alpha: 1.0,
     "1 - alpha": lambda alpha: 1 - alpha,
 }
@@ -27,21 +34,26 @@ def apply(model, run):
                 run["weight_decay"] / 2
             )
     for quantizer in aqe.callbacks.find(model):
-        if run["gradient"] != "2 alpha":
-            quantizer._estimate = _with_factor(_FACTORS[run["gradient"]])
+        if (run["forward"], run["gradient"]) != ("blend", "2 alpha"):
+            quantizer._estimate = _estimator(run["forward"], run["gradient"])
         if isinstance(quantizer, aqe.quantizers.PowerOfTwo):
             kind = "kernel" if quantizer.relative else "input"
             if run[f"{kind}_thresholds"] is not None:
                 quantizer.thresholds = tuple(run[f"{kind}_thresholds"]["at"])
 
 
-def _with_factor(factor):
-    """AQE with the gradient `factor(alpha) * dy * 1[|x| <= 1]`."""
+def _estimator(forward, gradient):
+    """The forward pass of one estimator with the gradient's factor of another.
+
+    AQE is "blend" and "2 alpha", STE is "hard" and "1".
+    """
+    estimator, own_factor = _FORWARD[forward]
+    factor = _FACTORS[gradient]
 
     def estimate(x, hard, alpha):
         alpha = tf.cast(alpha, x.dtype)
-        x = _scale_gradient(x, factor(alpha) / (2 * alpha))
-        return aqe.estimators.aqe(x, hard, alpha)
+        x = _scale_gradient(x, factor(alpha) / own_factor(alpha))
+        return estimator(x, hard, alpha)
 
     return estimate
 

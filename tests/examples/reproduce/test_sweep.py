@@ -300,9 +300,10 @@ def test_jobs_run_in_processes_of_their_own(tmp_path, monkeypatch):
     assert "best" not in best
 
 
+@pytest.mark.parametrize("forward", ["blend", "hard"])
 @pytest.mark.parametrize("gradient", ["2 alpha", "1", "1 - alpha"])
 @pytest.mark.parametrize("bits", [1, 3])
-def test_gradient_factors(gradient, bits):
+def test_forward_pass_and_factor_of_the_gradient(forward, gradient, bits):
     model = keras.Sequential(
         [
             keras.Input((5,)),
@@ -311,12 +312,13 @@ def test_gradient_factors(gradient, bits):
     )
     x = tf.constant([[-1.5, -0.6, 0.1, 0.9, 1.0]])
     model.layers[0].quantizer.alpha.assign(0.75)
-    blended = model(x, training=True)
-    variants.apply(model, {**runs.DEFAULTS, "gradient": gradient})
+    expected = model(x, training=forward == "blend")
+    run = {**runs.DEFAULTS, "forward": forward, "gradient": gradient}
+    variants.apply(model, run)
     with tf.GradientTape() as tape:
         tape.watch(x)
         y = model(x, training=True)
-    np.testing.assert_array_equal(y, blended)
+    np.testing.assert_array_equal(y, expected)
     factor = {"2 alpha": 1.5, "1": 1.0, "1 - alpha": 0.25}[gradient]
     np.testing.assert_allclose(
         tape.gradient(y, x), [[0, factor, factor, factor, factor]]
