@@ -13,7 +13,9 @@ from examples.reproduce.store import Store
 DOCS = pathlib.Path(__file__).parents[3] / "docs"
 
 
-@pytest.mark.parametrize("experiment", ["study", "table1"])
+@pytest.mark.parametrize(
+    "experiment", sorted(path.name for path in (DOCS / "results").iterdir())
+)
 def test_what_is_published_is_what_its_lines_say(tmp_path, experiment):
     published = DOCS / "results" / experiment
     made = tmp_path / experiment
