@@ -9,12 +9,18 @@ from examples.reproduce import runs
 def write(sweep):
     """Writes `<experiment>.md` and the figures; returns the Markdown.
 
+    What `notes.md` in the output folder says, of the images for example, stands
+    above the results.
+
     Args:
         sweep: A `Sweep`, of which any number of runs may be finished.
     """
     config, scale = sweep.config, sweep.args.scale
     finished = sweep.finished()
     lines = [f"# {config['title']}", "", _progress(sweep, finished), ""]
+    notes = sweep.args.output / "notes.md"
+    if notes.exists():
+        lines += [notes.read_text()]
     if "table" in config:
         lines += table(config, scale, finished)
     else:
