@@ -61,6 +61,7 @@ def main():
     add("--image-folder", type=pathlib.Path, help="`train`, `val` of classes")
     add("--images", type=int, default=600, help="made if there is no folder")
     add("--batch-size", type=int, default=128)
+    add("--image-size", type=int, default=imagenet.CROP, help="pixels")
     add("--rounds", type=int, default=5)
     add("--steps", type=int, default=5, help="batches a round")
     args = parser.parse_args()
@@ -77,7 +78,11 @@ def main():
             f" {os.cpu_count()} cores",
         )
         for augment in (True, False):
-            run = {**runs.DEFAULTS, "batch_size": args.batch_size}
+            run = {
+                **runs.DEFAULTS,
+                "batch_size": args.batch_size,
+                "image_size": args.image_size,
+            }
             data = imagenet.load({**run, "augment": augment}, args)
             batches = data.training(tf.distribute.InputContext())
             found = rates(batches, args.rounds, args.steps, args.batch_size)
