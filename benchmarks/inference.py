@@ -18,8 +18,11 @@ import tensorflow as tf
 import keras_aqe as aqe
 from benchmarks import baselines
 from keras_aqe import converters, runtime
-from keras_aqe.converters import flatbuffer, nodes, packed_ops, packing
-from keras_aqe.converters.custom_ops import to_model
+from keras_aqe.converters.file import flatbuffer
+from keras_aqe.converters.file.custom_ops import to_model
+from keras_aqe.converters.graph import nodes
+from keras_aqe.converters.targets.packed import operators as packed_ops
+from keras_aqe.converters.targets.packed import packing
 
 BITS = (1, 2, 3)
 PAIRS = [f"{bits}/{bits}" for bits in BITS]

@@ -3,9 +3,13 @@ import os
 import pathlib
 import tempfile
 
-from keras_aqe.converters import graph, lce, metadata, packed, tflite
 from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.file import metadata
+from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.report import RUNS_IN_FLOAT, Report, report
+from keras_aqe.converters.targets.builtin import emitter as tflite
+from keras_aqe.converters.targets.lce import emitter as lce
+from keras_aqe.converters.targets.packed import emitter as packed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +87,7 @@ def convert(model, target="packed", strict=True, compact=False):
             "`compact` is for target='tflite' only; 'packed' files have N "
             f"bits a weight anyway. Received: target={target!r}"
         )
-    inference = graph.build(model)
+    inference = build(model)
     if target == "lce":
         file = lce.emit(inference, strict)
     elif target == "packed":

@@ -2,9 +2,10 @@ import importlib.util
 
 import numpy as np
 
-from keras_aqe.converters import bounds, lce_ops, metadata
-from keras_aqe.converters import flatbuffer as fb
 from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.file import bounds, metadata
+from keras_aqe.converters.file import flatbuffer as fb
+from keras_aqe.converters.targets.lce import operators as lce_ops
 
 _numpy_major = int(np.__version__.split(".")[0])
 

@@ -6,8 +6,8 @@ import dataclasses
 from rich.console import Console
 from rich.table import Table
 
-from keras_aqe.converters import flatbuffer, metadata
 from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.summary import operation
 
 # The note of a layer that runs in float though nothing allows it to.

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 
 from keras_aqe import quantizers
-from keras_aqe.converters import codes, flatbuffer, metadata
+from keras_aqe.converters.file import codes, flatbuffer, metadata
 from keras_aqe.converters.interpreter import Interpreter
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_aqe.converters import flatbuffer
 from keras_aqe.converters.errors import damaged
+from keras_aqe.converters.file import flatbuffer
 
 _LEAST_SCALE = np.finfo("float32").tiny
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from flatbuffers import flexbuffers
 
-from keras_aqe.converters import flatbuffer
+from keras_aqe.converters.file import flatbuffer
 
 _SCOPE = "scope"
 

@@ -9,8 +9,9 @@ import re
 
 import numpy as np
 
-from keras_aqe.converters import flatbuffer, nodes
 from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.file import flatbuffer
+from keras_aqe.converters.graph import nodes
 
 NAME = "keras_aqe"
 

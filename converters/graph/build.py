@@ -10,9 +10,9 @@ import keras
 import numpy as np
 
 from keras_aqe import layers, quantizers
-from keras_aqe.converters import folding, lowering
 from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.nodes import (
+from keras_aqe.converters.graph import folding, lowering
+from keras_aqe.converters.graph.nodes import (
     Apply,
     Graph,
     Input,

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters.nodes import Apply
+from keras_aqe.converters.graph.nodes import Apply
 from keras_aqe.layers import HardTanh
 
 _POOLS = (

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_aqe import layers
 from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.nodes import Spread, Sum, Window
+from keras_aqe.converters.graph.nodes import Spread, Sum, Window
 from keras_aqe.layers.quantized import same_padding
 
 CONVERTIBLE = (

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters import nodes as g
+from keras_aqe.converters.graph import nodes as g
 from keras_aqe.layers.quantized import same_padding
 
 

@@ -15,13 +15,8 @@ import sys
 
 import numpy as np
 
-from keras_aqe.converters import (
-    ConversionError,
-    Interpreter,
-    flatbuffer,
-    metadata,
-    report,
-)
+from keras_aqe.converters import ConversionError, Interpreter, report
+from keras_aqe.converters.file import flatbuffer, metadata
 
 # Seconds until a file counts as hanging; the signal ends the process.
 LIMIT = 60

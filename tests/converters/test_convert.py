@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 
 from keras_aqe import callbacks, layers, models
-from keras_aqe.converters import (
-    ConversionError,
-    Interpreter,
-    convert,
-    flatbuffer,
-    verify,
-)
+from keras_aqe.converters import ConversionError, Interpreter, convert, verify
+from keras_aqe.converters.file import flatbuffer
 from tests.converters.networks import images
 
 

@@ -9,13 +9,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from keras_aqe import layers, models
-from keras_aqe.converters import (
-    ConversionError,
-    Interpreter,
-    convert,
-    flatbuffer,
-    verify,
-)
+from keras_aqe.converters import ConversionError, Interpreter, convert, verify
+from keras_aqe.converters.file import flatbuffer
 from tests.converters.networks import (
     TABLE_1,
     TARGETS,

@@ -14,11 +14,10 @@ from keras_aqe.converters import (
     ConversionError,
     Interpreter,
     convert,
-    flatbuffer,
-    metadata,
     report,
     verify,
 )
+from keras_aqe.converters.file import flatbuffer, metadata
 from tests.converters.networks import images, randomise
 
 ROOT = pathlib.Path(__file__).parents[2]

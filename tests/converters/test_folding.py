@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_aqe import layers, quantizers
-from keras_aqe.converters import folding, graph
+from keras_aqe.converters.graph import build as graph
+from keras_aqe.converters.graph import folding
 from tests.converters.networks import randomise
 
 ORDERS = [

@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 
 from keras_aqe import layers, models, quantizers
-from keras_aqe.converters import (
-    ConversionError,
-    Interpreter,
-    convert,
-    flatbuffer,
-    lce,
-)
-from keras_aqe.converters.planes import planes
+from keras_aqe.converters import ConversionError, Interpreter, convert
+from keras_aqe.converters.file import flatbuffer
+from keras_aqe.converters.targets.lce import emitter as lce
+from keras_aqe.converters.targets.lce.planes import planes
 from tests.converters.networks import images, randomise
 
 LEVELS = {

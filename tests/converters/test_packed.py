@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 
 from keras_aqe import layers, models, quantizers, runtime
-from keras_aqe.converters import (
-    ConversionError,
-    Interpreter,
-    convert,
-    flatbuffer,
-    verify,
-)
+from keras_aqe.converters import ConversionError, Interpreter, convert, verify
+from keras_aqe.converters.file import flatbuffer
 from tests.converters.networks import images, randomise
 from tests.runtime.engines import run
 from tests.runtime.packed_files import pack_weights

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_aqe.converters import requantization
+from keras_aqe.converters.targets.builtin import requantization
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters import int8
-from keras_aqe.converters import nodes as g
-from keras_aqe.converters.builtin import Constant, Operators
-from keras_aqe.converters.channels import Channels
-from keras_aqe.converters.custom_ops import to_model
-from keras_aqe.converters.emission import Emitter
+from keras_aqe.converters.file.custom_ops import to_model
+from keras_aqe.converters.graph import nodes as g
+from keras_aqe.converters.targets.builtin import int8
+from keras_aqe.converters.targets.builtin.channels import Channels
+from keras_aqe.converters.targets.builtin.operators import Constant, Operators
+from keras_aqe.converters.targets.emitter import Emitter
 
 # Layers whose Keras code runs on int8 as it does on floats.
 _MOVES = (

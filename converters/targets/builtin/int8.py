@@ -3,7 +3,7 @@
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-from keras_aqe.converters.builtin import Constant, Operator
+from keras_aqe.converters.targets.builtin.operators import Constant, Operator
 
 _ACTIVATIONS = {
     None: schema.ActivationFunctionType.NONE,

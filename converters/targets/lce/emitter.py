@@ -13,12 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters import lce_ops as ops
-from keras_aqe.converters import nodes as g
-from keras_aqe.converters.custom_ops import to_model
-from keras_aqe.converters.emission import Emitter
 from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.planes import planes
+from keras_aqe.converters.file.custom_ops import to_model
+from keras_aqe.converters.graph import nodes as g
+from keras_aqe.converters.targets.emitter import Emitter
+from keras_aqe.converters.targets.lce import operators as ops
+from keras_aqe.converters.targets.lce.planes import planes
 from keras_aqe.layers.quantized import same_padding
 from keras_aqe.summary import operation
 

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 from flatbuffers import flexbuffers
 
-from keras_aqe.converters import flatbuffer
-from keras_aqe.converters.custom_ops import custom_op
 from keras_aqe.converters.errors import damaged
+from keras_aqe.converters.file import flatbuffer
+from keras_aqe.converters.file.custom_ops import custom_op
 
 _WORD = 32
 # TFLite's numbers of the two paddings.

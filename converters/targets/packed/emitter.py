@@ -7,16 +7,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters import (
-    folding,
-    packable,
-    packing,
-    pooling,
-)
-from keras_aqe.converters import nodes as g
-from keras_aqe.converters import packed_ops as ops
-from keras_aqe.converters.custom_ops import to_model
-from keras_aqe.converters.emission import Emitter
+from keras_aqe.converters.file.custom_ops import to_model
+from keras_aqe.converters.graph import folding
+from keras_aqe.converters.graph import nodes as g
+from keras_aqe.converters.targets.emitter import Emitter
+from keras_aqe.converters.targets.packed import fits, packing, pooling
+from keras_aqe.converters.targets.packed import operators as ops
 from keras_aqe.quantizers import FixedPoint
 
 _RESHAPES = (keras.layers.Flatten, keras.layers.Reshape)
@@ -62,7 +58,7 @@ class PackedEmitter(Emitter):
 
     def write(self, node):
         # Whether anything needs another form is not known yet.
-        if packable.is_codes(node):
+        if fits.is_codes(node):
             self._native_codes(node)
 
     def codes(self, node):
@@ -80,14 +76,14 @@ class PackedEmitter(Emitter):
         return self._tensors[key]
 
     def tensor(self, node):
-        if node not in self._tensors and packable.is_codes(node):
+        if node not in self._tensors and fits.is_codes(node):
             codes = self._native_codes(node)
             if codes is not None:
                 self._tensors[node] = _dequantized(node, codes, 1.0)
         return super().tensor(node)
 
     def value(self, node):
-        if packable.is_codes(node):
+        if fits.is_codes(node):
             codes = self._native_codes(node)
             if codes is not None:
                 return _dequantized(node, codes, node.unit)
@@ -185,17 +181,17 @@ class PackedEmitter(Emitter):
         """Whether a sum is written together with the one use it has."""
         return (
             isinstance(node, g.Sum)
-            and packable.is_packable(node, self.strict)
-            and len(packable.pieces(node)) == 1
+            and fits.is_packable(node, self.strict)
+            and len(fits.pieces(node)) == 1
             and self._uses[node] == 1
         )
 
     def _write_sum(self, node):
-        if packable.is_packable(node, self.strict):
+        if fits.is_packable(node, self.strict):
             x = tf.add_n(
                 [
                     self._sum(node, _to_float(node, factor), kernel)
-                    for kernel, factor in packable.pieces(node)
+                    for kernel, factor in fits.pieces(node)
                 ]
             )
             return ops.reshape(x, node.shape)
@@ -204,7 +200,7 @@ class PackedEmitter(Emitter):
     def _write_compared_sum(self, node):
         """A sum, max pools and the comparison as one operator, or more."""
         source = node.source
-        pools, turns = packable.orientations(node.steps)
+        pools, turns = fits.orientations(node.steps)
         here = pools[:1] if source.window is not None else []
         later = pools[len(here) :]
         # Pools of codes take the greatest, so the code has to rise there.
@@ -218,7 +214,7 @@ class PackedEmitter(Emitter):
                 x = step(x) if callable(step) else x * step
             return self._compared(node, x, node.thresholds)
         fit = packing.float_thresholds
-        if packable.is_codes(source.source):
+        if fits.is_codes(source.source):
             fit = packing.whole_thresholds
         direction = turns[-1] * turns[0]
         output = _to_codes(node, node.thresholds, direction, fit)
@@ -255,21 +251,21 @@ class PackedEmitter(Emitter):
         source, window = node.source, node.window
         shape = _as_image(source.shape)
         pads = () if window is None else window.pads
-        if window is not None and packable.pads_outside(node):
+        if window is not None and fits.pads_outside(node):
             x = self.tensor(source)
             x = tf.pad(
                 ops.reshape(x, shape),
                 [(0, 0), *pads, (0, 0)],
                 constant_values=window.pad_code,
             )
-            if packable.is_codes(source):
+            if fits.is_codes(source):
                 x = self._packed(source, x)
             return x, _PIXELWISE.pads, ()
-        if packable.is_codes(source):
+        if fits.is_codes(source):
             x = self.codes(source)
             # A dense layer takes the pixels in any shape.
             return x if len(shape) == 2 else ops.reshape(x, shape), pads, ()
-        image = packable.uint8_image(source)
+        image = fits.uint8_image(source)
         if window is not None and image is not None:
             pixels, *constants = image
             return self.tensor(pixels), pads, constants
@@ -374,7 +370,7 @@ def _is_average_of_codes(node):
     return (
         isinstance(node, g.Apply)
         and pooling.is_average(node.operation)
-        and packable.is_codes(node.args[0])
+        and fits.is_codes(node.args[0])
         and packing.width(node.args[0].levels) is not None
     )
 

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters import nodes as g
-from keras_aqe.converters import packing
 from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.graph import nodes as g
+from keras_aqe.converters.targets.packed import packing
 from keras_aqe.summary import operation
 
 _PREPROCESSING = (keras.layers.Normalization, keras.layers.Rescaling)

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters import packing, pooling
-from keras_aqe.converters.custom_ops import custom_op
+from keras_aqe.converters.file.custom_ops import custom_op
+from keras_aqe.converters.targets.packed import packing, pooling
 
 _FORMAT = 1
 

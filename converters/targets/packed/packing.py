@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_aqe.converters import folding
+from keras_aqe.converters.graph import folding
 
 _POWERS = {bits: 2 ** np.arange(2 ** (bits - 1) - 1) for bits in (2, 3, 4)}
 # The codes of each width that the format has.

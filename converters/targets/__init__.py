@@ -1,0 +1,1 @@
+"""From the inference graph to operators; a folder for each target."""

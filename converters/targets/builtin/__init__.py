@@ -1,0 +1,1 @@
+"""`target="tflite"`: builtin operators on int8."""

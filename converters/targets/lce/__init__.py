@@ -1,0 +1,1 @@
+"""`target="lce"`: Larq Compute Engine operators."""

@@ -1,0 +1,1 @@
+"""`target="packed"`: operators of docs/format.md, N bits a weight."""
