@@ -46,7 +46,7 @@ def test_model_a_of_builtin_operators_is_int8(input_bits, weight_bits):
 def test_strict_refuses_what_came_out_in_float(monkeypatch, target):
     """Whatever the reason: here, a rule that no longer allows it."""
     monkeypatch.setattr(
-        "keras_aqe.converters.metadata._float_rule", lambda *args: None
+        "keras_aqe.converters.file.metadata._float_rule", lambda *args: None
     )
     with pytest.raises(
         ConversionError, match="'conv1'.*CONV_2D in float.*strict=False"
