@@ -5,8 +5,7 @@
 
 namespace aqe {
 
-// portable_planes.cc, portable_codes.cc, portable_depthwise.cc,
-// portable_elementwise.cc
+// portable/: planes.cc, codes.cc, depthwise.cc, elementwise.cc
 extern const Kernel kConvPlanesPortable, kDensePlanesPortable;
 extern const Kernel kConvShiftPortable, kDepthwiseShiftPortable,
     kDenseShiftPortable;
@@ -16,14 +15,14 @@ extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable,
     kDequantizePortable;
 
 #if defined(__x86_64__)
-// avx2_planes.cc, avx2_dot.cc, avx2_dense.cc, avx2_shift.cc,
+// x86/: avx2_planes.cc, avx2_dot.cc, avx2_dense.cc, avx2_shift.cc,
 // avx2_depthwise.cc, avx2_quantize.cc
 extern const Kernel kConvPlanesAvx2, kDensePlanesAvx2;
 extern const Kernel kConvDotAvx2, kConvImageAvx2;
 extern const Kernel kDenseDotAvx2, kDenseFloatAvx2;
 extern const Kernel kConvShiftAvx2, kDenseShiftAvx2;
 extern const Kernel kDepthwiseAvx2, kQuantizeAvx2;
-// avx512_gfni.cc, avx512_planes.cc, avx512_dot.cc, avx512_dense.cc,
+// x86/: avx512_gfni_xnor.cc, avx512_planes.cc, avx512_dot.cc, avx512_dense.cc,
 // avx512_vbmi_dense.cc, avx512_depthwise.cc, avx512_quantize.cc
 extern const Kernel kConvXnorAvx512;
 extern const Kernel kConvPlanesAvx512, kDensePlanesAvx512;
@@ -32,7 +31,7 @@ extern const Kernel kDenseDotAvx512Vbmi, kDenseDotAvx512, kDenseFloatAvx512;
 extern const Kernel kDepthwiseAvx512, kQuantizeAvx512;
 #endif
 #if defined(__aarch64__)
-// neon_planes.cc, neon_dot.cc, neon_multiply.cc, neon_shift.cc, neon_float.cc,
+// arm/: neon_planes.cc, neon_dot.cc, neon_multiply.cc, neon_shift.cc, neon_float.cc,
 // neon_quantize.cc
 extern const Kernel kConvXnorNeon, kConvPlanesNeon, kDensePlanesNeon;
 extern const Kernel kConvDotNeon, kDenseDotNeon;

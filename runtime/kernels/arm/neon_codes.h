@@ -2,7 +2,7 @@
 // or 4 bits each.
 #pragma once
 
-#include "kernels/neon_conv.h"
+#include "kernels/arm/neon_conv.h"
 
 namespace aqe::neon {
 

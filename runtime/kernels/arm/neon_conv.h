@@ -2,7 +2,7 @@
 // differs is how the accumulators of a few neighbouring positions come about.
 #pragma once
 
-#include "kernels/neon_output.h"
+#include "kernels/arm/neon_output.h"
 
 namespace aqe::neon {
 

@@ -3,7 +3,7 @@
 // A product with a power of two is exact, so fusing it with the addition
 // changes nothing.
 #include "kernels/kernels.h"
-#include "kernels/neon_codes.h"
+#include "kernels/arm/neon_codes.h"
 
 namespace aqe {
 namespace {

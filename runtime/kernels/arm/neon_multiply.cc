@@ -1,7 +1,7 @@
 // Multiplication of codes with NEON, for CPUs without a dot product: 16 at a
 // time into bytes where the products are small, else in pairs into 32 bits.
 #include "kernels/kernels.h"
-#include "kernels/neon_products.h"
+#include "kernels/arm/neon_products.h"
 
 namespace aqe {
 namespace {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/output.h"
+#include "kernels/loops/output.h"
 
 namespace aqe::neon {
 

@@ -1,9 +1,9 @@
 // XNOR on bit planes with NEON: the constants, and the rows that the inner loop
 // of neon_planes.h runs over.
-#include "kernels/neon_planes.h"
+#include "kernels/arm/neon_planes.h"
 
 #include "kernels/kernels.h"
-#include "kernels/neon_conv.h"
+#include "kernels/arm/neon_conv.h"
 
 namespace aqe {
 namespace {

@@ -12,8 +12,8 @@
 // cannot overflow. For 2 by 2 bits both counts are of m_a & m_b.
 #pragma once
 
-#include "kernels/neon_output.h"
-#include "kernels/neon_xnor.h"
+#include "kernels/arm/neon_output.h"
+#include "kernels/arm/neon_xnor.h"
 
 namespace aqe::neon {
 

@@ -2,7 +2,7 @@
 // shift or by a multiplication. Weights stay at 1, 2 or 4 bits each.
 #pragma once
 
-#include "kernels/neon_codes.h"
+#include "kernels/arm/neon_codes.h"
 
 namespace aqe::neon {
 

@@ -1,7 +1,7 @@
 // Quantize with NEON.
 #include "kernels/kernels.h"
-#include "kernels/neon_output.h"
-#include "kernels/quantize.h"
+#include "kernels/arm/neon_output.h"
+#include "kernels/loops/quantize.h"
 
 namespace aqe {
 namespace {

@@ -1,4 +1,4 @@
-#include "kernels/neon_sdot.h"
+#include "kernels/arm/neon_sdot.h"
 
 #include <arm_neon.h>
 

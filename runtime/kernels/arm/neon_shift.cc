@@ -2,7 +2,7 @@
 // sign flips the result's bits, and what that leaves out, 1 for each negative
 // weight, is added once at the end. No multiply instruction.
 #include "kernels/kernels.h"
-#include "kernels/neon_products.h"
+#include "kernels/arm/neon_products.h"
 
 namespace aqe {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "kernels/output.h"
+#include "kernels/loops/output.h"
 
 namespace aqe {
 

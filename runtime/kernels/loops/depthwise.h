@@ -13,7 +13,7 @@
 #include <algorithm>
 
 #include "keras_aqe/kernel.h"
-#include "kernels/decoded_rows.h"
+#include "kernels/loops/decoded_rows.h"
 
 namespace aqe {
 

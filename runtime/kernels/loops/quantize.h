@@ -4,7 +4,7 @@
 #pragma once
 
 #include "keras_aqe/kernel.h"
-#include "kernels/output.h"
+#include "kernels/loops/output.h"
 
 namespace aqe {
 

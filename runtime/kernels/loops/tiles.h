@@ -34,7 +34,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "kernels/output.h"
+#include "kernels/loops/output.h"
 
 namespace aqe {
 

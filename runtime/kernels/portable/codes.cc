@@ -10,7 +10,7 @@
 #include <type_traits>
 
 #include "kernels/kernels.h"
-#include "kernels/portable_conv.h"
+#include "kernels/portable/conv.h"
 
 namespace aqe {
 namespace {

@@ -2,7 +2,7 @@
 // differs is how one position is summed up.
 #pragma once
 
-#include "kernels/output.h"
+#include "kernels/loops/output.h"
 
 namespace aqe {
 

@@ -1,6 +1,6 @@
 // Depthwise convolutions in plain C++.
 #define AQE_TARGET
-#include "kernels/depthwise.h"
+#include "kernels/loops/depthwise.h"
 #include "kernels/kernels.h"
 
 namespace aqe {

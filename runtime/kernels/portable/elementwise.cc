@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "kernels/kernels.h"
-#include "kernels/portable_conv.h"
-#include "kernels/quantize.h"
+#include "kernels/portable/conv.h"
+#include "kernels/loops/quantize.h"
 
 namespace aqe {
 namespace {

@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "kernels/kernels.h"
-#include "kernels/portable_conv.h"
+#include "kernels/portable/conv.h"
 
 namespace aqe {
 namespace {

@@ -8,7 +8,7 @@
 
 #define AQE_AVX2 __attribute__((target("avx2,fma,bmi2,popcnt")))
 #define AQE_TARGET AQE_AVX2
-#include "kernels/dot.h"
+#include "kernels/x86/dot.h"
 
 namespace aqe {
 namespace {

@@ -7,8 +7,8 @@
 
 #include <limits>
 
-#include "kernels/avx2.h"
-#include "kernels/dot_dense.h"
+#include "kernels/x86/avx2.h"
+#include "kernels/x86/dot_dense.h"
 #include "kernels/kernels.h"
 
 namespace aqe {

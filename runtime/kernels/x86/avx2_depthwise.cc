@@ -1,7 +1,7 @@
 // Depthwise convolutions with AVX2.
-#include "kernels/avx2.h"
+#include "kernels/x86/avx2.h"
 #include "kernels/kernels.h"
-#include "kernels/vector_depthwise.h"
+#include "kernels/x86/vector_depthwise.h"
 
 namespace aqe {
 

@@ -10,8 +10,8 @@
 
 #include <limits>
 
-#include "kernels/avx2.h"
-#include "kernels/dot_conv.h"
+#include "kernels/x86/avx2.h"
+#include "kernels/x86/dot_conv.h"
 #include "kernels/kernels.h"
 
 namespace aqe {

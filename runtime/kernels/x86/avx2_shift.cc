@@ -9,8 +9,8 @@
 
 #include <algorithm>
 
-#include "kernels/avx2.h"
-#include "kernels/dot.h"
+#include "kernels/x86/avx2.h"
+#include "kernels/x86/dot.h"
 #include "kernels/kernels.h"
 
 namespace aqe {

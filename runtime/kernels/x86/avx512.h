@@ -11,7 +11,7 @@
       target("avx2,fma,popcnt,avx512f,avx512bw,avx512dq," \
              "avx512vl")))
 #define AQE_TARGET AQE_AVX512
-#include "kernels/dot.h"
+#include "kernels/x86/dot.h"
 
 namespace aqe {
 namespace {

@@ -2,8 +2,8 @@
 // weights is four registers of 16 output channels.
 #include <immintrin.h>
 
-#include "kernels/avx512.h"
-#include "kernels/dot_dense.h"
+#include "kernels/x86/avx512.h"
+#include "kernels/x86/dot_dense.h"
 #include "kernels/kernels.h"
 
 #define AQE_AVX512_VNNI \

@@ -6,9 +6,9 @@
 // is broadcast, and the order of the sum is that of the format.
 #include <immintrin.h>
 
-#include "kernels/avx512.h"
-#include "kernels/decoded_rows.h"
-#include "kernels/dot_conv.h"
+#include "kernels/x86/avx512.h"
+#include "kernels/loops/decoded_rows.h"
+#include "kernels/x86/dot_conv.h"
 #include "kernels/kernels.h"
 
 #define AQE_AVX512_VNNI \

@@ -27,7 +27,7 @@
 // a sum and its threshold, one VPTERNLOG a bit for 512 sums.
 #include <immintrin.h>
 
-#include "kernels/gfni_sums.h"
+#include "kernels/x86/gfni_sums.h"
 #include "kernels/kernels.h"
 
 namespace aqe {

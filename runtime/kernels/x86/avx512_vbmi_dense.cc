@@ -4,8 +4,8 @@
 // mask.
 #include <immintrin.h>
 
-#include "kernels/avx512.h"
-#include "kernels/dot_dense.h"
+#include "kernels/x86/avx512.h"
+#include "kernels/x86/dot_dense.h"
 #include "kernels/kernels.h"
 
 #define AQE_AVX512_VBMI                                            \

@@ -8,7 +8,7 @@
 //                                             31 bytes more
 #pragma once
 
-#include "kernels/tiles.h"
+#include "kernels/loops/tiles.h"
 
 namespace aqe {
 

@@ -11,7 +11,7 @@
 
 #include <algorithm>
 
-#include "kernels/dot.h"
+#include "kernels/x86/dot.h"
 
 namespace aqe {
 

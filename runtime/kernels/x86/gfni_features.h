@@ -1,12 +1,12 @@
-// Features of input pixels for avx512_gfni.cc, and where it finds them.
+// Features of input pixels for avx512_gfni_xnor.cc, and where it finds them.
 #pragma once
 
 #include <immintrin.h>
 
 #include <array>
 
-#include "kernels/avx512.h"
-#include "kernels/tiles.h"
+#include "kernels/x86/avx512.h"
+#include "kernels/loops/tiles.h"
 
 #define AQE_AVX512_GFNI  \
   __attribute__((target( \

@@ -1,9 +1,9 @@
-// Counters of avx512_gfni.cc whose bits are registers, and what becomes of them:
+// Counters of avx512_gfni_xnor.cc whose bits are registers, and what becomes of them:
 // thresholds passed, or sums of 32 bits. A register has the bits of 64 channels
 // at eight positions, [lane of 8 channels][position].
 #pragma once
 
-#include "kernels/gfni_features.h"
+#include "kernels/x86/gfni_features.h"
 
 namespace aqe {
 namespace {

@@ -2,8 +2,8 @@
 // comes first.
 #pragma once
 
-#include "kernels/depthwise.h"
-#include "kernels/dot.h"
+#include "kernels/loops/depthwise.h"
+#include "kernels/x86/dot.h"
 
 namespace aqe {
 

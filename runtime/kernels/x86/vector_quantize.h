@@ -1,8 +1,8 @@
 // Quantize with the vectors of an instruction set, whose header comes first.
 #pragma once
 
-#include "kernels/quantize.h"
-#include "kernels/tiles.h"
+#include "kernels/loops/quantize.h"
+#include "kernels/loops/tiles.h"
 
 namespace aqe {
 
