@@ -10,11 +10,11 @@ struct qemu_plugin_tb;
 
 void qemu_plugin_register_vcpu_tb_trans_cb(
     PluginId id, void (*translated)(PluginId, struct qemu_plugin_tb*));
-void qemu_plugin_register_vcpu_tb_exec_cb(
-    struct qemu_plugin_tb* block, void (*executed)(unsigned cpu, void* data),
-    int registers, void* data);
-void qemu_plugin_register_atexit_cb(PluginId id,
-                                    void (*ended)(PluginId, void*),
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb* block,
+                                          void (*executed)(unsigned cpu,
+                                                           void* data),
+                                          int registers, void* data);
+void qemu_plugin_register_atexit_cb(PluginId id, void (*ended)(PluginId, void*),
                                     void* data);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb* block);
 

@@ -7,8 +7,8 @@
 // every kernel that fits), the median and the least time of a call, and how the
 // least compares with the kernel's bound: the vector instructions that the
 // multiply-accumulates need, divided by how many the CPU starts in a cycle.
-// The clock is the highest measured so far. With --cold other memory goes through
-// the caches between two runs, as other layers do in a network.
+// The clock is the highest measured so far. With --cold other memory goes
+// through the caches between two runs, as other layers do in a network.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -74,9 +74,12 @@ struct Bound {
 };
 
 constexpr Bound kBounds[] = {
-    {"xnor_avx512", 1, 1, 2048, 6, 2},    {"planes_avx512", 1, 1, 1024, 5, 2},
-    {"planes_avx512", 2, 2, 512, 5, 2},   {"planes_avx512", 0, 0, 512, 3, 2},
-    {"dot_avx512", 0, 0, 64, 1, 2},       {"image_avx512", 0, 0, 16, 1, 2},
+    {"xnor_avx512", 1, 1, 2048, 6, 2},
+    {"planes_avx512", 1, 1, 1024, 5, 2},
+    {"planes_avx512", 2, 2, 512, 5, 2},
+    {"planes_avx512", 0, 0, 512, 3, 2},
+    {"dot_avx512", 0, 0, 64, 1, 2},
+    {"image_avx512", 0, 0, 16, 1, 2},
     {"conv_2d_rows_avx512", 0, 0, 64, 1, 2},
 };
 

@@ -31,8 +31,8 @@ extern const Kernel kDenseDotAvx512Vbmi, kDenseDotAvx512, kDenseFloatAvx512;
 extern const Kernel kDepthwiseAvx512, kQuantizeAvx512;
 #endif
 #if defined(__aarch64__)
-// arm/: neon_planes.cc, neon_dot.cc, neon_multiply.cc, neon_shift.cc, neon_float.cc,
-// neon_quantize.cc
+// arm/: neon_planes.cc, neon_dot.cc, neon_multiply.cc, neon_shift.cc,
+// neon_float.cc, neon_quantize.cc
 extern const Kernel kConvXnorNeon, kConvPlanesNeon, kDensePlanesNeon;
 extern const Kernel kConvDotNeon, kDenseDotNeon;
 extern const Kernel kConvMultiplyNeon, kDenseMultiplyNeon;

@@ -1,9 +1,9 @@
 // Which kernel runs where: the first that fits, in the order in which the
 // kernel benchmark found them to be fast; on ARM, in which docs/performance.md
 // estimates them to be. XNOR on planes comes before codes, save for 1 by 3 bits
-// on ARM with the dot product and for layers of few channels; multiplication, wherever vectors have it, before
-// SHIFT, which serves where it is named in KERAS_AQE_KERNELS and to dense
-// layers of CPUs with no kernels of their own.
+// on ARM with the dot product and for layers of few channels; multiplication,
+// wherever vectors have it, before SHIFT, which serves where it is named in
+// KERAS_AQE_KERNELS and to dense layers of CPUs with no kernels of their own.
 #include <cstdlib>
 #include <cstring>
 
@@ -28,24 +28,54 @@ bool is_listed(const char* name, const char* list) {
 
 extern const Kernel* const kernel_table[] = {
 #if defined(__x86_64__)
-    &kConvRowsAvx512,       &kConvXnorAvx512,       &kConvPlanesAvx512,
-    &kDensePlanesAvx512,    &kConvDotAvx512,        &kConvImageAvx512,
-    &kDenseDotAvx512Vbmi,   &kDenseDotAvx512,       &kDenseFloatAvx512,
-    &kConvPlanesAvx2,       &kDensePlanesAvx2,      &kConvDotAvx2,
-    &kConvShiftAvx2,        &kConvImageAvx2,        &kDenseDotAvx2,
-    &kDenseShiftAvx2,       &kDenseFloatAvx2,       &kDepthwiseAvx512,
-    &kDepthwiseAvx2,        &kQuantizeAvx512,       &kQuantizeAvx2,
+    &kConvRowsAvx512,
+    &kConvXnorAvx512,
+    &kConvPlanesAvx512,
+    &kDensePlanesAvx512,
+    &kConvDotAvx512,
+    &kConvImageAvx512,
+    &kDenseDotAvx512Vbmi,
+    &kDenseDotAvx512,
+    &kDenseFloatAvx512,
+    &kConvPlanesAvx2,
+    &kDensePlanesAvx2,
+    &kConvDotAvx2,
+    &kConvShiftAvx2,
+    &kConvImageAvx2,
+    &kDenseDotAvx2,
+    &kDenseShiftAvx2,
+    &kDenseFloatAvx2,
+    &kDepthwiseAvx512,
+    &kDepthwiseAvx2,
+    &kQuantizeAvx512,
+    &kQuantizeAvx2,
 #endif
 #if defined(__aarch64__)
-    &kConvXnorNeon,         &kConvDotNeon,         &kConvPlanesNeon,
-    &kConvMultiplyNeon,     &kConvShiftNeon,       &kDensePlanesNeon,
-    &kDenseDotNeon,         &kDenseMultiplyNeon,   &kDenseShiftNeon,
-    &kConvFloatNeon,        &kDenseFloatNeon,      &kQuantizeNeon,
+    &kConvXnorNeon,
+    &kConvDotNeon,
+    &kConvPlanesNeon,
+    &kConvMultiplyNeon,
+    &kConvShiftNeon,
+    &kDensePlanesNeon,
+    &kDenseDotNeon,
+    &kDenseMultiplyNeon,
+    &kDenseShiftNeon,
+    &kConvFloatNeon,
+    &kDenseFloatNeon,
+    &kQuantizeNeon,
 #endif
-    &kConvPlanesPortable,     &kDensePlanesPortable,  &kConvDotPortable,
-    &kDepthwiseRowsPortable,  &kDepthwiseDotPortable, &kConvShiftPortable,
-    &kDepthwiseShiftPortable, &kDenseShiftPortable,   &kMaxPoolPortable,
-    &kAveragePoolPortable,    &kQuantizePortable,     &kDequantizePortable,
+    &kConvPlanesPortable,
+    &kDensePlanesPortable,
+    &kConvDotPortable,
+    &kDepthwiseRowsPortable,
+    &kDepthwiseDotPortable,
+    &kConvShiftPortable,
+    &kDepthwiseShiftPortable,
+    &kDenseShiftPortable,
+    &kMaxPoolPortable,
+    &kAveragePoolPortable,
+    &kQuantizePortable,
+    &kDequantizePortable,
     nullptr,
 };
 

@@ -42,8 +42,8 @@ class Buffer {
 #else
     const size_t usable = round_up(bytes, sysconf(_SC_PAGESIZE));
     mapped_ = usable + kBeyond;
-    pages_ = mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                  0);
+    pages_ =
+        mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     // QEMU fails to protect no pages at all.
     if (pages_ == MAP_FAILED ||
         (usable > 0 && mprotect(pages_, usable, PROT_READ | PROT_WRITE) != 0))
@@ -295,8 +295,8 @@ void choose_constants(Random& random, Case* c) {
     layer.input_scale = c->input_scale.data();
     layer.input_offset = c->input_offset.data();
   }
-  const bool has_stage = layer.op != Operator::kMaxPool2D &&
-                         layer.op != Operator::kDequantize;
+  const bool has_stage =
+      layer.op != Operator::kMaxPool2D && layer.op != Operator::kDequantize;
   const bool rounding =
       has_stage && layer.output == Type::kInt8 && random.chance(50);
   if (layer.output == Type::kFloat32 || rounding) {
@@ -370,10 +370,10 @@ void fill_input(Random& random, const Case& c, void* input) {
           break;
         default: {
           const int last = threshold_count(layer.input);
-          store_code(layer.input, start, i,
-                     code_at(layer.input, c.is_extreme
-                                              ? extreme * last
-                                              : random.between(0, last)));
+          store_code(
+              layer.input, start, i,
+              code_at(layer.input,
+                      c.is_extreme ? extreme * last : random.between(0, last)));
         }
       }
     }
@@ -470,8 +470,8 @@ void run_on_pool(ThreadPool& pool, const Work& work, void* output) {
     std::vector<std::unique_ptr<Buffer>> scratch;  // of each thread
   } call = {work, output, {}};
   for (int i = 0; i < pool.threads(); ++i) {
-    call.scratch.push_back(std::make_unique<Buffer>(
-        work.kernel.scratch_bytes(work.layer), 0xa5));
+    call.scratch.push_back(
+        std::make_unique<Buffer>(work.kernel.scratch_bytes(work.layer), 0xa5));
   }
   const auto task = [](void* state, int thread, int64_t begin, int64_t end) {
     const Call& call = *static_cast<Call*>(state);

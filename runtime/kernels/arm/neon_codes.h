@@ -22,8 +22,7 @@ inline void unpack_group(const uint64_t* group, int bits, int8x16_t codes,
       const uint8x16_t word = vreinterpretq_u8_u64(vdupq_n_u64(group[p]));
       const uint8x16_t is_set = vtstq_u8(vqtbl1q_u8(word, spread), place);
       planes = vorrq_u8(
-          planes,
-          vandq_u8(is_set, vdupq_n_u8(static_cast<uint8_t>(1 << p))));
+          planes, vandq_u8(is_set, vdupq_n_u8(static_cast<uint8_t>(1 << p))));
     }
     vst1q_s8(to + 16 * i, vqtbl1q_s8(codes, planes));
   }
@@ -74,24 +73,23 @@ class CodeRows {
   // Fills a row of `bytes` bytes.
   void gather(int x, int8_t* row, size_t bytes) const {
     int8_t* to = row;
-    for_each_run(
-        layer_, y_, x,
-        [&](int64_t tap, int64_t count, int64_t in_y, int64_t in_x,
-            bool is_inside) {
-          const int64_t run = count * layer_.in_channels;
-          if (!is_inside) {
-            std::memset(to, layer_.pad_value, run);
-          } else if (layer_.input == Type::kInt8) {
-            std::memcpy(to, pixel(in_y, in_x), run);
-          } else {
-            const int64_t line = tap / layer_.window.width;
-            std::memcpy(to,
-                        lines_ + line * line_bytes(layer_) +
-                            in_x * layer_.in_channels,
-                        run);
-          }
-          to += run;
-        });
+    for_each_run(layer_, y_, x,
+                 [&](int64_t tap, int64_t count, int64_t in_y, int64_t in_x,
+                     bool is_inside) {
+                   const int64_t run = count * layer_.in_channels;
+                   if (!is_inside) {
+                     std::memset(to, layer_.pad_value, run);
+                   } else if (layer_.input == Type::kInt8) {
+                     std::memcpy(to, pixel(in_y, in_x), run);
+                   } else {
+                     const int64_t line = tap / layer_.window.width;
+                     std::memcpy(to,
+                                 lines_ + line * line_bytes(layer_) +
+                                     in_x * layer_.in_channels,
+                                 run);
+                   }
+                   to += run;
+                 });
     std::memset(to, 0, bytes - (to - row));
   }
 
@@ -106,9 +104,8 @@ class CodeRows {
   }
 
   const char* pixel(int64_t y, int64_t x) const {
-    return pixel_at(
-        layer_.input, layer_.in_channels, input_,
-        (int64_t{n_} * layer_.in_height + y) * layer_.in_width + x);
+    return pixel_at(layer_.input, layer_.in_channels, input_,
+                    (int64_t{n_} * layer_.in_height + y) * layer_.in_width + x);
   }
 
   const Layer& layer_;
@@ -129,7 +126,6 @@ inline void put_field(int field, unsigned planes, int vector, int lane,
   registers[vector / vectors * 16 + lane] |=
       static_cast<uint8_t>(planes << (vector % vectors * field));
 }
-
 
 constexpr WidthSet kCodeWidths =
     width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4,

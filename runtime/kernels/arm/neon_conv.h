@@ -51,8 +51,8 @@ struct Convolution {
 
   static void pack_constants(const Layer& layer, void* constants) {
     pack_output(layer, constants);
-    Method::pack_constants(
-        layer, static_cast<char*>(constants) + output_bytes(layer));
+    Method::pack_constants(layer,
+                           static_cast<char*>(constants) + output_bytes(layer));
   }
 
   static size_t scratch_bytes(const Layer& layer) {

@@ -1,8 +1,8 @@
 // Dot product of codes with SDOT. A convolution's weights are int8; a dense
 // layer, which waits for its weights, streams them at 1, 2 or 4 bits each.
-#include "kernels/kernels.h"
 #include "kernels/arm/neon_codes.h"
 #include "kernels/arm/neon_sdot.h"
+#include "kernels/kernels.h"
 
 namespace aqe {
 namespace {

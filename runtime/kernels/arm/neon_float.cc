@@ -2,8 +2,8 @@
 // in registers, so each one's products are added in the order of the format.
 // A product with a power of two is exact, so fusing it with the addition
 // changes nothing.
-#include "kernels/kernels.h"
 #include "kernels/arm/neon_codes.h"
+#include "kernels/kernels.h"
 
 namespace aqe {
 namespace {
@@ -24,9 +24,9 @@ inline void load_weights(const uint8_t* weights, int8x16_t table,
   } else {
     constexpr int kVectors = 8 / kField;
     const uint8x16_t packed = vld1q_u8(weights + kIndex / kVectors * 16);
-    const int8x16_t codes = vqtbl1q_s8(
-        table, (packed >> (kIndex % kVectors * kField)) &
-                   vdupq_n_u8((1 << kField) - 1));
+    const int8x16_t codes =
+        vqtbl1q_s8(table, (packed >> (kIndex % kVectors * kField)) &
+                              vdupq_n_u8((1 << kField) - 1));
     const int16x8_t low = vmovl_s8(vget_low_s8(codes));
     const int16x8_t high = vmovl_high_s8(codes);
     to[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(low)));
@@ -38,9 +38,8 @@ inline void load_weights(const uint8_t* weights, int8x16_t table,
 
 // Adds the products of one value of each row.
 template <int kField, int kPixels, int kIndex>
-inline void add_value(float32x4_t (&acc)[kPixels][kQuads],
-                      const float32x4_t* x, const uint8_t* weights,
-                      int8x16_t table) {
+inline void add_value(float32x4_t (&acc)[kPixels][kQuads], const float32x4_t* x,
+                      const uint8_t* weights, int8x16_t table) {
   float32x4_t w[kQuads];
   load_weights<kField, kIndex>(weights, table, w);
   for (int i = 0; i < kPixels; ++i) {
@@ -108,8 +107,8 @@ class Float {
   static void pack_constants(const Layer& layer, void* constants) {
     std::memset(constants, 0, constants_bytes(layer));
     for (int o = 0; o < layer.out_channels; ++o) {
-      auto* tile = static_cast<uint8_t*>(constants) +
-                   o / kChannels * tile_bytes(layer);
+      auto* tile =
+          static_cast<uint8_t*>(constants) + o / kChannels * tile_bytes(layer);
       const int lane = o % kChannels;
       for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
         const int code = weight_code(layer, o, i);
@@ -200,9 +199,9 @@ class Float {
             const auto* from = static_cast<const uint8_t*>(input_) + first;
             for (int64_t i = 0; i < run; i += channels) {
               for (int c = 0; c < channels; ++c) {
-                to[i + c] = static_cast<float>(from[i + c]) *
-                                layer_.input_scale[c] +
-                            layer_.input_offset[c];
+                to[i + c] =
+                    static_cast<float>(from[i + c]) * layer_.input_scale[c] +
+                    layer_.input_offset[c];
               }
             }
           }

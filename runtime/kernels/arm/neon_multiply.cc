@@ -1,7 +1,7 @@
 // Multiplication of codes with NEON, for CPUs without a dot product: 16 at a
 // time into bytes where the products are small, else in pairs into 32 bits.
-#include "kernels/kernels.h"
 #include "kernels/arm/neon_products.h"
+#include "kernels/kernels.h"
 
 namespace aqe {
 namespace {
@@ -33,10 +33,9 @@ struct Multiply {
 extern const Kernel kConvMultiplyNeon = neon::kernel<neon::Products<Multiply>>(
     "conv_2d_multiply_neon", Operator::kConv2D, neon::kCodeWidths,
     neon::kWeightWidths, 0, neon::has_one_group, neon::kPair);
-extern const Kernel kDenseMultiplyNeon =
-    neon::kernel<neon::Products<Multiply>>(
-        "fully_connected_multiply_neon", Operator::kFullyConnected,
-        neon::kCodeWidths, neon::kWeightWidths, 0, neon::has_one_group,
-        neon::kPair);
+extern const Kernel kDenseMultiplyNeon = neon::kernel<neon::Products<Multiply>>(
+    "fully_connected_multiply_neon", Operator::kFullyConnected,
+    neon::kCodeWidths, neon::kWeightWidths, 0, neon::has_one_group,
+    neon::kPair);
 
 }  // namespace aqe

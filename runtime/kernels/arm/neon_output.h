@@ -33,10 +33,10 @@ inline void pack_output(const Layer& layer, void* constants) {
   const int rows = output_rows(layer);
   const auto put = [&](int row, const auto* values) {
     for (int o = 0; o < layer.out_channels; ++o) {
-      std::memcpy(static_cast<char*>(constants) +
-                      4 * ((int64_t{o / kBlock} * rows + row) * kBlock +
-                           o % kBlock),
-                  values + o, 4);
+      std::memcpy(
+          static_cast<char*>(constants) +
+              4 * ((int64_t{o / kBlock} * rows + row) * kBlock + o % kBlock),
+          values + o, 4);
     }
   };
   if (layer.scale != nullptr) {
@@ -139,9 +139,8 @@ inline void store_words(int bits, const uint8x16_t* bytes, uint64_t valid,
       set[i] = vandq_u8(vtstq_u8(bytes[i], plane), place);
     const uint8x16_t sums =
         vpaddq_u8(vpaddq_u8(set[0], set[1]), vpaddq_u8(set[2], set[3]));
-    words[p] = vgetq_lane_u64(
-                   vreinterpretq_u64_u8(vpaddq_u8(sums, sums)), 0) &
-               valid;
+    words[p] =
+        vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(sums, sums)), 0) & valid;
   }
 }
 
@@ -175,12 +174,12 @@ inline void round_block(const float* values, int8_t* codes) {
 // The stage for one block of a pixel. `acc` has 64 elements; those of channels
 // that do not exist may be anything.
 template <class Acc>
-void store_pixel(const Layer& layer, const void* constants, Acc* acc,
-                 int block, void* pixel) {
+void store_pixel(const Layer& layer, const void* constants, Acc* acc, int block,
+                 void* pixel) {
   const int count = channels_in_block(layer.out_channels, block);
   const int rows = output_rows(layer);
-  const auto* row = static_cast<const uint32_t*>(constants) +
-                    int64_t{block} * rows * kBlock;
+  const auto* row =
+      static_cast<const uint32_t*>(constants) + int64_t{block} * rows * kBlock;
   if (layer.scale != nullptr) {
     const float* values = scale_block(layer, acc, row);
     if (layer.rounds()) {

@@ -2,8 +2,8 @@
 // of neon_planes.h runs over.
 #include "kernels/arm/neon_planes.h"
 
-#include "kernels/kernels.h"
 #include "kernels/arm/neon_conv.h"
+#include "kernels/kernels.h"
 
 namespace aqe {
 namespace {
@@ -72,8 +72,8 @@ class Planes {
     const int planes = plane_count(layer.weight_bits);
     const int groups = words(layer.in_channels);
     for (int o = 0; o < layer.out_channels; ++o) {
-      auto* quad = reinterpret_cast<uint64_t*>(
-          bytes + weights_offset(layer) + o / kQuad * quad_bytes(layer));
+      auto* quad = reinterpret_cast<uint64_t*>(bytes + weights_offset(layer) +
+                                               o / kQuad * quad_bytes(layer));
       for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
         const int64_t tap = i / layer.in_channels;
         const int c = static_cast<int>(i % layer.in_channels);
@@ -126,8 +126,7 @@ class Planes {
     for (int o = 0; o < count; o += kQuad, weights += quad_bytes(layer_)) {
       for (int i = 0; i < kPixels; i += step) {
         tile(reinterpret_cast<const uint8_t*>(rows_) + i * row_bytes(layer_),
-             row_bytes(layer_), weights, chunks(layer_),
-             acc + i * kBlock + o);
+             row_bytes(layer_), weights, chunks(layer_), acc + i * kBlock + o);
       }
     }
     for (int i = 0; i < kPixels; ++i) {
@@ -161,11 +160,11 @@ class Planes {
   static size_t weights_offset(const Layer& layer) {
     const bool has_tap_sums =
         layer.input == Type::kPacked1 && layer.pad_value == 0;
-    return tap_offset(layer) + (has_tap_sums ? size_t{4} * kBlock *
-                                                   block_count(
-                                                       layer.out_channels) *
-                                                   neon::taps(layer)
-                                             : 0);
+    return tap_offset(layer) +
+           (has_tap_sums
+                ? size_t{4} * kBlock * block_count(layer.out_channels) *
+                      neon::taps(layer)
+                : 0);
   }
 
   // Copies what the window sees at one position into a row; whether some of it
@@ -204,16 +203,15 @@ class Planes {
   // Counts to sums.
   void finish(int block, const char* row, int32_t* acc) const {
     if (layer_.input == Type::kPacked2 && layer_.weight_bits == 2) return;
-    const auto* base = reinterpret_cast<const int32_t*>(
-                           constants_ + base_offset(layer_)) +
-                       int64_t{block} * kBlock;
+    const auto* base =
+        reinterpret_cast<const int32_t*>(constants_ + base_offset(layer_)) +
+        int64_t{block} * kBlock;
     const int32x4_t of_row = vdupq_n_s32(
         layer_.input == Type::kPacked1 ? 0 : sum_of_magnitudes(row));
     for (int o = 0; o < kBlock; o += 4) {
       const int32x4_t all =
           layer_.input == Type::kPacked1 ? vld1q_s32(base + o) : of_row;
-      vst1q_s32(acc + o,
-                vsubq_s32(all, vshlq_n_s32(vld1q_s32(acc + o), 1)));
+      vst1q_s32(acc + o, vsubq_s32(all, vshlq_n_s32(vld1q_s32(acc + o), 1)));
     }
   }
 
@@ -234,16 +232,15 @@ class Planes {
   }
 
   void take_off_padding(int x, int block, int32_t* acc) const {
-    const auto* sums = reinterpret_cast<const int32_t*>(
-                           constants_ + tap_offset(layer_)) +
-                       block * neon::taps(layer_) * kBlock;
-    neon::for_each_run(layer_, y_, x,
-                       [&](int64_t tap, int64_t count, int64_t, int64_t,
-                           bool is_inside) {
-                         for (int64_t i = tap; !is_inside && i < tap + count;
-                              ++i)
-                           subtract(sums + i * kBlock, acc);
-                       });
+    const auto* sums =
+        reinterpret_cast<const int32_t*>(constants_ + tap_offset(layer_)) +
+        block * neon::taps(layer_) * kBlock;
+    neon::for_each_run(
+        layer_, y_, x,
+        [&](int64_t tap, int64_t count, int64_t, int64_t, bool is_inside) {
+          for (int64_t i = tap; !is_inside && i < tap + count; ++i)
+            subtract(sums + i * kBlock, acc);
+        });
   }
 
   static void subtract(const int32_t* values, int32_t* acc) {
@@ -271,8 +268,7 @@ constexpr WidthSet kOneToThree = width_set(1, 2, 3);
 
 extern const Kernel kConvXnorNeon =
     neon::kernel<Planes>("conv_2d_xnor_neon", Operator::kConv2D, kOneTwo,
-                         kOneTwo, 0, neon::has_one_group,
-                         kQuad);
+                         kOneTwo, 0, neon::has_one_group, kQuad);
 extern const Kernel kConvPlanesNeon =
     neon::kernel<Planes>("conv_2d_planes_neon", Operator::kConv2D, kOneToThree,
                          kOneToThree, 0, has_tile, kQuad);

@@ -17,7 +17,7 @@
 
 namespace aqe::neon {
 
-constexpr int kQuad = 4;    // channels of a tile
+constexpr int kQuad = 4;         // channels of a tile
 constexpr int kPlaneBytes = 16;  // bytes of a plane in one step: 128 channels
 
 // Planes of an operand in the constants and in a row: magnitudes, then the
@@ -67,9 +67,9 @@ inline int32x4_t sum_bytes(const uint8x16_t* bytes) {
   }
   const int16x8_t sums = vpaddq_s16(vpaddq_s16(pairs[0], pairs[1]),
                                     vpaddq_s16(pairs[2], pairs[3]));
-  return kSigned ? vpaddlq_s16(sums)
-                 : vreinterpretq_s32_u32(
-                       vpaddlq_u16(vreinterpretq_u16_s16(sums)));
+  return kSigned
+             ? vpaddlq_s16(sums)
+             : vreinterpretq_s32_u32(vpaddlq_u16(vreinterpretq_u16_s16(sums)));
 }
 
 // Sets `acc` to what `count` counts in some steps.
@@ -120,15 +120,15 @@ __attribute__((noinline)) void planes_tile(const uint8_t* rows,
     rows += steps * kA * kPlaneBytes;
     weights += steps * kQuad * kB * kPlaneBytes;
     for (int i = 0; i < kPixels; ++i)
-      total[i] = vaddq_s32(total[i],
-                           sum_bytes<kIn == 2 && kWeight == 2>(acc[i]));
+      total[i] =
+          vaddq_s32(total[i], sum_bytes < kIn == 2 && kWeight == 2 > (acc[i]));
     chunks -= steps;
   }
   for (int i = 0; i < kPixels; ++i) vst1q_s32(sums + i * kBlock, total[i]);
 }
 
 using PlanesTile = void (*)(const uint8_t*, size_t, const uint8_t*, int64_t,
-                      int32_t*);
+                            int32_t*);
 
 // Four planes of one operand leave registers for half the tile.
 constexpr int tile_pixels(int in_bits, int weight_bits, int pixels) {

@@ -137,9 +137,8 @@ class Products {
                                        flush_, tables_, acc + o);
     }
     if constexpr (Product::kCountsNegatives) {
-      const auto* negatives =
-          reinterpret_cast<const int32_t*>(constants_) +
-          int64_t{block} * kBlock;
+      const auto* negatives = reinterpret_cast<const int32_t*>(constants_) +
+                              int64_t{block} * kBlock;
       for (int i = 0; i < kPixels; ++i, acc += kBlock) {
         for (int o = 0; o < kBlock; o += 4)
           vst1q_s32(acc + o,

@@ -1,6 +1,6 @@
 // Quantize with NEON.
-#include "kernels/kernels.h"
 #include "kernels/arm/neon_output.h"
+#include "kernels/kernels.h"
 #include "kernels/loops/quantize.h"
 
 namespace aqe {

@@ -9,15 +9,14 @@ constexpr int kQuads = kDotChannels / 4;
 constexpr int kSumStride = 64;
 
 template <int kField>
-inline int8x16_t vector_at(const uint8_t* weights, int index,
-                           int8x16_t table) {
+inline int8x16_t vector_at(const uint8_t* weights, int index, int8x16_t table) {
   if constexpr (kField == 8) {
     return vld1q_s8(reinterpret_cast<const int8_t*>(weights) + 16 * index);
   } else {
     constexpr int kVectors = 8 / kField;
     const uint8x16_t packed = vld1q_u8(weights + index / kVectors * 16);
-    const uint8x16_t planes = (packed >> (index % kVectors * kField)) &
-                              vdupq_n_u8((1 << kField) - 1);
+    const uint8x16_t planes =
+        (packed >> (index % kVectors * kField)) & vdupq_n_u8((1 << kField) - 1);
     return vqtbl1q_s8(table, planes);
   }
 }
@@ -37,8 +36,7 @@ inline void add_codes(int32x4_t (&acc)[kRows][kQuads], const int8x16_t* a,
 template <int kField, int kRows>
 void dot_tile(const int8_t* rows, size_t row_bytes, const uint8_t* weights,
               int64_t chunks, const int8_t* table_bytes, int32_t* sums) {
-  const int8x16_t table =
-      kField == 8 ? vdupq_n_s8(0) : vld1q_s8(table_bytes);
+  const int8x16_t table = kField == 8 ? vdupq_n_s8(0) : vld1q_s8(table_bytes);
   int32x4_t acc[kRows][kQuads];
   for (int i = 0; i < kRows; ++i) {
     for (int quad = 0; quad < kQuads; ++quad) acc[i][quad] = vdupq_n_s32(0);

@@ -1,8 +1,8 @@
 // SHIFT with NEON: each input value is shifted by the weight's exponent, the
 // sign flips the result's bits, and what that leaves out, 1 for each negative
 // weight, is added once at the end. No multiply instruction.
-#include "kernels/kernels.h"
 #include "kernels/arm/neon_products.h"
+#include "kernels/kernels.h"
 
 namespace aqe {
 namespace {
@@ -31,8 +31,8 @@ struct Shift {
 
   static int8x16_t add_narrow(int8x16_t acc, int8x16_t a,
                               const Weight& weight) {
-    const int8x16_t shifted = vreinterpretq_s8_u8(
-        vshlq_u8(vreinterpretq_u8_s8(a), weight.exponent));
+    const int8x16_t shifted =
+        vreinterpretq_s8_u8(vshlq_u8(vreinterpretq_u8_s8(a), weight.exponent));
     return vaddq_s8(acc, veorq_s8(shifted, weight.sign));
   }
 
@@ -45,9 +45,8 @@ struct Shift {
 
   static int32x4_t add_wide(int32x4_t total, int8x16_t a,
                             const Weight& weight) {
-    const int16x8_t low =
-        shift_wide(vget_low_s8(a), vget_low_s8(weight.exponent),
-                   vget_low_s8(weight.sign));
+    const int16x8_t low = shift_wide(
+        vget_low_s8(a), vget_low_s8(weight.exponent), vget_low_s8(weight.sign));
     const int16x8_t high =
         shift_wide(vget_high_s8(a), vget_high_s8(weight.exponent),
                    vget_high_s8(weight.sign));

@@ -10,6 +10,7 @@
 
 namespace aqe::neon {
 
+// clang-format off: rows are what the core can start together.
 #define AQE_EOR(to, a, b) "eor v" #to ".16b, v" #a ".16b, v" #b ".16b\n\t"
 #define AQE_CNT(at) "cnt v" #at ".16b, v" #at ".16b\n\t"
 #define AQE_ADD(to, from) \
@@ -84,5 +85,6 @@ inline void count_xnor(const uint8_t* rows, size_t row_bytes,
 #undef AQE_DIFFER
 #undef AQE_COUNT
 #undef AQE_LOAD
+// clang-format on
 
 }  // namespace aqe::neon

@@ -40,8 +40,8 @@ class DecodedRows {
   AQE_TARGET const char* row(int64_t key, int64_t n, int64_t y,
                              const Decode& decode) {
     const int64_t slot = y % rows_;
-    char* const row = reinterpret_cast<char*>(keys_) + keys_bytes() +
-                      slot * row_bytes_;
+    char* const row =
+        reinterpret_cast<char*>(keys_) + keys_bytes() + slot * row_bytes_;
     key = (key << 32) + y;
     if (keys_[slot] == key) return row;
     keys_[slot] = key;

@@ -276,12 +276,11 @@ class Gather {
         row_(window_.width * step_),
         extent_y_((window_.height - 1) * int64_t{window_.dilation_y} + 1),
         extent_x_((window_.width - 1) * int64_t{window_.dilation_x} + 1),
-        shared_(Method::decodes(layer) &&
-                        window_.stride_x % window_.dilation_x == 0
-                    ? std::max(window_.width -
-                                   window_.stride_x / window_.dilation_x,
-                               0)
-                    : 0) {}
+        shared_(
+            Method::decodes(layer) && window_.stride_x % window_.dilation_x == 0
+                ? std::max(
+                      window_.width - window_.stride_x / window_.dilation_x, 0)
+                : 0) {}
 
   // Returns the taps that lie inside the input. Where the patch in front is
   // the left neighbour's and decoding takes longer than copying, the columns of

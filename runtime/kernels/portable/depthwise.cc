@@ -1,6 +1,7 @@
 // Depthwise convolutions in plain C++.
 #define AQE_TARGET
 #include "kernels/loops/depthwise.h"
+
 #include "kernels/kernels.h"
 
 namespace aqe {

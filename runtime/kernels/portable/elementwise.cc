@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "kernels/kernels.h"
-#include "kernels/portable/conv.h"
 #include "kernels/loops/quantize.h"
+#include "kernels/portable/conv.h"
 
 namespace aqe {
 namespace {
@@ -154,8 +154,7 @@ extern const Kernel kAveragePoolPortable =
                 run_average_pool);
 extern const Kernel kQuantizePortable =
     elementwise("quantize_portable", Operator::kQuantize,
-                width_set(Type::kFloat32, Type::kInt32),
-                run_quantize<Plain>);
+                width_set(Type::kFloat32, Type::kInt32), run_quantize<Plain>);
 extern const Kernel kDequantizePortable = elementwise(
     "dequantize_portable", Operator::kDequantize, kCodes, run_dequantize);
 

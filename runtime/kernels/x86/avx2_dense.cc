@@ -7,9 +7,9 @@
 
 #include <limits>
 
+#include "kernels/kernels.h"
 #include "kernels/x86/avx2.h"
 #include "kernels/x86/dot_dense.h"
-#include "kernels/kernels.h"
 
 namespace aqe {
 namespace {

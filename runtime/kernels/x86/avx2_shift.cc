@@ -9,9 +9,9 @@
 
 #include <algorithm>
 
+#include "kernels/kernels.h"
 #include "kernels/x86/avx2.h"
 #include "kernels/x86/dot.h"
-#include "kernels/kernels.h"
 
 namespace aqe {
 namespace {

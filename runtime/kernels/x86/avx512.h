@@ -145,9 +145,9 @@ struct Avx512 {
     for (int c = 0; c < channels; c += 64, group += planes) {
       __m512i number = _mm512_setzero_si512();
       for (int p = 0; p < planes; ++p)
-        number = _mm512_mask_add_epi8(
-            number, group[p], number,
-            _mm512_set1_epi8(static_cast<char>(1 << p)));
+        number =
+            _mm512_mask_add_epi8(number, group[p], number,
+                                 _mm512_set1_epi8(static_cast<char>(1 << p)));
       _mm512_mask_storeu_epi8(
           to + c, first_bytes(static_cast<int>(round_up(channels, 4)) - c),
           _mm512_maskz_shuffle_epi8(first_bytes(channels - c), table, number));
@@ -200,9 +200,9 @@ struct Avx512 {
         for (int i = 0; i < kBlock / kLanes; ++i)
           parts[i] = Lanes::passes(0xffff, Lanes::load(acc + i * kLanes), layer,
                                    at + i * kLanes);
-        passes[k] = _cvtmask64_u64(_mm512_kunpackd(
-            _mm512_kunpackw(parts[3], parts[2]),
-            _mm512_kunpackw(parts[1], parts[0])));
+        passes[k] = _cvtmask64_u64(
+            _mm512_kunpackd(_mm512_kunpackw(parts[3], parts[2]),
+                            _mm512_kunpackw(parts[1], parts[0])));
       }
       return;
     }
@@ -284,8 +284,8 @@ struct Avx512 {
           _mm512_max_ps(value, _mm512_set1_ps(-128)), _mm512_set1_ps(127));
       _mm512_mask_cvtepi32_storeu_epi8(
           out + i, valid,
-          _mm512_maskz_cvtps_epi32(
-              _mm512_cmp_ps_mask(value, value, _CMP_ORD_Q), limited));
+          _mm512_maskz_cvtps_epi32(_mm512_cmp_ps_mask(value, value, _CMP_ORD_Q),
+                                   limited));
     }
   }
 };

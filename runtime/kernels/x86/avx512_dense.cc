@@ -2,9 +2,9 @@
 // weights is four registers of 16 output channels.
 #include <immintrin.h>
 
+#include "kernels/kernels.h"
 #include "kernels/x86/avx512.h"
 #include "kernels/x86/dot_dense.h"
-#include "kernels/kernels.h"
 
 #define AQE_AVX512_VNNI \
   __attribute__((       \
@@ -35,8 +35,7 @@ struct Codes {
     // A table is looked up by bits 0 to 3, and where bit 7 is set gives 0; of
     // two weights of 3 bits it never is.
     if constexpr (kBits != 3) {
-      index =
-          _mm512_and_si512(index, _mm512_set1_epi8((1 << kField) - 1));
+      index = _mm512_and_si512(index, _mm512_set1_epi8((1 << kField) - 1));
     }
     return _mm512_shuffle_epi8(table, index);
   }

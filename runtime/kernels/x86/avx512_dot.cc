@@ -6,10 +6,10 @@
 // is broadcast, and the order of the sum is that of the format.
 #include <immintrin.h>
 
-#include "kernels/x86/avx512.h"
-#include "kernels/loops/decoded_rows.h"
-#include "kernels/x86/dot_conv.h"
 #include "kernels/kernels.h"
+#include "kernels/loops/decoded_rows.h"
+#include "kernels/x86/avx512.h"
+#include "kernels/x86/dot_conv.h"
 
 #define AQE_AVX512_VNNI \
   __attribute__((       \

@@ -20,15 +20,15 @@
 // input pixel, its features, are the same at all taps. They are made once, with
 // pixels side by side: the eight positions of a register then are eight
 // neighbouring bytes, wherever the tap is. The features of a pixel outside the
-// input are 0 and add no difference; each product with one is half a difference,
-// which the counters start with.
+// input are 0 and add no difference; each product with one is half a
+// difference, which the counters start with.
 //
 // Codes in planes come from these counters bit by bit: a borrow ripples through
 // a sum and its threshold, one VPTERNLOG a bit for 512 sums.
 #include <immintrin.h>
 
-#include "kernels/x86/gfni_sums.h"
 #include "kernels/kernels.h"
+#include "kernels/x86/gfni_sums.h"
 
 namespace aqe {
 namespace {
@@ -50,8 +50,7 @@ struct Counter {
 // Adds 2^kLevel quads; `carry` is what falls out of their counters.
 template <int kLevel, int kGroups>
 AQE_INLINE void add_quads(const char* const* features, const char* weights,
-                          int quad, Counter<kGroups>* counter,
-                          __m512i* carry) {
+                          int quad, Counter<kGroups>* counter, __m512i* carry) {
   if constexpr (kLevel == 0) {
     constexpr int kFalls = 0xd8;  // of b, b ^ a, b ^ c
     const __m512i two = load(weights + quad * 2 * kVectorBytes);
@@ -152,8 +151,8 @@ AQE_AVX512_GFNI void multiply_groups(const Layer& layer, const Layout& at,
     }
     __m512i carry[kGroups];
     for (int g = 0; g < kGroups; ++g) {
-      const __m512i own = _mm512_gf2p8affine_epi64_epi8(
-          broadcast(features[g]), load(weights), 0);
+      const __m512i own = _mm512_gf2p8affine_epi64_epi8(broadcast(features[g]),
+                                                        load(weights), 0);
       carry[g] = _mm512_and_si512(bit0[g], own);
       bit0[g] = _mm512_xor_si512(bit0[g], own);
       add(&bit1[g], &carry[g], counter.bit1[g]);
@@ -170,9 +169,8 @@ AQE_AVX512_GFNI void multiply_groups(const Layer& layer, const Layout& at,
     falls.total(g, twice + 3 + kQuadLevels, at.bits - 3 - kQuadLevels);
     rest.add_to(g, twice + 3, at.bits - 3);
     if (compares_bits(layer)) {
-      compare(twice, at.bits,
-              constants + at.limits + block * at.limits_bytes, at.levels,
-              static_cast<uint64_t*>(groups[g].result));
+      compare(twice, at.bits, constants + at.limits + block * at.limits_bytes,
+              at.levels, static_cast<uint64_t*>(groups[g].result));
     } else {
       subtract(twice, static_cast<int32_t>(layer.weights_per_output()),
                static_cast<int32_t*>(groups[g].result));
@@ -195,8 +193,7 @@ void pack(const Layer& layer, void* constants) {
     const int o =
         position / kBlock * kBlock + channel_at(layer, position % kBlock);
     const bool exists = o < layer.out_channels;
-    const int sign =
-        exists && compares_bits(layer) ? layer.direction[o] : 1;
+    const int sign = exists && compares_bits(layer) ? layer.direction[o] : 1;
     for (int tap = 0; tap < at.taps; ++tap) {
       uint8_t* to = bytes + at.weights + position / kBlock * at.block_bytes +
                     tap * at.tap_bytes + own;
@@ -314,16 +311,15 @@ AQE_INLINE void spread_bits(const int32_t* numbers, int64_t* bits) {
   const __m256i all =
       _mm256_load_si256(reinterpret_cast<const __m256i*>(numbers));
   for (int k = 0; k < kSumBits; ++k) {
-    const __mmask8 set =
-        _mm256_test_epi32_mask(all, _mm256_set1_epi32(1 << k));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(bits + k),
-                     _mm_movm_epi8(set));
+    const __mmask8 set = _mm256_test_epi32_mask(all, _mm256_set1_epi32(1 << k));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(bits + k), _mm_movm_epi8(set));
   }
 }
 
 // The groups of a tile, row by row.
-AQE_AVX512_GFNI int find_groups(const Layer& layer, const Tile& tile, FeatureRows* rows,
-                char* results, Group* group) {
+AQE_AVX512_GFNI int find_groups(const Layer& layer, const Tile& tile,
+                                FeatureRows* rows, char* results,
+                                Group* group) {
   const Window& window = layer.window;
   const Group* first = group;
   for (int y = tile.y_begin; y < tile.y_end; ++y) {
@@ -334,9 +330,8 @@ AQE_AVX512_GFNI int find_groups(const Layer& layer, const Tile& tile, FeatureRow
       group->result = results;
       const char** tap = group->taps;
       for (int ky = 0; ky < window.height; ++ky) {
-        const char* row =
-            rows->at(tile.n, top + int64_t{ky} * window.dilation_y,
-                     tile.x_begin);
+        const char* row = rows->at(
+            tile.n, top + int64_t{ky} * window.dilation_y, tile.x_begin);
         if (row == nullptr && layer.pad_value != 0) row = rows->outside();
         for (int kx = 0; kx < window.width; ++kx) {
           *tap++ =
@@ -455,8 +450,8 @@ AQE_AVX512_GFNI void store_codes(const Layer& layer, const Tiling& tiling,
       const Span columns = columns_of(layer, tiling, tile, x);
       uint64_t passes[kThresholds];
       for (int k = 0; k < kThresholds; ++k) {
-        passes[k] = negative ^ any(some[k] + columns.begin,
-                                   columns.end - columns.begin);
+        passes[k] = negative ^
+                    any(some[k] + columns.begin, columns.end - columns.begin);
       }
       planes_from_passes<kBits>(
           passes, count,

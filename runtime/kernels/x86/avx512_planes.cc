@@ -14,9 +14,9 @@
 //   counted.
 #include <immintrin.h>
 
-#include "kernels/x86/avx512.h"
 #include "kernels/kernels.h"
 #include "kernels/loops/tiles.h"
+#include "kernels/x86/avx512.h"
 
 #define AQE_AVX512_POPCNT \
   __attribute__((target(  \

@@ -4,13 +4,14 @@
 // mask.
 #include <immintrin.h>
 
+#include "kernels/kernels.h"
 #include "kernels/x86/avx512.h"
 #include "kernels/x86/dot_dense.h"
-#include "kernels/kernels.h"
 
-#define AQE_AVX512_VBMI                                            \
-  __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl," \
-                        "avx512vnni,avx512vbmi")))
+#define AQE_AVX512_VBMI                                     \
+  __attribute__((                                           \
+      target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl," \
+             "avx512vnni,avx512vbmi")))
 
 namespace aqe {
 namespace {

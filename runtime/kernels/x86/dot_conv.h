@@ -101,12 +101,11 @@ struct DotConv : VectorOutput<typename Dot::Lanes> {
     const size_t split_bytes = at.steps * Dot::kChannels * 4;
     const int filled = parts_of_block(layer, block, Dot::kChannels);
     for (int split = 0; split < filled; ++split) {
-      Dot::multiply(layer, patches, patch_bytes(layer), rows,
-                    channels_in_block(layer.out_channels, block) -
-                        split * Dot::kChannels,
-                    bytes + at.weights + (block * splits + split) * split_bytes,
-                    at.steps, init + split * Dot::kChannels,
-                    acc + split * Dot::kChannels);
+      Dot::multiply(
+          layer, patches, patch_bytes(layer), rows,
+          channels_in_block(layer.out_channels, block) - split * Dot::kChannels,
+          bytes + at.weights + (block * splits + split) * split_bytes, at.steps,
+          init + split * Dot::kChannels, acc + split * Dot::kChannels);
     }
   }
 };

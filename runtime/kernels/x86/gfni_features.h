@@ -5,8 +5,8 @@
 
 #include <array>
 
-#include "kernels/x86/avx512.h"
 #include "kernels/loops/tiles.h"
+#include "kernels/x86/avx512.h"
 
 #define AQE_AVX512_GFNI  \
   __attribute__((target( \
@@ -18,13 +18,13 @@ namespace {
 
 constexpr int kGroup = 8;  // positions of a register
 constexpr int kVectorBytes = 64;
-constexpr int kQuads = 16;              // four channels each, of a word
-constexpr int kLevels = 4;              // so many bits count them
-constexpr int kWordRows = 2 * kQuads;   // of features
+constexpr int kQuads = 16;             // four channels each, of a word
+constexpr int kLevels = 4;             // so many bits count them
+constexpr int kWordRows = 2 * kQuads;  // of features
 constexpr int kWordBytes = kWordRows * kVectorBytes;  // of weights
-constexpr int kColumns = 32;            // bytes of a row of features
-constexpr int kRowGroups = 4;           // of a tile without pooling
-constexpr int kMostGroups = 8;          // of a tile
+constexpr int kColumns = 32;    // bytes of a row of features
+constexpr int kRowGroups = 4;   // of a tile without pooling
+constexpr int kMostGroups = 8;  // of a tile
 constexpr int kMostTaps = 64;
 constexpr int kMostWords = 511;  // so that twice a sum fits into 16 bits
 
@@ -52,8 +52,8 @@ struct FeatureTable {
   alignas(64) std::array<uint8_t, 64> bytes{};
   explicit constexpr FeatureTable(int count) {
     for (unsigned i = 0; i < 64; ++i) {
-      bytes[i] = static_cast<uint8_t>(
-          feature(i & 15, i >> 4 & 1, count, false));
+      bytes[i] =
+          static_cast<uint8_t>(feature(i & 15, i >> 4 & 1, count, false));
     }
   }
 };
@@ -111,13 +111,10 @@ AQE_INLINE void make_features(__m512i word, __m512i* before,
   parity = _mm512_xor_si512(parity, _mm512_slli_epi64(parity, 8));
   parity = _mm512_xor_si512(parity, _mm512_slli_epi64(parity, 16));
   parity = _mm512_xor_si512(parity, _mm512_slli_epi64(parity, 32));
-  const __m512i start =
-      _mm512_xor_si512(_mm512_slli_epi64(parity, 8), *before);
-  *before =
-      _mm512_xor_si512(*before, _mm512_srai_epi64(parity, 63));
+  const __m512i start = _mm512_xor_si512(_mm512_slli_epi64(parity, 8), *before);
+  *before = _mm512_xor_si512(*before, _mm512_srai_epi64(parity, 63));
   constexpr int kSelect = 0xca;  // a ? b : c
-  const __m512i even =
-      _mm512_ternarylogic_epi64(of_half, word, start, kSelect);
+  const __m512i even = _mm512_ternarylogic_epi64(of_half, word, start, kSelect);
   const __m512i odd = _mm512_ternarylogic_epi64(
       of_half, _mm512_srli_epi64(word, 4),
       _mm512_xor_si512(start, _mm512_gf2p8affine_epi64_epi8(word, of_half, 0)),
@@ -126,8 +123,7 @@ AQE_INLINE void make_features(__m512i word, __m512i* before,
   const __m512i quads[] = {_mm512_permutexvar_epi8(order, even),
                            _mm512_permutexvar_epi8(order, odd)};
   for (int odd = 0; odd < 2; ++odd) {
-    features[2 * odd] =
-        _mm512_permutexvar_epi8(quads[odd], load_table(kTwo));
+    features[2 * odd] = _mm512_permutexvar_epi8(quads[odd], load_table(kTwo));
     features[2 * odd + 1] =
         _mm512_permutexvar_epi8(quads[odd], load_table(kFour));
   }
@@ -144,8 +140,9 @@ struct Tiling {
       if (phase * window.stride_x <= kColumns) break;
     }
     if (columns == 0) return;
-    groups = std::min(columns, static_cast<int>(round_up(layer.conv_width,
-                                                         kGroup))) / kGroup;
+    groups = std::min(columns,
+                      static_cast<int>(round_up(layer.conv_width, kGroup))) /
+             kGroup;
     rows = layer.has_pool ? 1 : std::min(kRowGroups / groups, layer.out_height);
     outputs = std::max(0, columns - pool.width) / pool.stride_x + 1;
     outputs = std::min(outputs, layer.out_width);

@@ -1,6 +1,6 @@
-// Counters of avx512_gfni_xnor.cc whose bits are registers, and what becomes of them:
-// thresholds passed, or sums of 32 bits. A register has the bits of 64 channels
-// at eight positions, [lane of 8 channels][position].
+// Counters of avx512_gfni_xnor.cc whose bits are registers, and what becomes of
+// them: thresholds passed, or sums of 32 bits. A register has the bits of 64
+// channels at eight positions, [lane of 8 channels][position].
 #pragma once
 
 #include "kernels/x86/gfni_features.h"
@@ -83,8 +83,8 @@ inline int sum_bits(const Layer& layer) {
 // What twice the differences and the products with padding must stay below to
 // pass threshold k: that many bits, `stride` bytes apart, at bit `at` of the
 // eight bytes of a lane.
-inline void pack_limit(const Layer& layer, int k, int channel, int bits,
-                       int at, int stride, uint8_t* lane) {
+inline void pack_limit(const Layer& layer, int k, int channel, int bits, int at,
+                       int stride, uint8_t* lane) {
   const int64_t most = (int64_t{1} << bits) - 1;
   const int64_t limit =
       layer.weights_per_output() + 1 -
@@ -104,8 +104,8 @@ AQE_INLINE void compare(const __m512i* sums, int bits, const char* limits,
     constexpr int kBorrow = 0x8e;  // of a sum, what is taken from it, borrow
     __m512i below = _mm512_setzero_si512();
     for (int bit = 0; bit < bits; ++bit, limits += kVectorBytes) {
-      below = _mm512_ternarylogic_epi64(sums[bit], load(limits), below,
-                                        kBorrow);
+      below =
+          _mm512_ternarylogic_epi64(sums[bit], load(limits), below, kBorrow);
     }
     _mm512_store_si512(passes, _mm512_permutexvar_epi8(order, below));
   }
@@ -115,8 +115,8 @@ AQE_INLINE void compare(const __m512i* sums, int bits, const char* limits,
 // 16 bits each, and from `all` on downwards.
 AQE_INLINE void subtract(const __m512i* bits, int32_t all, int32_t* acc) {
   // Bytes of 8 sums each: [byte][position][lane] with a sum's bits together.
-  const __m512i identity = _mm512_set1_epi64(
-      static_cast<int64_t>(uint64_t{0x8040201008040201}));
+  const __m512i identity =
+      _mm512_set1_epi64(static_cast<int64_t>(uint64_t{0x8040201008040201}));
   __m512i bytes[2][8];
   for (int k = 0; k < 2; ++k) {
     __m512i a[8], b[8];
@@ -128,8 +128,7 @@ AQE_INLINE void subtract(const __m512i* bits, int32_t all, int32_t* acc) {
     }
     for (int odd = 0; odd < 2; ++odd) {
       for (int i = 0; i < 8; i += 4) {
-        b[odd * 4 + i / 2] =
-            _mm512_unpacklo_epi16(a[i + odd], a[i + odd + 2]);
+        b[odd * 4 + i / 2] = _mm512_unpacklo_epi16(a[i + odd], a[i + odd + 2]);
         b[odd * 4 + i / 2 + 1] =
             _mm512_unpackhi_epi16(a[i + odd], a[i + odd + 2]);
       }
@@ -158,9 +157,8 @@ AQE_INLINE void subtract(const __m512i* bits, int32_t all, int32_t* acc) {
         _mm512_unpacklo_epi16(low, zero), _mm512_unpackhi_epi16(low, zero),
         _mm512_unpacklo_epi16(high, zero), _mm512_unpackhi_epi16(high, zero)};
     for (int v = 0; v < 4; ++v) {
-      _mm512_store_si512(
-          acc + i * kBlock + v * kLanes,
-          _mm512_sub_epi32(_mm512_set1_epi32(all), sums[v]));
+      _mm512_store_si512(acc + i * kBlock + v * kLanes,
+                         _mm512_sub_epi32(_mm512_set1_epi32(all), sums[v]));
     }
   }
 }
