@@ -11,21 +11,41 @@ RUNTIME := $(shell find runtime -name "*.cc" -o -name "*.h" -o -name CMakeLists.
 
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: demo test test-arm lint
+.PHONY: help demo test test-fast test-arm lint docs wheels
 
-demo: $(INSTALLED)
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(INSTALLED) ## train on scanned digits, convert, verify, run the file
 	.venv/bin/python examples/demo.py $(ARGS)
 
-test: $(INSTALLED)
+test: $(INSTALLED) ## the test suite but for what is marked long
 	.venv/bin/python -m pytest -n 2 $(ARGS)
 
+test-fast: $(INSTALLED) ## what is neither long nor slow, for the inner loop
+	.venv/bin/python -m pytest -n 2 -m "not long and not slow" $(ARGS)
+
 # Says what is missing where the cross compiler or the emulator is not there.
-test-arm: $(INSTALLED)
+test-arm: $(INSTALLED) ## the runtime and LiteRT on emulated 64-bit ARM
 	.venv/bin/python -m pytest -m long -rs tests/runtime/test_arm.py $(ARGS)
 
-lint: $(INSTALLED)
+lint: $(INSTALLED) ## linter and formatter
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+
+# The package as it is installed, for the API's pages: converters/ and runtime/
+# lie beside keras_aqe/ here.
+docs: $(INSTALLED) ## build the site into site/; fails on a broken link
+	rm -rf build/docs
+	mkdir -p build/docs
+	cp -r keras_aqe build/docs/
+	cp -r converters runtime build/docs/keras_aqe/
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build $(ARGS)
+
+wheels: ## build the source archive and this machine's wheel into dist/
+	$(PYTHON) -m venv .venv-build
+	.venv-build/bin/python -m pip install --quiet build
+	.venv-build/bin/python -m build $(ARGS)
 
 # The stamp is written last, so an install that broke off is done again.
 $(INSTALLED): setup.cfg setup.py pyproject.toml $(RUNTIME)

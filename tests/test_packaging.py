@@ -15,7 +15,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def test_version_is_that_of_the_metadata():
-    assert keras_aqe.__version__ == metadata.version("keras-aqe")
+    version = metadata.version("keras-aqe")
+    assert keras_aqe.__version__ == version
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_extras():
