@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_aqe import layers
+from keras_aqe.inference import is_identity
 from keras_aqe.quantizers import Quantizer
 
 _TRANSPOSED = (
@@ -26,31 +27,23 @@ _MULTIPLYING = (
     *_SEPARABLE,
     *_TRANSPOSED,
 )
-# At inference these only move, repeat or drop elements of a quantized tensor.
+# These only move, repeat or drop elements of a quantized tensor.
 # The zeros of padding count as those of padding="same" do.
 _WIDTH_KEEPING = (
-    keras.layers.ActivityRegularization,
     keras.layers.Concatenate,
     keras.layers.Cropping1D,
     keras.layers.Cropping2D,
     keras.layers.Cropping3D,
-    keras.layers.Dropout,
     keras.layers.Flatten,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
     keras.layers.GlobalMaxPooling1D,
     keras.layers.GlobalMaxPooling2D,
     keras.layers.GlobalMaxPooling3D,
-    keras.layers.Identity,
     keras.layers.MaxPooling1D,
     keras.layers.MaxPooling2D,
     keras.layers.MaxPooling3D,
     keras.layers.Permute,
     keras.layers.RepeatVector,
     keras.layers.Reshape,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
     keras.layers.ZeroPadding1D,
     keras.layers.ZeroPadding2D,
     keras.layers.ZeroPadding3D,
@@ -273,7 +266,9 @@ def _widths(node, arguments, calls):
         return [layer.quantizer.bits]
     if isinstance(layer, Quantizer):
         return [layer.bits]
-    if isinstance(layer, _WIDTH_KEEPING):
+    if isinstance(layer, _WIDTH_KEEPING) or is_identity(
+        layer, node.arguments.args, node.arguments.kwargs
+    ):
         return [max(arguments)]
     for hidden in getattr(layer, "_flatten_layers", list)():
         if isinstance(hidden, _MULTIPLYING):

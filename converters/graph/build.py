@@ -9,7 +9,7 @@ other monotone layers, with max pooling anywhere among them) becomes one
 import keras
 import numpy as np
 
-from keras_aqe import layers, quantizers
+from keras_aqe import inference, layers, quantizers
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.graph import folding, lowering
 from keras_aqe.converters.graph.nodes import (
@@ -22,17 +22,6 @@ from keras_aqe.converters.graph.nodes import (
     Threshold,
 )
 
-_IDENTITIES = (
-    keras.layers.ActivityRegularization,
-    keras.layers.AlphaDropout,
-    keras.layers.Dropout,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-    keras.layers.Identity,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
-)
 # Layers that only move, repeat or drop elements, so that codes stay codes.
 _SELECTIONS = (
     keras.layers.Concatenate,
@@ -58,7 +47,6 @@ _REORDERINGS = (
     keras.layers.Permute,
     keras.layers.Reshape,
 )
-_PREPROCESSING = (keras.layers.Normalization, keras.layers.Rescaling)
 
 
 def build(model):
@@ -182,8 +170,6 @@ def _visitor(operation, codes):
                 "layers that can be: "
                 f"{[c.__name__ for c in lowering.CONVERTIBLE]}."
             )
-        if isinstance(operation, _IDENTITIES):
-            return args[0]
         return _apply(operation, args, kwargs)
 
     return visit
@@ -212,9 +198,15 @@ def _apply(operation, args, kwargs):
             f"Layer {operation.name!r} returns several tensors, which cannot "
             "be converted. Write it as layers that return one each."
         )
+    if inference.is_identity(operation, *specs):
+        return _same(operation, sources[0], output.shape)
     node = Apply(
         operation.name,
         tuple(output.shape),
+        # What is made of the image without trained weights still is one.
+        is_image=not _is_trained(operation)
+        and all(source.is_image for source in sources),
+        dtype=output.dtype,
         operation=operation,
         args=args,
         kwargs=kwargs,
@@ -225,9 +217,31 @@ def _apply(operation, args, kwargs):
         if isinstance(operation, _ZERO_PADDINGS) and node.levels is not None:
             node.levels = np.union1d(node.levels, 0)
             node.bits = max(node.bits, 2)
-    if isinstance(operation, (*_PREPROCESSING, *_SELECTIONS)):
-        node.is_image = all(source.is_image for source in sources)
     return node
+
+
+def _same(operation, source, declared):
+    if tuple(declared) != source.shape:
+        raise ConversionError(
+            f"Layer {operation.name!r} declares outputs of shape {declared}, "
+            f"but at inference it returns its input of shape {source.shape} "
+            "as it is, so the layers behind it see another shape than they "
+            "were built for. Move it out of the model, into the pipeline of "
+            "training data."
+        )
+    return source
+
+
+def _is_trained(operation):
+    """Whether an operation has weights other than a normalisation's."""
+    if not isinstance(operation, keras.layers.Layer):
+        return False
+    normalisations = [
+        layer
+        for layer in operation._flatten_layers()
+        if isinstance(layer, keras.layers.Normalization)
+    ]
+    return len(operation.weights) > sum(len(n.weights) for n in normalisations)
 
 
 def _selects(operation, sources):

@@ -19,7 +19,8 @@ class Node:
         unit: The value is `unit` times what the node's tensor holds.
         levels: The codes that the tensor can hold, ascending integers, or
             `None` where it holds floats.
-        is_image: Whether the value is a network input, as it is or rescaled.
+        is_image: Whether the value is a network input, as it is or as layers
+            without trained weights leave it.
         number: Its place in the graph. Tensors of a file are named after it.
     """
 
@@ -48,6 +49,7 @@ class Input(Node):
 class Apply(Node):
     """An ordinary Keras operation on `args` and `kwargs` that hold nodes."""
 
+    dtype: str = "float32"
     operation: object = None
     args: tuple = ()
     kwargs: dict = dataclasses.field(default_factory=dict)

@@ -1,0 +1,65 @@
+"""What layers do at inference, found by tracing them."""
+
+import keras
+import tensorflow as tf
+
+# Operators that hand on their input; a cast does where the dtype stays.
+_HANDING_ON = ("Identity", "IdentityN", "PreventGradient", "StopGradient")
+
+
+def is_identity(operation, args, kwargs=None):
+    """Returns whether a call returns its one tensor as it is at inference.
+
+    Found by what the call traces to and not by the class, so dropout, noise
+    and every augmentation count, those of a user too, as long as nothing at
+    all is computed.
+
+    Args:
+        operation: A layer or another `keras.Operation`, built.
+        args: Arguments of the call, `keras.KerasTensor` for tensors.
+        kwargs: Keyword arguments of the call, likewise.
+
+    Example:
+
+    >>> image = keras.KerasTensor((None, 8, 8, 3))
+    >>> is_identity(keras.layers.RandomFlip(), (image,))
+    True
+    >>> is_identity(keras.layers.Rescaling(0.5), (image,))
+    False
+    """
+    kwargs = kwargs or {}
+    tensors = [
+        value
+        for value in keras.tree.flatten((args, kwargs))
+        if isinstance(value, keras.KerasTensor)
+    ]
+    if len(tensors) != 1 or getattr(operation, "weights", ()):
+        return False
+    (source,) = tensors
+    function = _traced(operation, source, args, kwargs)
+    if len(function.outputs) != 1:
+        return False
+    output = function.outputs[0]
+    while output.op.type in _HANDING_ON or (
+        output.op.type == "Cast" and output.dtype == output.op.inputs[0].dtype
+    ):
+        output = output.op.inputs[output.value_index]
+    return output is function.inputs[0]
+
+
+def _traced(operation, source, args, kwargs):
+    """The concrete function of a call with `training=False`."""
+
+    @tf.function(
+        input_signature=[tf.TensorSpec(source.shape, source.dtype)],
+        autograph=False,
+    )
+    def infer(x):
+        given, named = keras.tree.map_structure(
+            lambda value: x if value is source else value, (args, kwargs)
+        )
+        if getattr(operation, "_call_has_training_arg", False):
+            named = {**named, "training": False}
+        return operation(*given, **named)
+
+    return infer.get_concrete_function()
