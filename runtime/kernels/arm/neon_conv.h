@@ -2,6 +2,7 @@
 // differs is how the accumulators of a few neighbouring positions come about.
 #pragma once
 
+#include "keras_aqe/kernel.h"
 #include "kernels/arm/neon_output.h"
 
 namespace aqe::neon {

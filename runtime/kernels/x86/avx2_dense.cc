@@ -3,12 +3,13 @@
 //
 // Pairs of products are summed in 16 bits for as many chunks as cannot
 // overflow; where that is not even one, each step goes into 32 bits.
+#include "kernels/x86/avx2.h"
+
 #include <immintrin.h>
 
 #include <limits>
 
 #include "kernels/kernels.h"
-#include "kernels/x86/avx2.h"
 #include "kernels/x86/dot_dense.h"
 
 namespace aqe {

@@ -1,6 +1,7 @@
 // Depthwise convolutions with AVX2.
-#include "kernels/kernels.h"
 #include "kernels/x86/avx2.h"
+
+#include "kernels/kernels.h"
 #include "kernels/x86/vector_depthwise.h"
 
 namespace aqe {

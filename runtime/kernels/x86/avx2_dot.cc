@@ -6,12 +6,13 @@
 // pairs of products are summed in 16 bits, for as many steps as cannot
 // overflow (at least one: 2 * 255 * 64 < 2^15). In float one value is
 // broadcast, and the order of the sum is that of the format.
+#include "kernels/x86/avx2.h"
+
 #include <immintrin.h>
 
 #include <limits>
 
 #include "kernels/kernels.h"
-#include "kernels/x86/avx2.h"
 #include "kernels/x86/dot_conv.h"
 
 namespace aqe {

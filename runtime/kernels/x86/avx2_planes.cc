@@ -17,9 +17,10 @@
 //   and weights hold the XOR with the first: their XOR is `differs`. Where a
 //   side has two bits: 1 - x * w, of which `differs` is x * w = 0 and `both` is
 //   x * w < 0. Patches and weights hold "is zero" and "is negative".
+#include "kernels/x86/avx2.h"
+
 #include "kernels/kernels.h"
 #include "kernels/loops/tiles.h"
-#include "kernels/x86/avx2.h"
 
 namespace aqe {
 namespace {

@@ -5,12 +5,13 @@
 // Where two or more products fit into a byte, a table holds them raised by the
 // greatest one, so that they are summed without sign; else it holds their low
 // and high bytes.
+#include "kernels/x86/avx2.h"
+
 #include <immintrin.h>
 
 #include <algorithm>
 
 #include "kernels/kernels.h"
-#include "kernels/x86/avx2.h"
 #include "kernels/x86/dot.h"
 
 namespace aqe {

@@ -1,9 +1,10 @@
 // Dense layers with the dot product of AVX-512 VNNI, or in float: a chunk of
 // weights is four registers of 16 output channels.
+#include "kernels/x86/avx512.h"
+
 #include <immintrin.h>
 
 #include "kernels/kernels.h"
-#include "kernels/x86/avx512.h"
 #include "kernels/x86/dot_dense.h"
 
 #define AQE_AVX512_VNNI \

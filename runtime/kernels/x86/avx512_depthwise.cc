@@ -1,6 +1,7 @@
 // Depthwise convolutions with AVX-512.
-#include "kernels/kernels.h"
 #include "kernels/x86/avx512.h"
+
+#include "kernels/kernels.h"
 #include "kernels/x86/vector_depthwise.h"
 
 namespace aqe {

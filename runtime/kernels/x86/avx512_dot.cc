@@ -4,11 +4,12 @@
 // Codes are decoded to bytes while the patches are gathered. Four neighbouring
 // bytes of a patch are broadcast against 16 output channels. In float one value
 // is broadcast, and the order of the sum is that of the format.
+#include "kernels/x86/avx512.h"
+
 #include <immintrin.h>
 
 #include "kernels/kernels.h"
 #include "kernels/loops/decoded_rows.h"
-#include "kernels/x86/avx512.h"
 #include "kernels/x86/dot_conv.h"
 
 #define AQE_AVX512_VNNI \

@@ -12,11 +12,12 @@
 //   where input and weight are as that says; again one population count and one
 //   addition, for two signs. 1 x 2, 2 x 1: the products that are -1 are
 //   counted.
+#include "kernels/x86/avx512.h"
+
 #include <immintrin.h>
 
 #include "kernels/kernels.h"
 #include "kernels/loops/tiles.h"
-#include "kernels/x86/avx512.h"
 
 #define AQE_AVX512_POPCNT \
   __attribute__((target(  \

@@ -1,6 +1,7 @@
 // Quantize with AVX-512.
-#include "kernels/kernels.h"
 #include "kernels/x86/avx512.h"
+
+#include "kernels/kernels.h"
 #include "kernels/x86/vector_quantize.h"
 
 namespace aqe {

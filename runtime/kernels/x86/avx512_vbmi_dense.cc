@@ -2,10 +2,11 @@
 // AVX-512 VNNI: the look-ups of VBMI read six bits of a byte, two weights, and
 // leave out the two above, so that they pick either weight without a shift or a
 // mask.
+#include "kernels/x86/avx512.h"
+
 #include <immintrin.h>
 
 #include "kernels/kernels.h"
-#include "kernels/x86/avx512.h"
 #include "kernels/x86/dot_dense.h"
 
 #define AQE_AVX512_VBMI                                     \

@@ -1,12 +1,13 @@
 // Features of input pixels for avx512_gfni_xnor.cc, and where it finds them.
 #pragma once
 
+#include "kernels/x86/avx512.h"
+
 #include <immintrin.h>
 
 #include <array>
 
 #include "kernels/loops/tiles.h"
-#include "kernels/x86/avx512.h"
 
 #define AQE_AVX512_GFNI  \
   __attribute__((target( \
