@@ -1,6 +1,6 @@
-"""The C++ tests: every kernel against reference; the same, and damaged files,
-under AddressSanitizer and UndefinedBehaviorSanitizer; threads under
-ThreadSanitizer."""
+"""The C++ tests: every kernel against reference, thread pools after a fork; the
+same, and damaged files, under AddressSanitizer and UndefinedBehaviorSanitizer;
+threads and forks under ThreadSanitizer."""
 
 import os
 import pathlib
@@ -38,6 +38,10 @@ def test_kernels_equal_reference(built):
     subprocess.run([built / "kernel_tester"], check=True)
 
 
+def test_thread_pools_after_a_fork(built):
+    subprocess.run([built / "fork_tester"], check=True)
+
+
 # The loops in which SHIFT kernels spend their time, and one that multiplies.
 @pytest.mark.parametrize(
     "function, multiplies",
@@ -61,6 +65,7 @@ def test_shift_has_no_multiply_instruction(built, function, multiplies):
 @pytest.mark.long
 def test_kernels_under_sanitizers(sanitized):
     subprocess.run([sanitized / "kernel_tester", "--cases", "60"], check=True)
+    subprocess.run([sanitized / "fork_tester"], check=True)
 
 
 @pytest.mark.long
@@ -71,6 +76,7 @@ def test_threads_under_sanitizer(tmp_path):
         [folder / "kernel_tester", "--threads", "4", "--cases", "10"],
         check=True,
     )
+    subprocess.run([folder / "fork_tester"], check=True)
 
 
 @pytest.mark.long
