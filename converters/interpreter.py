@@ -1,11 +1,13 @@
+import contextlib
 import importlib.util
 
 import numpy as np
 
 from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.file import bounds, metadata
-from keras_aqe.converters.file import flatbuffer as fb
-from keras_aqe.converters.targets.lce import operators as lce_ops
+from keras_aqe.converters.file import bounds, flatbuffer
+from keras_aqe.converters.load import load
+from keras_aqe.converters.signature import Signature
+from keras_aqe.converters.targets.lce import operators as lce
 
 _numpy_major = int(np.__version__.split(".")[0])
 
@@ -17,98 +19,137 @@ class Interpreter:
     in LiteRT, packed ones with the delegate of `keras_aqe.runtime`.
 
     Args:
-        flatbuffer: The file as bytes.
+        flatbuffer: The file: its path, its bytes, or what `convert`
+            returned.
         num_threads: Number of threads.
 
+    Attributes:
+        input_names: Names of the inputs, those of the Keras model where
+            `convert` wrote the file.
+        output_names: Names of the outputs, likewise.
+
     Raises:
-        ConversionError: If the bytes are no .tflite file or a damaged one,
-            or need an engine that is not installed.
+        ConversionError: If it is no .tflite file or a damaged one, or needs
+            an engine that is not installed.
 
     Example:
 
     ```python
-    logits = Interpreter(converted.flatbuffer).predict(images)
+    logits = Interpreter("model.tflite").predict(images)
     ```
     """
 
     def __init__(self, flatbuffer, num_threads=1):
-        model = fb.read(flatbuffer)
-        metadata.check(model)
-        lce_ops.check(model)
-        bounds.check(model)
-        names = fb.operator_names(model)
-        if any(name.startswith("Lce") for name in names):
-            self._engine = _LceEngine(flatbuffer, num_threads)
-        else:
-            packed = any(name.startswith("Aqe") for name in names)
-            self._engine = _LiteRTEngine(flatbuffer, num_threads, packed)
+        if not isinstance(num_threads, int) or num_threads < 1:
+            raise ValueError(
+                "`num_threads` must be an integer of at least 1. Received: "
+                f"num_threads={num_threads!r}"
+            )
+        file = load(flatbuffer)
+        lce.check(file.model)
+        bounds.check(file.model)
+        self._signature = Signature(file)
+        self.input_names = self._signature.input_names
+        self.output_names = self._signature.output_names
+        self._engine = _engine(file, num_threads)
 
     def predict(self, x):
-        """Outputs for a batch.
+        """Outputs for a batch of any number of examples.
 
         Args:
-            x: An array with the batch first, or a list of one for each input.
+            x: Arrays with the batch first, in the structure of the model's
+                inputs: an array, a list or a dictionary; a dictionary may
+                always go by `input_names`. Floats are rounded to an input's
+                type; values that an integer type cannot hold are an error.
 
         Returns:
-            An array with the batch first, or a list where the model has
-            several outputs.
+            Arrays with the batch first, in the structure of the model's
+            outputs and of the types in the file.
 
         Raises:
-            ValueError: If the arrays' number or shapes do not fit the file.
+            ValueError: If the arrays' names, number, shapes or types do not
+                fit the file.
+            ConversionError: If the engine refuses the file, or its inputs'
+                size.
         """
-        inputs = list(x) if isinstance(x, (list, tuple)) else [x]
-        inputs = [np.asarray(value) for value in inputs]
-        shapes = self._engine.input_shapes
-        if len(inputs) != len(shapes) or any(
-            value.shape[1:] != tuple(shape[1:])
-            for value, shape in zip(inputs, shapes)
-        ):
-            raise ValueError(
-                "The file takes inputs of shapes "
-                f"{[(None, *map(int, shape[1:])) for shape in shapes]}. "
-                f"Received: {[value.shape for value in inputs]}"
+        arrays = self._signature.arrays(x)
+        step = self._signature.batch
+        if step is None:
+            return self._signature.group(self._engine.predict(arrays))
+        # A file may be for a fixed number of examples, as `target="lce"`
+        # makes them for one. None at all takes the shapes of one.
+        size = len(arrays[0])
+        step = max(size, 1) if step == -1 else step
+        runs = [
+            self._engine.predict(
+                [_filled(array[start : start + step], step) for array in arrays]
             )
-        outputs = self._engine.predict(inputs)
-        return outputs[0] if len(outputs) == 1 else outputs
+            for start in range(0, max(size, 1), step)
+        ]
+        outputs = [
+            parts[0] if len(parts) == 1 else np.concatenate(parts)
+            for parts in zip(*runs)
+        ]
+        if size < step * len(runs):
+            outputs = [output[:size] for output in outputs]
+        return self._signature.group(outputs)
+
+
+def _filled(array, size):
+    missing = size - len(array)
+    if not missing:
+        return array
+    return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+
+
+def _engine(file, num_threads):
+    names = flatbuffer.operator_names(file.model)
+    if any(name.startswith("Lce") for name in names):
+        return _LceEngine(file.data, num_threads)
+    packed = any(name.startswith("Aqe") for name in names)
+    return _LiteRTEngine(file.data, num_threads, packed)
+
+
+@contextlib.contextmanager
+def _refusals(engine):
+    """Raises `ConversionError` for what an engine says of a file."""
+    try:
+        yield
+    except (MemoryError, RuntimeError, TypeError, ValueError) as error:
+        raise ConversionError(f"{engine} refuses the file: {error}") from error
 
 
 class _LiteRTEngine:
-    def __init__(self, flatbuffer, num_threads, packed):
+    def __init__(self, data, num_threads, packed):
         from ai_edge_litert.interpreter import Interpreter as LiteRT
 
         delegates = [_load_delegate(num_threads)] if packed else None
-        self._litert = LiteRT(
-            model_content=bytes(flatbuffer),
-            num_threads=num_threads,
-            experimental_delegates=delegates,
-        )
-        self._details = self._litert.get_input_details()
-        self.input_shapes = [d["shape"] for d in self._details]
+        with _refusals("LiteRT"):
+            self._litert = LiteRT(
+                model_content=data,
+                num_threads=num_threads,
+                experimental_delegates=delegates,
+            )
+            details = self._litert.get_input_details()
+            self.input_shapes = [detail["shape"] for detail in details]
 
     def predict(self, inputs):
-        if all(d["shape_signature"][0] == -1 for d in self._details):
-            return self._run(inputs)
-        # A file for one example at a time, as `target="lce"` makes them.
-        runs = [
-            self._run([value[i : i + 1] for value in inputs])
-            for i in range(len(inputs[0]))
-        ]
-        return [np.concatenate(values) for values in zip(*runs)]
-
-    def _run(self, inputs):
-        for detail, value in zip(self._details, inputs):
-            if tuple(detail["shape"]) != value.shape:
-                self._litert.resize_tensor_input(detail["index"], value.shape)
-        self._litert.allocate_tensors()
-        for detail, value in zip(self._details, inputs):
-            self._litert.set_tensor(
-                detail["index"], value.astype(detail["dtype"])
-            )
-        self._litert.invoke()
-        return [
-            self._litert.get_tensor(detail["index"])
-            for detail in self._litert.get_output_details()
-        ]
+        with _refusals("LiteRT"):
+            # Their shapes are those of the last run.
+            details = self._litert.get_input_details()
+            for detail, value in zip(details, inputs):
+                if tuple(detail["shape"]) != value.shape:
+                    self._litert.resize_tensor_input(
+                        detail["index"], value.shape
+                    )
+            self._litert.allocate_tensors()
+            for detail, value in zip(details, inputs):
+                self._litert.set_tensor(detail["index"], value)
+            self._litert.invoke()
+            return [
+                self._litert.get_tensor(detail["index"])
+                for detail in self._litert.get_output_details()
+            ]
 
 
 def _load_delegate(num_threads):
@@ -121,29 +162,27 @@ def _load_delegate(num_threads):
 
 
 class _LceEngine:
-    def __init__(self, flatbuffer, num_threads):
+    def __init__(self, data, num_threads):
         _require_lce()
         from ai_edge_litert.interpreter import Interpreter as LiteRT
         from larq_compute_engine.tflite.python.interpreter import (
             Interpreter as Larq,
         )
 
-        # Raises ValueError where an offset of the file leads out of it, which
-        # LCE's interpreter follows.
-        LiteRT(model_content=bytes(flatbuffer))
-        # Five times as fast as LCE's default kernel on x86.
-        self._larq = Larq(
-            bytes(flatbuffer), num_threads=num_threads, use_indirect_bgemm=True
-        )
-        self.input_shapes = self._larq.input_shapes
+        with _refusals("LiteRT"):
+            # Refused where an offset of the file leads out of it, which LCE's
+            # interpreter follows.
+            LiteRT(model_content=data)
+        with _refusals("Larq Compute Engine"):
+            # Five times as fast as LCE's default kernel on x86.
+            self._larq = Larq(
+                data, num_threads=num_threads, use_indirect_bgemm=True
+            )
+            self.input_shapes = self._larq.input_shapes
 
     def predict(self, inputs):
-        types = self._larq.input_types
-        inputs = [value.astype(t) for value, t in zip(inputs, types)]
-        outputs = self._larq.predict(
-            inputs[0] if len(inputs) == 1 else inputs, verbose=0
-        )
-        return outputs if isinstance(outputs, list) else [outputs]
+        with _refusals("Larq Compute Engine"):
+            return self._larq.interpreter.predict(inputs)
 
 
 def _require_lce():

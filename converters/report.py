@@ -8,6 +8,7 @@ from rich.table import Table
 
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe.converters.load import load
 from keras_aqe.summary import operation
 
 # The note of a layer that runs in float though nothing allows it to.
@@ -78,8 +79,8 @@ def report(file):
     """Reads from a finished file which operators carry its quantized layers.
 
     Args:
-        file: A file that `keras_aqe.converters.convert` made: its bytes, or
-            its path.
+        file: A file that `keras_aqe.converters.convert` made: its path, its
+            bytes, or what `convert` returned.
 
     Returns:
         A `Report`.
@@ -93,10 +94,7 @@ def report(file):
     print(keras_aqe.converters.report("model.tflite"))
     ```
     """
-    if not isinstance(file, (bytes, bytearray, memoryview)):
-        with open(file, "rb") as opened:
-            file = opened.read()
-    model = flatbuffer.read(file)
+    model = load(file).model
     description = metadata.read(model)
     names = flatbuffer.operator_names(model)
     weighted = set(flatbuffer.weighted_operators(model))

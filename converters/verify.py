@@ -5,8 +5,9 @@ import keras
 import numpy as np
 
 from keras_aqe import quantizers
-from keras_aqe.converters.file import codes, flatbuffer, metadata
+from keras_aqe.converters.file import codes, metadata
 from keras_aqe.converters.interpreter import Interpreter
+from keras_aqe.converters.load import load
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +68,9 @@ def verify(model, converted, x):
 
     Args:
         model: The Keras model, run with `training=False`.
-        converted: What `convert` returned for it.
-        x: A batch of inputs, or a list of one for each input.
+        converted: The file: what `convert` returned for the model, its path
+            or its bytes.
+        x: A batch of inputs, as `model` takes it.
 
     Returns:
         A `Verification`; of several outputs, the worst.
@@ -83,7 +85,8 @@ def verify(model, converted, x):
     with _recorded(model) as calls:
         expected = keras.tree.flatten(model(x, training=False))
     expected = [keras.ops.convert_to_numpy(value) for value in expected]
-    received = keras.tree.flatten(Interpreter(converted.flatbuffer).predict(x))
+    file = load(converted)
+    received = keras.tree.flatten(Interpreter(file.data).predict(x))
     agreement, error = 1.0, 0.0
     for ours, theirs in zip(expected, received):
         same = ours.argmax(axis=-1) == theirs.argmax(axis=-1)
@@ -94,7 +97,7 @@ def verify(model, converted, x):
         len(expected[0]),
         agreement,
         error,
-        _code_agreement(converted.flatbuffer, x, calls),
+        _code_agreement(file, x, calls),
     )
 
 
@@ -134,9 +137,8 @@ def _of_activations(model):
     ]
 
 
-def _code_agreement(data, x, calls):
-    parsed = flatbuffer.read(data)
-    description = metadata.read(parsed)
+def _code_agreement(file, x, calls):
+    parsed, description = file.model, file.description
     entries = description["codes"]
     exposed, compared = [], []
     for entry, call in zip(entries, calls, strict=True):

@@ -32,6 +32,7 @@ def add(model, graph, target):
     """
     # The digest is that of the types that a reader gets.
     model = flatbuffer.read(flatbuffer.write(model))
+    ends = model.subgraphs[0]
     return seal(
         model,
         {
@@ -39,6 +40,10 @@ def add(model, graph, target):
             "target": target,
             "layers": _layers(model, graph, target),
             "codes": [_code(model, node) for node in graph.codes],
+            "inputs": _tensors(graph.input_names, ends.inputs),
+            "input_structure": graph.input_structure,
+            "outputs": _tensors(graph.output_names, ends.outputs),
+            "output_structure": graph.output_structure,
         },
     )
 
@@ -59,18 +64,6 @@ def seal(model, description):
     return flatbuffer.write(model)
 
 
-def check(model):
-    """Checks a file that `convert` wrote against its digest.
-
-    Files from elsewhere pass.
-
-    Raises:
-        ConversionError: If the file's content was changed.
-    """
-    if flatbuffer.metadata(model, NAME) is not None:
-        read(model)
-
-
 def read(model):
     """The description in a file, after checking the file's content.
 
@@ -83,12 +76,20 @@ def read(model):
     Raises:
         ConversionError: If there is none, or it is damaged.
     """
-    data = flatbuffer.metadata(model, NAME)
-    if data is None:
+    description = find(model)
+    if description is None:
         raise ConversionError(
             f"The file has no metadata entry {NAME!r}. Only files that "
             "`keras_aqe.converters.convert` wrote can be described."
         )
+    return description
+
+
+def find(model):
+    """As `read`, but returns `None` for files from elsewhere."""
+    data = flatbuffer.metadata(model, NAME)
+    if data is None:
+        return None
     try:
         entry = json.loads(data)
         digest, description = entry["digest"], entry["description"]
@@ -104,6 +105,14 @@ def read(model):
             "model again, or copy the file again."
         )
     return description
+
+
+def _tensors(names, indices):
+    """The Keras names of a file's inputs or outputs."""
+    return [
+        {"name": name, "tensor": int(index)}
+        for name, index in zip(names, indices, strict=True)
+    ]
 
 
 def _layers(model, graph, target):

@@ -77,7 +77,29 @@ def build(model):
     ]
     codes = []
     outputs = keras.tree.flatten(_run(functional, inputs, codes))
-    return Graph(inputs, outputs, codes)
+    input_names = [tensor.name for tensor in functional.inputs]
+    return Graph(
+        inputs,
+        outputs,
+        codes,
+        *_layout(functional._inputs_struct, input_names),
+        *_layout(functional._outputs_struct, functional.output_names),
+    )
+
+
+def _layout(structure, names):
+    """Names of inputs or outputs, keys first, and a structure of numbers."""
+    numbers = list(range(len(names)))
+    numbered = keras.tree.pack_sequence_as(structure, numbers)
+    # Keras takes and returns a list of one as the one.
+    if isinstance(numbered, (list, tuple)) and len(numbers) == 1:
+        (numbered,) = numbered
+    names = list(names)
+    if isinstance(numbered, dict):
+        for key, number in numbered.items():
+            if isinstance(number, int):
+                names[number] = key
+    return names, numbered
 
 
 def _functional(model):

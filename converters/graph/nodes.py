@@ -146,6 +146,11 @@ class Graph:
         outputs: The output nodes, in the model's order.
         codes: What the quantizers of activations return, in the order in
             which the model calls them.
+        input_names: Names of the inputs.
+        input_structure: How the model takes its inputs: a number for each,
+            counted from 0, in lists and dictionaries as nested as theirs.
+        output_names: Names of the outputs.
+        output_structure: How it returns its outputs, likewise.
 
     Attributes:
         nodes: All nodes, each after its sources, numbered in that order.
@@ -154,6 +159,10 @@ class Graph:
     inputs: list
     outputs: list
     codes: list
+    input_names: list
+    input_structure: object
+    output_names: list
+    output_structure: object
 
     def __post_init__(self):
         self.nodes = []

@@ -1,0 +1,54 @@
+"""The one way into a file, wherever it comes from."""
+
+import dataclasses
+import os
+
+from keras_aqe.converters.file import flatbuffer, metadata
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A .tflite file.
+
+    Args:
+        data: Its bytes.
+        model: The same, parsed by `flatbuffer.read`.
+        description: What `metadata` holds of it, `None` if it is from
+            elsewhere.
+    """
+
+    data: bytes
+    model: object
+    description: dict | None
+
+
+def load(file):
+    """Reads a .tflite file and checks it against its digest.
+
+    Args:
+        file: A path, what `keras_aqe.converters.convert` returned, or bytes.
+
+    Returns:
+        A `File`.
+
+    Raises:
+        ConversionError: If it is no .tflite file, or a damaged one.
+        OSError: If the path cannot be read.
+        TypeError: If `file` is none of these.
+    """
+    data = _contents(file)
+    model = flatbuffer.read(data)
+    return File(data, model, metadata.find(model))
+
+
+def _contents(file):
+    if isinstance(file, (str, os.PathLike)):
+        with open(file, "rb") as opened:
+            return opened.read()
+    data = getattr(file, "flatbuffer", file)
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(
+        "A file is a path, bytes, or what `keras_aqe.converters.convert` "
+        f"returned. Received: {file!r} of type {type(file).__name__}"
+    )
