@@ -244,7 +244,7 @@ class BlendHistory(keras.callbacks.Callback):
         values = keras.ops.convert_to_tensor(values)
         blend = quantizer(values, training=True)
         record[epoch] = keras.ops.convert_to_numpy(blend)
-        self.alphas[epoch] = float(quantizer.alpha)
+        self.alphas[epoch] = float(keras.ops.convert_to_numpy(quantizer.alpha))
 
 
 def find(model):

@@ -1,5 +1,7 @@
 """Batch normalisation made to fit the hard network."""
 
+import concurrent.futures
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -45,6 +47,27 @@ def recalibrate(model, data, batch_size=None, steps=None):
     >>> float(model.get_layer("conv1_quant").quantizer.alpha)
     1.0
     """
+    statistics = _on_one_device(
+        lambda: _statistics(model, data, batch_size, steps)
+    )
+    for layer, mean, variance in statistics:
+        layer.moving_mean.assign(mean)
+        layer.moving_variance.assign(variance)
+    for quantizer in find(model):
+        quantizer.alpha.assign(1.0)
+
+
+def _on_one_device(function):
+    """Calls a function outside of any strategy, which would share batches."""
+    if not tf.distribute.has_strategy():
+        return function()
+    # A scope cannot be left, but it is that of one thread.
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        return executor.submit(function).result()
+
+
+def _statistics(model, data, batch_size, steps):
+    """Each batch normalisation with the mean and variance of all it sees."""
     twin, recorders = _twin(model)
     # XLA may add floats in another order than the model does at inference.
     twin.compile(jit_compile=False)
@@ -60,11 +83,7 @@ def recalibrate(model, data, batch_size=None, steps=None):
                 "the layers before it."
             )
         statistics.append((layer, mean, variance))
-    for layer, mean, variance in statistics:
-        layer.moving_mean.assign(mean)
-        layer.moving_variance.assign(variance)
-    for quantizer in find(model):
-        quantizer.alpha.assign(1.0)
+    return statistics
 
 
 class _Recorder(keras.layers.BatchNormalization):
@@ -120,7 +139,9 @@ def _twin(model):
     def copy(layer):
         config = layer.get_config()
         if isinstance(layer, keras.layers.BatchNormalization):
-            config |= {"momentum": 0.0, "renorm": False, "trainable": True}
+            fixed = {"momentum": 0.0, "renorm": False, "trainable": True}
+            # Keras before 3.14 has no renorm.
+            config |= {k: v for k, v in fixed.items() if k in config}
             twin = _Recorder.from_config(config)
         else:
             twin = type(layer).from_config(config)

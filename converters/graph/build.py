@@ -148,10 +148,11 @@ def _check_alpha(model):
         if (
             isinstance(quantizer, quantizers.Quantizer)
             and quantizer.estimator == "aqe"
-            and float(quantizer.alpha) < 1
+            and keras.ops.convert_to_numpy(quantizer.alpha) < 1
         ):
+            alpha = keras.ops.convert_to_numpy(quantizer.alpha)
             raise ConversionError(
-                f"Training stopped at alpha = {float(quantizer.alpha):.3f} in "
+                f"Training stopped at alpha = {alpha:.3f} in "
                 f"quantizer {quantizer.name!r}: batch normalisation has seen "
                 "blended values, not the hard ones of the file. Train until "
                 "alpha is 1 with `keras_aqe.callbacks.AlphaScheduler`, or call "
