@@ -3,9 +3,9 @@
 import collections
 import dataclasses
 
-from rich.console import Console
 from rich.table import Table
 
+from keras_aqe import tables
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.load import load
@@ -69,10 +69,7 @@ class Report(list):
                 f"{row.macs:,}",
                 row.note,
             )
-        console = Console(width=120, color_system=None)
-        with console.capture() as capture:
-            console.print(table)
-        return capture.get()
+        return tables.render(table, 120)
 
 
 def report(file):

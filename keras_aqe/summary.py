@@ -4,10 +4,9 @@ import dataclasses
 import math
 
 import keras
-from rich.console import Console
 from rich.table import Table
 
-from keras_aqe import layers
+from keras_aqe import layers, tables
 from keras_aqe.inference import is_identity
 from keras_aqe.quantizers import Quantizer
 
@@ -141,12 +140,9 @@ class Summary:
             f"{self.macs:,}",
             f"{self.memory:,}",
         )
-        console = Console(width=100, color_system=None)
-        with console.capture() as capture:
-            console.print(table)
         return (
-            f"{capture.get()}Kernels: {self.memory / 2**20:.3f} MiB. Other "
-            f"parameters: {self.other_parameters:,} of 32 bit."
+            f"{tables.render(table, 100)}Kernels: {self.memory / 2**20:.3f} "
+            f"MiB. Other parameters: {self.other_parameters:,} of 32 bit."
         )
 
 

@@ -115,7 +115,7 @@ def describe():
             row["needs"],
             "yes" if row["runs_here"] else "no",
         )
-    rich.console.Console().print(printed)
+    rich.console.Console(markup=False).print(printed)
     return rows
 
 

@@ -36,6 +36,7 @@ def read(flatbuffer):
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))
         _check_indices(model)
+        _check_names(model)
         return model
     except (
         *(AttributeError, IndexError, MemoryError, OverflowError),
@@ -65,6 +66,26 @@ def _check_indices(model):
             # -1 is an input that is left out.
             if any(not -1 <= index < count for index in indices):
                 raise IndexError(f"an operator's tensor is not among {count}")
+
+
+def _check_names(model):
+    """Raises one of the errors of `read` if a name is no UTF-8."""
+    signatures = model.signatureDefs or []
+    named = [
+        *(model.metadata or []),
+        *model.subgraphs,
+        *(tensor for graph in model.subgraphs for tensor in graph.tensors),
+        *(entry for s in signatures for entry in s.inputs or []),
+        *(entry for s in signatures for entry in s.outputs or []),
+    ]
+    for name in (
+        model.description,
+        *(item.name for item in named),
+        *(code.customCode for code in model.operatorCodes),
+        *(signature.signatureKey for signature in signatures),
+    ):
+        if name is not None:
+            name.decode()
 
 
 def operator_names(model):
@@ -123,17 +144,22 @@ def holds_integers(model, tensor):
 def _kernel(model, index):
     """The constant tensor that holds an operator's kernel, or `None`."""
     graph = model.subgraphs[0]
-    tensor = graph.operators[index].inputs[1]
+    inputs = graph.operators[index].inputs
+    if len(inputs) < 2 or inputs[1] < 0:
+        return None
+    tensor = inputs[1]
     if model.buffers[graph.tensors[tensor].buffer].data is None:
         # A kernel may be stored as integers in front of a float operator.
         makers = [
-            other
+            other.inputs[0]
             for other, name in zip(graph.operators, operator_names(model))
-            if name == "DEQUANTIZE" and tensor in other.outputs
+            if name == "DEQUANTIZE"
+            and tensor in other.outputs
+            and len(other.inputs)
         ]
         if not makers:
             return None
-        tensor = makers[0].inputs[0]
+        tensor = makers[0]
     kernel = graph.tensors[tensor]
     return None if model.buffers[kernel.buffer].data is None else kernel
 

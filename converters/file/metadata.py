@@ -10,7 +10,7 @@ import re
 import numpy as np
 
 from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.file import flatbuffer
+from keras_aqe.converters.file import flatbuffer, schema
 from keras_aqe.converters.graph import nodes
 
 NAME = "keras_aqe"
@@ -92,12 +92,13 @@ def find(model):
         return None
     try:
         entry = json.loads(data)
-        digest, description = entry["digest"], entry["description"]
-    except (ValueError, KeyError, TypeError) as error:
+        schema.check(entry)
+    except (ValueError, RecursionError) as error:
         raise ConversionError(
             f"The metadata entry {NAME!r} is damaged ({error}). Convert the "
             "model again, or copy the file again."
         ) from error
+    digest, description = entry["digest"], entry["description"]
     if digest != flatbuffer.digest(model, json.dumps(description)):
         raise ConversionError(
             "The file's operators or weights are not those that were written "
