@@ -4,7 +4,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_aqe import quantizers
+from keras_aqe.callbacks import find
 from keras_aqe.converters.file import codes, metadata
 from keras_aqe.converters.interpreter import Interpreter
 from keras_aqe.converters.load import load
@@ -107,14 +107,22 @@ def _recorded(model):
     calls = []
 
     def record(quantizer):
+        owners = [
+            layer
+            for layer in model._flatten_layers()
+            if getattr(layer, "kernel_quantizer", None) is quantizer
+        ]
+
         def call(*args, **kwargs):
             output = type(quantizer).call(quantizer, *args, **kwargs)
-            calls.append(keras.ops.convert_to_numpy(output))
+            # Inside the call of its layer it is given the kernel.
+            if not any(layer._is_in_call() for layer in owners):
+                calls.append(keras.ops.convert_to_numpy(output))
             return output
 
         return call
 
-    recorded = _of_activations(model)
+    recorded = find(model)
     for quantizer in recorded:
         quantizer.call = record(quantizer)
     try:
@@ -122,19 +130,6 @@ def _recorded(model):
     finally:
         for quantizer in recorded:
             del quantizer.call
-
-
-def _of_activations(model):
-    kernels = {
-        id(layer.kernel_quantizer)
-        for layer in model._flatten_layers()
-        if hasattr(layer, "kernel_quantizer")
-    }
-    return [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, quantizers.Quantizer) and id(layer) not in kernels
-    ]
 
 
 def _code_agreement(file, x, calls):

@@ -39,5 +39,5 @@ class QuantActivation(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "quantizer": keras.saving.serialize_keras_object(self.quantizer),
+            "quantizer": quantizers.serialize(self.quantizer),
         }

@@ -3,7 +3,6 @@
 import contextlib
 import threading
 
-import keras
 import tensorflow as tf
 
 from keras_aqe import quantizers
@@ -86,11 +85,10 @@ class Quantized:
         return self._in_call_quantized(super().kernel)
 
     def get_config(self):
-        serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "input_quantizer": serialize(self.input_quantizer),
-            "kernel_quantizer": serialize(self.kernel_quantizer),
+            "input_quantizer": quantizers.serialize(self.input_quantizer),
+            "kernel_quantizer": quantizers.serialize(self.kernel_quantizer),
         }
 
 

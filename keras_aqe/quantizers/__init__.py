@@ -20,6 +20,7 @@ __all__ = [
     "Ternary",
     "get",
     "of_width",
+    "serialize",
 ]
 
 _NAMES = {"binary": Binary, "ternary": Ternary, "float16": Float16}
@@ -59,6 +60,25 @@ def get(identifier, **kwargs):
         "or one of the names 'binary', 'ternary', 'po2_<bits>', "
         f"'fixed_<bits>', 'float16'. Received: {identifier!r}"
     )
+
+
+def serialize(quantizer):
+    """Returns the config of a quantizer, from which `get` makes it again.
+
+    Several layers that share a quantizer share it in the loaded model too.
+
+    Args:
+        quantizer: A `Quantizer`, or `None`, which is returned as it is.
+
+    Example:
+
+    >>> get(serialize(get("po2_3"))).bits
+    3
+    """
+    # While a model is saved, Keras marks what it meets again as shared, but
+    # the mark does not reach what it has already written of other layers.
+    keras.saving.serialize_keras_object(quantizer)
+    return keras.saving.serialize_keras_object(quantizer)
 
 
 def of_width(bits, **kwargs):

@@ -86,6 +86,16 @@ class Quantizer(keras.layers.Layer):
             tf.shape(x), low, high, dtype=x.dtype, seed=self._noise_seed
         )
 
+    def load_own_variables(self, store):
+        if not store.keys():
+            raise ValueError(
+                f"The file has no variables of quantizer {self.name!r}: its "
+                "model shared one quantizer among several layers. Build this "
+                "model with the same quantizer shared; `clone_model` and "
+                "`from_config` make one for each layer."
+            )
+        super().load_own_variables(store)
+
     def get_config(self):
         return {
             **super().get_config(),
