@@ -10,8 +10,10 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "graph_inputs.h"
 #include "keras_aqe/kernel.h"
 #include "prepared_layer.h"
 #include "tflite_abi.h"
@@ -61,8 +63,9 @@ struct DelegateData {
 // One operator of one graph.
 class DelegatedNode {
  public:
-  DelegatedNode(tflite::Context* context,
-                const tflite::DelegateParams& params) {
+  DelegatedNode(tflite::Context* context, const tflite::DelegateParams& params,
+                std::shared_ptr<const GraphInputs> graph_inputs)
+      : graph_inputs_(std::move(graph_inputs)) {
     if (params.nodes_to_replace->size != 1)
       throw FormatError("the interpreter merged operators");
     tflite::Node* node = nullptr;
@@ -93,6 +96,7 @@ class DelegatedNode {
   // Checks everything, chooses the kernel and makes its memory ready.
   void prepare(tflite::Context* context) {
     kernel_ = nullptr;
+    graph_inputs_->check(*context);
     if (outputs_.size() != 1)
       throw FormatError("it must have 1 output, but has " +
                         std::to_string(outputs_.size()));
@@ -189,6 +193,7 @@ class DelegatedNode {
       throw FormatError("its output cannot be resized");
   }
 
+  std::shared_ptr<const GraphInputs> graph_inputs_;
   std::string name_;
   Operator op_ = Operator::kConv2D;
   std::string options_;
@@ -220,11 +225,16 @@ tflite::Status report_errors(tflite::Context* context, const char* name,
   return tflite::kError;
 }
 
+// Of the graph that this thread is giving to the delegate: an interpreter calls
+// `init_node` for each operator on the way.
+thread_local std::shared_ptr<const GraphInputs> graph_inputs;
+
 void* init_node(tflite::Context* context, const char* buffer, size_t) {
   DelegatedNode* node = nullptr;
   report_errors(context, "delegate", [&] {
     node = new DelegatedNode(
-        context, *reinterpret_cast<const tflite::DelegateParams*>(buffer));
+        context, *reinterpret_cast<const tflite::DelegateParams*>(buffer),
+        graph_inputs);
   });
   return node;
 }
@@ -255,26 +265,6 @@ const char* profile_node(const tflite::Context*, const tflite::Node* node) {
              : nullptr;
 }
 
-std::vector<int> find_nodes(tflite::Context* context) {
-  tflite::IntArray* plan = nullptr;
-  if (context->GetExecutionPlan(context, &plan) != tflite::kOk)
-    throw FormatError("the interpreter has no execution plan");
-  // The interpreter reuses the plan's memory while nodes are looked up.
-  const std::vector<int> indices(plan->data, plan->data + plan->size);
-  std::vector<int> ours;
-  for (const int index : indices) {
-    tflite::Node* node = nullptr;
-    tflite::Registration* registration = nullptr;
-    if (context->GetNodeAndRegistration(context, index, &node, &registration) !=
-        tflite::kOk) {
-      throw FormatError("the interpreter does not know its own operators");
-    }
-    Operator op;
-    if (find_operator(registration->custom_name, &op)) ours.push_back(index);
-  }
-  return ours;
-}
-
 // Each operator becomes a delegate node of its own, so that the interpreter's
 // arena holds the tensors between them.
 tflite::Status prepare_delegate(tflite::Context* context,
@@ -288,7 +278,16 @@ tflite::Status prepare_delegate(tflite::Context* context,
     registration.profiling_string = profile_node;
     registration.custom_name = "KerasAqe";
     registration.version = 1;
-    for (const int index : find_nodes(context)) {
+    const std::vector<GraphNode> nodes = read_nodes(context);
+    // The pointers into the graph hold until an operator is replaced.
+    graph_inputs = std::make_shared<const GraphInputs>(*context, nodes);
+    std::vector<int> ours;
+    for (const GraphNode& node : nodes) {
+      Operator op;
+      if (find_operator(node.registration->custom_name, &op))
+        ours.push_back(node.index);
+    }
+    for (const int index : ours) {
       const tflite::IntArray node = {1, {index}};
       if (context->ReplaceNodeSubsetsWithDelegateKernels(
               context, registration, &node, delegate) != tflite::kOk) {
@@ -296,6 +295,7 @@ tflite::Status prepare_delegate(tflite::Context* context,
                           std::to_string(index));
       }
     }
+    graph_inputs.reset();
   });
 }
 
