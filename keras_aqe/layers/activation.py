@@ -22,6 +22,7 @@ class QuantActivation(keras.layers.Layer):
 
     def __init__(self, quantizer, **kwargs):
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.quantizer = quantizers.get(quantizer)
         if self.quantizer is None:
             raise ValueError(

@@ -19,6 +19,10 @@ class HardTanh(keras.layers.Layer):
     array([-1. ,  0.3], dtype=float32)
     """
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
     def call(self, inputs, training=None):
         x = tf.convert_to_tensor(inputs)
         if not training:

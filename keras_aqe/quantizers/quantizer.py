@@ -39,6 +39,7 @@ class Quantizer(keras.layers.Layer):
         # stays float32 under mixed precision until it is quantized.
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
+        self.supports_masking = True
         self._estimate = estimators.get(estimator)
         self.estimator = estimator
         self.stochastic = bool(stochastic)
