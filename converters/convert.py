@@ -41,7 +41,9 @@ class Converted:
             raise
 
 
-def convert(model, target="packed", strict=True, compact=False):
+def convert(
+    model, target="packed", strict=True, compact=False, allow_soft=False
+):
     """Converts a trained model to a .tflite file that computes the same.
 
     The file's codes and accumulators equal those of `model(x,
@@ -60,6 +62,10 @@ def convert(model, target="packed", strict=True, compact=False):
         compact: Under `"tflite"`, whether kernels of dense layers take 2 or 4
             bits where they fit. Such files need LiteRT or TensorFlow 2.21;
             tflite-runtime 2.14 refuses them.
+        allow_soft: Whether a model whose last training step was below
+            alpha = 1 is converted all the same. The file is then exactly the
+            hard network that `model.evaluate` measures, which is far worse
+            than the blended one that was trained.
 
     Returns:
         A `Converted`.
@@ -87,7 +93,7 @@ def convert(model, target="packed", strict=True, compact=False):
             "`compact` is for target='tflite' only; 'packed' files have N "
             f"bits a weight anyway. Received: target={target!r}"
         )
-    inference = build(model)
+    inference = build(model, allow_soft)
     if target == "lce":
         file = lce.emit(inference, strict)
     elif target == "packed":

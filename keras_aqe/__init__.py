@@ -22,6 +22,7 @@ from keras_aqe import (
     quantizers,
     schedules,
 )
+from keras_aqe.alpha import set_alpha
 from keras_aqe.recalibrate import recalibrate
 from keras_aqe.summary import summary
 
@@ -36,6 +37,7 @@ __all__ = [
     "quantizers",
     "recalibrate",
     "schedules",
+    "set_alpha",
     "summary",
 ]
 

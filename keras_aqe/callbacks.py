@@ -4,7 +4,7 @@ import keras
 
 from keras_aqe import metrics as metrics_
 from keras_aqe import schedules
-from keras_aqe.quantizers import Quantizer
+from keras_aqe.alpha import find
 
 
 class AlphaScheduler(keras.callbacks.Callback):
@@ -242,16 +242,6 @@ class BlendHistory(keras.callbacks.Callback):
 
     def _keep(self, record, epoch, quantizer, values):
         values = keras.ops.convert_to_tensor(values)
-        blend = quantizer(values, training=True)
+        blend = quantizer.blend(values)
         record[epoch] = keras.ops.convert_to_numpy(blend)
         self.alphas[epoch] = float(keras.ops.convert_to_numpy(quantizer.alpha))
-
-
-def find(model):
-    """Returns all quantizers of a model, those of nested models too."""
-    # _flatten_layers is the only way that Keras has to see sublayers.
-    return [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, Quantizer)
-    ]

@@ -103,7 +103,7 @@ class QuantizationGap(keras.metrics.Mean):
     def update_state(self, model):
         for kernel, quantizer in quantized_kernels(model):
             kernel = keras.ops.convert_to_tensor(kernel)
-            gap = quantizer(kernel, training=True) - quantizer.hard(kernel)
+            gap = quantizer.blend(kernel) - quantizer.hard(kernel)
             # Flat, since `Mean` weighs rows and not elements.
             super().update_state(keras.ops.ravel(keras.ops.abs(gap)))
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.callbacks import find
+from keras_aqe.alpha import find
 
 
 def recalibrate(model, data, batch_size=None, steps=None):
@@ -55,6 +55,7 @@ def recalibrate(model, data, batch_size=None, steps=None):
         layer.moving_variance.assign(variance)
     for quantizer in find(model):
         quantizer.alpha.assign(1.0)
+        quantizer.trained_alpha.assign(1.0)
 
 
 def _on_one_device(function):

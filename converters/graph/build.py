@@ -49,11 +49,13 @@ _REORDERINGS = (
 )
 
 
-def build(model):
+def build(model, allow_soft=False):
     """Builds the inference graph of a Functional or Sequential model.
 
     Args:
         model: A built `keras.Model` in float32.
+        allow_soft: Whether its last training step may have been below
+            alpha = 1.
 
     Returns:
         A `Graph`.
@@ -66,6 +68,8 @@ def build(model):
     """
     functional = _functional(model)
     _check(model)
+    if not allow_soft:
+        _check_alpha(model)
     inputs = [
         Input(
             tensor.name,
@@ -135,28 +139,20 @@ def _check(model):
                     "infinite. Training diverged; go back to a checkpoint "
                     "before it did."
                 )
-    _check_alpha(model)
 
 
 def _check_alpha(model):
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is None or (
-        int(keras.ops.convert_to_numpy(optimizer.iterations)) == 0
-    ):
-        return
-    for quantizer in model._flatten_layers():
-        if (
-            isinstance(quantizer, quantizers.Quantizer)
-            and quantizer.estimator == "aqe"
-            and keras.ops.convert_to_numpy(quantizer.alpha) < 1
-        ):
-            alpha = keras.ops.convert_to_numpy(quantizer.alpha)
+    for layer in model._flatten_layers():
+        if isinstance(layer, quantizers.Quantizer) and layer.is_soft:
+            alpha = keras.ops.convert_to_numpy(layer.trained_alpha)
             raise ConversionError(
-                f"Training stopped at alpha = {alpha:.3f} in "
-                f"quantizer {quantizer.name!r}: batch normalisation has seen "
-                "blended values, not the hard ones of the file. Train until "
-                "alpha is 1 with `keras_aqe.callbacks.AlphaScheduler`, or call "
-                "`keras_aqe.recalibrate`."
+                f"Training stopped at alpha = {alpha:.3f} in quantizer "
+                f"{layer.name!r}: weights and batch normalisation are fitted "
+                "to blended values, not to the hard ones of the file. Train "
+                "on until alpha is 1 with "
+                "`keras_aqe.callbacks.AlphaScheduler`, call "
+                "`keras_aqe.recalibrate`, or pass `allow_soft=True` to "
+                "convert the network as it is."
             )
 
 

@@ -79,7 +79,7 @@ class Curves(keras.callbacks.Callback):
         layer = self.model.get_layer(KERNEL)
         kernel = tf.convert_to_tensor(layer.kernel)
         if layer.kernel_quantizer is not None:
-            kernel = layer.kernel_quantizer(kernel, training=True)
+            kernel = layer.kernel_quantizer.blend(kernel)
         return kernel.numpy()
 
     def _write(self, name, line):

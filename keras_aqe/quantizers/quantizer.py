@@ -32,6 +32,12 @@ class Quantizer(keras.layers.Layer):
         alpha: The schedule variable, a non-trainable float32 scalar in (0, 1].
             It starts at 1/2, is set by `keras_aqe.callbacks.AlphaScheduler`
             and is saved with the model.
+        trained_alpha: Alpha at the last training step, 0 before the first: a
+            non-trainable float32 scalar that tells what the model's weights
+            and batch normalisation were fitted to. It is the quantizer's only
+            entry in `weights`, so it goes where `set_weights` takes them.
+        is_soft: Whether that last step saw blended values, so that the hard
+            network is not the one that was trained.
     """
 
     def __init__(self, estimator="aqe", stochastic=False, seed=None, **kwargs):
@@ -55,6 +61,23 @@ class Quantizer(keras.layers.Layer):
             autocast=False,
             aggregation="only_first_replica",
         )
+        self.trained_alpha = self.add_weight(
+            name="trained_alpha",
+            shape=(),
+            initializer="zeros",
+            trainable=False,
+            dtype="float32",
+            autocast=False,
+        )
+
+    @property
+    def weights(self):
+        return [self.trained_alpha]
+
+    @property
+    def is_soft(self):
+        trained = float(keras.ops.convert_to_numpy(self.trained_alpha))
+        return self.estimator == "aqe" and 0 < trained < 1
 
     def hard(self, x):
         """The hard quantizer `h(x)`; same shape and dtype as `x`."""
@@ -67,6 +90,19 @@ class Quantizer(keras.layers.Layer):
     def call(self, inputs, training=None):
         if not training:
             return self.hard(inputs)
+        self.trained_alpha.assign(self.alpha)
+        return self.blend(inputs)
+
+    def blend(self, inputs):
+        """What a training step computes, without being one.
+
+        Args:
+            inputs: Float tensor of any shape.
+
+        Returns:
+            The estimator's output, of the shape and dtype of `inputs`, with
+            its gradient.
+        """
         if not self.stochastic:
             return self._estimate(inputs, self.hard, self.alpha)
         # Drawn here, since the estimator compiles what it is given.
@@ -95,7 +131,7 @@ class Quantizer(keras.layers.Layer):
                 "model with the same quantizer shared; `clone_model` and "
                 "`from_config` make one for each layer."
             )
-        super().load_own_variables(store)
+        super().load_own_variables(_with_trained_alpha(store))
 
     def get_config(self):
         return {
@@ -104,3 +140,8 @@ class Quantizer(keras.layers.Layer):
             "stochastic": self.stochastic,
             "seed": self.seed,
         }
+
+
+def _with_trained_alpha(store):
+    """Files of version 0.1.0 have alpha alone: that of their last step."""
+    return store if len(store.keys()) > 1 else {"0": store["0"], "1": store["0"]}
