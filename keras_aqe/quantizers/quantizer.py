@@ -144,4 +144,6 @@ class Quantizer(keras.layers.Layer):
 
 def _with_trained_alpha(store):
     """Files of version 0.1.0 have alpha alone: that of their last step."""
-    return store if len(store.keys()) > 1 else {"0": store["0"], "1": store["0"]}
+    if len(store.keys()) > 1:
+        return store
+    return {"0": store["0"], "1": store["0"]}
