@@ -11,7 +11,7 @@ def main():
     parser = argparse.ArgumentParser(prog="keras-aqe")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     describe = commands.add_parser(
-        "describe", help="print the quantized layers of a converted file"
+        "describe", help="print the layers of a converted file, and totals"
     )
     describe.add_argument("file", help="a .tflite file that keras-aqe wrote")
     arguments = parser.parse_args()

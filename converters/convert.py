@@ -4,12 +4,12 @@ import pathlib
 import tempfile
 
 from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.file import metadata
+from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.report import RUNS_IN_FLOAT, Report, report
-from keras_aqe.converters.targets.builtin import emitter as tflite
-from keras_aqe.converters.targets.lce import emitter as lce
-from keras_aqe.converters.targets.packed import emitter as packed
+from keras_aqe.converters.targets import TARGETS
+from keras_aqe.converters.targets.description import describe
+from keras_aqe.converters.targets.target import Options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Converted:
 
     Args:
         flatbuffer: The .tflite file as bytes.
-        report: A row for each quantized layer: name, widths, operation, the
-            operator in the file, its weights' bytes and its
-            multiply-accumulates. Prints as a table.
+        report: The file's `Report`: a row for each layer with weights (name,
+            widths, operation, the operators in the file, its bytes and its
+            multiply-accumulates) and totals. Prints as a table.
     """
 
     flatbuffer: bytes
@@ -56,9 +56,14 @@ def convert(
             `keras_aqe.runtime` in LiteRT. `"lce"`: Larq Compute Engine's
             operators, wider codes as sums of binary planes. `"tflite"`:
             builtin operators only, on int8.
-        strict: Whether a quantized layer that would not run as its operation
-            is an error. (Under `"lce"` the layer on the image keeps a float
-            convolution with its ±1 kernel all the same.)
+        strict: Whether it is an error if the kernel of a quantized layer
+            would be multiplied in float. Three kinds of layers may be: under
+            `"lce"` and `"tflite"` the one on the image; under `"tflite"` those
+            with 16 or 32 bits on one side and those whose sum goes on as a
+            float. Layers without a quantizer, plain Keras layers among them,
+            are no quantized layers and run in float, as in Keras. The
+            report has a row for each, with the reason in its note, and counts
+            them as `"float"`.
         compact: Under `"tflite"`, whether kernels of dense layers take 2 or 4
             bits where they fit. Such files need LiteRT or TensorFlow 2.21;
             tflite-runtime 2.14 refuses them.
@@ -83,28 +88,25 @@ def convert(
     print(converted.report)
     ```
     """
-    if target not in ("packed", "lce", "tflite"):
+    if target not in TARGETS:
         raise ValueError(
-            "`target` must be 'packed', 'lce' or 'tflite'. "
+            f"`target` must be one of {list(TARGETS)}. "
             f"Received: target={target!r}"
         )
-    if compact and target != "tflite":
+    if compact and not TARGETS[target].takes_compact:
         raise ValueError(
             "`compact` is for target='tflite' only; 'packed' files have N "
             f"bits a weight anyway. Received: target={target!r}"
         )
-    inference = build(model, allow_soft)
-    if target == "lce":
-        file = lce.emit(inference, strict)
-    elif target == "packed":
-        file = packed.emit(inference, strict)
-    else:
-        file = tflite.emit(inference, compact)
-    flatbuffer = metadata.add(file, inference, target)
-    rows = report(flatbuffer)
+    graph = build(model, allow_soft)
+    emitted = TARGETS[target].emit(graph, Options(strict, compact))
+    # A digest is that of the types that a reader gets.
+    emitted = flatbuffer.read(flatbuffer.write(emitted))
+    file = metadata.seal(emitted, describe(emitted, graph, TARGETS[target]))
+    rows = report(file)
     if strict:
         _require_integers(rows)
-    return Converted(flatbuffer, rows)
+    return Converted(file, rows)
 
 
 def _require_integers(rows):

@@ -7,7 +7,7 @@ from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.file import bounds, flatbuffer
 from keras_aqe.converters.load import load
 from keras_aqe.converters.signature import Signature
-from keras_aqe.converters.targets.lce import operators as lce
+from keras_aqe.converters.targets import TARGETS
 
 _numpy_major = int(np.__version__.split(".")[0])
 
@@ -46,7 +46,8 @@ class Interpreter:
                 f"num_threads={num_threads!r}"
             )
         file = load(flatbuffer)
-        lce.check(file.model)
+        for target in TARGETS.values():
+            target.check(file.model)
         bounds.check(file.model)
         self._signature = Signature(file)
         self.input_names = self._signature.input_names

@@ -1,23 +1,26 @@
-"""What runs how: one row for each quantized layer of a file."""
+"""What runs how: one row for each layer of a file that has weights."""
 
 import collections
 import dataclasses
+import textwrap
 
 from rich.table import Table
+from rich.text import Text
 
 from keras_aqe import tables
-from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe.converters.errors import ConversionError, damaged
+from keras_aqe.converters.file import constants, flatbuffer, metadata
 from keras_aqe.converters.load import load
 from keras_aqe.summary import operation
 
 # The note of a layer that runs in float though nothing allows it to.
 RUNS_IN_FLOAT = "runs in float"
+_WIDTH = 120
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A quantized layer and the operators that carry it.
+    """A layer with weights and the operators that carry it.
 
     Args:
         name: Name of the Keras layer.
@@ -25,10 +28,17 @@ class Row:
         weight_bits: Width of its kernel; 32 is float.
         operation: XNOR, SHIFT or MAC, "ADDER" added where the wider of the
             two is a float width (Chen et al., 2020, Table I).
-        op: Operators in the file, as `"LceBconv2d"` or `"4 LceBconv2d"`.
-        weight_bytes: Bytes that its kernel takes in the file.
+        op: Operators in the file, as `"LceBconv2d"` or `"4 LceBconv2d"`;
+            `"folded"` if it has none of its own.
+        weight_bytes: Bytes that its kernel takes in the file; of a layer
+            without a kernel, those of its constants.
         macs: Multiply-accumulates of one inference.
-        note: Why it runs in float, if it does; else empty.
+        note: Why it runs in float, if it does; else empty. `"plain layer"` is
+            one that Keras computes in floats too.
+        bytes: Bytes of all constants of the layer in the file: its kernel and
+            what stands for its bias, its batch normalisation and the
+            quantizer behind it. What several layers share counts for the
+            first.
     """
 
     name: str
@@ -39,41 +49,98 @@ class Row:
     weight_bytes: int
     macs: int
     note: str = ""
+    bytes: int = 0
+
+    @property
+    def kind(self):
+        """What it counts as: its operation, or `"float"` if it runs so."""
+        return "float" if self.note else self.operation
 
 
 class Report(list):
-    """Rows of a converted file; prints as a table.
+    """Rows of a converted file; prints as a table with totals.
+
+    A row for each quantized layer and for each plain layer with weights, one
+    for each call of a layer that is shared.
 
     Attributes:
         version: Version of keras-aqe that wrote the file.
         target: What it was converted for.
+        normalizations: Rows of the layers that only scale and shift
+            (`BatchNormalization`, `Normalization`). Most are `"folded"` into
+            thresholds or kernels, so that no operator is left of them.
+        bytes_by_kind: Bytes of the file, `{kind: number}`, which add up to
+            its size. The kinds are those of the rows, then
+            `"normalization"`, `"other constants"` (of operators without
+            weights) and `"structure"` (all that is no constant).
+        macs_by_kind: Multiply-accumulates of one inference, `{kind:
+            number}`. `"other"` are products of two activations outside of
+            any layer with weights.
     """
 
-    version = target = ""
+    def __init__(self, rows=()):
+        super().__init__(rows)
+        self.version = self.target = ""
+        self.normalizations = []
+        self.bytes_by_kind, self.macs_by_kind = {}, {}
+
+    @property
+    def bytes(self):
+        """Size of the file."""
+        return sum(self.bytes_by_kind.values())
+
+    @property
+    def macs(self):
+        """Multiply-accumulates of one inference."""
+        return sum(self.macs_by_kind.values())
 
     def __str__(self):
         table = Table()
         for heading in ("layer", "input", "weights", "operation", "op"):
             table.add_column(heading)
-        table.add_column("weight bytes", justify="right")
-        table.add_column("MACs", justify="right")
+        for heading in ("weight bytes", "bytes", "MACs"):
+            table.add_column(heading, justify="right")
         table.add_column("note")
-        for row in self:
+        kept = [row for row in self.normalizations if row.op != "folded"]
+        for row in [*self, *kept]:
             table.add_row(
-                row.name,
+                Text(row.name),
                 f"{row.input_bits} bit",
                 f"{row.weight_bits} bit",
                 row.operation,
                 row.op,
                 f"{row.weight_bytes:,}",
+                f"{row.bytes:,}",
                 f"{row.macs:,}",
                 row.note,
             )
-        return tables.render(table, 120)
+        table.add_section()
+        for kind, number in self.bytes_by_kind.items():
+            macs = self.macs_by_kind.get(kind, 0)
+            _add_total(table, kind, number, macs)
+        for kind in self.macs_by_kind.keys() - self.bytes_by_kind.keys():
+            _add_total(table, kind, 0, self.macs_by_kind[kind])
+        table.add_section()
+        _add_total(table, "file", self.bytes, self.macs)
+        return tables.render(table, _WIDTH) + self._folded()
+
+    def _folded(self):
+        names = [row.name for row in self.normalizations if row.op == "folded"]
+        if not names:
+            return ""
+        text = (
+            "Folded into thresholds, kernels or biases, whose bytes hold "
+            f"them: {', '.join(names)}."
+        )
+        return textwrap.fill(text, _WIDTH, break_long_words=False) + "\n"
+
+
+def _add_total(table, kind, number, macs):
+    table.add_row(kind, "", "", "", "", "", f"{number:,}", f"{macs:,}", "")
 
 
 def report(file):
-    """Reads from a finished file which operators carry its quantized layers.
+    """Reads from a finished file which operators carry its layers.
 
     Args:
         file: A file that `keras_aqe.converters.convert` made: its path, its
@@ -91,46 +158,109 @@ def report(file):
     print(keras_aqe.converters.report("model.tflite"))
     ```
     """
-    model = load(file).model
-    description = metadata.read(model)
-    names = flatbuffer.operator_names(model)
-    weighted = set(flatbuffer.weighted_operators(model))
-    rows = Report()
-    rows.version = description["version"]
-    rows.target = description["target"]
-    for entry in description["layers"]:
+    file = load(file)
+    description = metadata.read(file.model)
+    try:
+        return _Reader(file.model, description).report(len(file.data))
+    except ConversionError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise damaged(f"its description does not fit it ({error})") from error
+
+
+class _Reader:
+    """Makes rows, in whose order constants are counted once.
+
+    Args:
+        model: A parsed file.
+        description: What `metadata.read` returned for it.
+    """
+
+    def __init__(self, model, description):
+        self._model = model
+        self._description = description
+        self._names = flatbuffer.operator_names(model)
+        self._weighted = set(flatbuffer.weighted_operators(model))
+        # The constants that no row has counted yet.
+        self._left = constants.of_file(model)
+
+    def report(self, size):
+        """The `Report` of a file of a size in bytes."""
+        layers = self._description["layers"]
+        # Files written by earlier versions do not say.
+        normalizations = self._description.get("normalizations", [])
+        report = Report(self._row(entry) for entry in layers)
+        report.version = self._description["version"]
+        report.target = self._description["target"]
+        report.normalizations = [
+            self._normalization(entry) for entry in normalizations
+        ]
+        bytes_, macs = collections.Counter(), collections.Counter()
+        for row in (*report, *report.normalizations):
+            bytes_[row.kind] += row.bytes
+            macs[row.kind] += row.macs
+        bytes_["other constants"] = sum(self._left.values())
+        bytes_["structure"] = size - bytes_.total()
+        macs["other"] = self._description.get("other_macs", 0)
+        report.bytes_by_kind = {kind: n for kind, n in bytes_.items() if n}
+        report.macs_by_kind = {kind: n for kind, n in macs.items() if n}
+        return report
+
+    def _row(self, entry):
         carriers = entry["operators"]
-        if not weighted.issuperset(carriers):
-            raise ConversionError(
-                f"The file is damaged: not all of its operators {carriers}, "
-                f"which should carry layer {entry['name']!r}, have a kernel. "
-                "Convert the model again, or copy the file again."
+        is_plain = entry.get("plain", False)
+        if not is_plain and not self._weighted.issuperset(carriers):
+            raise damaged(
+                f"not all of its operators {carriers}, which should carry "
+                f"layer {entry['name']!r}, have a kernel"
             )
         # The runtime's own operators add floats, but multiply with N bits.
-        is_float = any(
-            flatbuffer.is_float(model, i) and not names[i].startswith("Aqe")
+        is_float = is_plain or any(
+            flatbuffer.is_float(self._model, i)
+            and not self._names[i].startswith("Aqe")
             for i in carriers
         )
-        rows.append(
-            Row(
-                name=entry["name"],
-                input_bits=entry["input_bits"],
-                weight_bits=entry["weight_bits"],
-                operation=operation(entry["input_bits"], entry["weight_bits"]),
-                op=_listed([names[i] for i in carriers]),
-                weight_bytes=sum(
-                    flatbuffer.weight_bytes(model, i) for i in carriers
-                ),
-                macs=entry["macs"],
-                note=(entry["may_be_float"] or RUNS_IN_FLOAT) * is_float,
-            )
+        return Row(
+            name=entry["name"],
+            input_bits=entry["input_bits"],
+            weight_bits=entry["weight_bits"],
+            operation=operation(entry["input_bits"], entry["weight_bits"]),
+            op=self._listed(carriers),
+            weight_bytes=self._weight_bytes(carriers),
+            macs=entry["macs"],
+            note=(entry["may_be_float"] or RUNS_IN_FLOAT) * is_float,
+            bytes=self._counted([*carriers, *entry.get("beside", [])]),
         )
-    return rows
 
+    def _normalization(self, entry):
+        carriers = entry["operators"]
+        return Row(
+            name=entry["name"],
+            input_bits=32,
+            weight_bits=32,
+            operation="normalization",
+            op=self._listed(carriers),
+            weight_bytes=self._weight_bytes(carriers),
+            macs=0,
+            bytes=self._counted(carriers),
+        )
 
-def _listed(names):
-    counts = collections.Counter(names)
-    return ", ".join(
-        name if count == 1 else f"{count} {name}"
-        for name, count in counts.items()
-    )
+    def _weight_bytes(self, operators):
+        weighted = [i for i in operators if i in self._weighted]
+        if weighted:
+            return flatbuffer.weight_bytes(self._model, weighted)
+        return sum(constants.of_operators(self._model, operators).values())
+
+    def _counted(self, operators):
+        buffers = constants.of_operators(self._model, operators)
+        return sum(self._left.pop(buffer, 0) for buffer in buffers)
+
+    def _listed(self, operators):
+        counts = collections.Counter(self._names[i] for i in operators)
+        return (
+            ", ".join(
+                name if count == 1 else f"{count} {name}"
+                for name, count in counts.items()
+            )
+            or "folded"
+        )

@@ -16,7 +16,8 @@ _TRANSPOSED = (
     keras.layers.Conv3DTranspose,
 )
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
-_MULTIPLYING = (
+# The layers with kernels.
+MULTIPLYING = (
     keras.layers.Conv1D,
     keras.layers.Conv2D,
     keras.layers.Conv3D,
@@ -255,7 +256,7 @@ def _widths(node, arguments, calls):
     layer = node.operation
     if isinstance(layer, keras.Model):
         return _walk(_functional(layer), arguments, calls)
-    if isinstance(layer, _MULTIPLYING):
+    if isinstance(layer, MULTIPLYING):
         _count(node, arguments[0], calls)
         return [32]
     if isinstance(layer, layers.QuantActivation):
@@ -267,7 +268,7 @@ def _widths(node, arguments, calls):
     ):
         return [max(arguments)]
     for hidden in getattr(layer, "_flatten_layers", list)():
-        if isinstance(hidden, _MULTIPLYING):
+        if isinstance(hidden, MULTIPLYING):
             raise ValueError(
                 f"Layer {layer.name!r} of type {type(layer).__name__} holds "
                 f"layer {hidden.name!r}, of which `summary` cannot see how it "
@@ -281,11 +282,28 @@ def _count(node, input_bits, calls):
     quantizer = getattr(layer, "input_quantizer", None)
     if quantizer is not None:
         input_bits = quantizer.bits
-    # Each weight is used once at each position: of the input where the
-    # convolution is transposed, of the output elsewhere.
-    transposed = isinstance(layer, _TRANSPOSED)
-    tensors = node.input_tensors if transposed else node.output_tensors
-    shape = tensors[0].shape
+    _, widest, before = calls.get(id(layer), (layer, 0, 0))
+    here = positions(
+        layer, node.input_tensors[0].shape, node.output_tensors[0].shape
+    )
+    calls[id(layer)] = layer, max(widest, input_bits), before + here
+
+
+def positions(layer, input_shape, output_shape):
+    """How often each weight of a layer's kernels is used for one example.
+
+    Once at each position: of the input where the convolution is transposed,
+    of the output elsewhere.
+
+    Args:
+        layer: A layer of one of the classes in `MULTIPLYING`.
+        input_shape: Shape of its input, the batch first.
+        output_shape: Shape of its output, the batch first.
+
+    Raises:
+        ValueError: If a size other than the batch is not known.
+    """
+    shape = input_shape if isinstance(layer, _TRANSPOSED) else output_shape
     first = getattr(layer, "data_format", None) == "channels_first"
     sizes = shape[2:] if first else shape[1:-1]
     if None in sizes:
@@ -293,15 +311,10 @@ def _count(node, input_bits, calls):
             f"Layer {layer.name!r} has a tensor of shape {shape}, so its MACs "
             "are not known. Build the model with an input of fixed size."
         )
-    _, widest, positions = calls.get(id(layer), (layer, 0, 0))
-    calls[id(layer)] = (
-        layer,
-        max(widest, input_bits),
-        positions + math.prod(sizes),
-    )
+    return math.prod(sizes)
 
 
-def _rows(layer, input_bits, positions):
+def _rows(layer, input_bits, places):
     quantizer = getattr(layer, "kernel_quantizer", None)
     weight_bits = 32 if quantizer is None else quantizer.bits
     if isinstance(layer, _SEPARABLE):
@@ -310,20 +323,21 @@ def _rows(layer, input_bits, positions):
         widths = (input_bits, 32)
     else:
         names, widths = (layer.name,), (input_bits,)
-    for name, width, kernel in zip(names, widths, _kernels(layer)):
+    for name, width, kernel in zip(names, widths, kernels(layer)):
         weights = math.prod(kernel.shape)
         yield Row(
             name=name,
             input_bits=width,
             weight_bits=weight_bits,
             weights=weights,
-            macs=positions * weights,
+            macs=places * weights,
             operation=operation(width, weight_bits),
             memory=-(-weights * weight_bits // 8),
         )
 
 
-def _kernels(layer):
+def kernels(layer):
+    """The kernels of a layer of one of the classes in `MULTIPLYING`."""
     if isinstance(layer, _SEPARABLE):
         return layer.depthwise_kernel, layer.pointwise_kernel
     return (layer.kernel,)
@@ -337,6 +351,6 @@ def _other_parameters(model, multiplying):
         if isinstance(layer, Quantizer)
         for weight in layer.weights
     ]
-    excluded += [kernel for layer in multiplying for kernel in _kernels(layer)]
+    excluded += [kernel for layer in multiplying for kernel in kernels(layer)]
     ids = {id(weight) for weight in excluded}
     return sum(math.prod(w.shape) for w in model.weights if id(w) not in ids)

@@ -88,8 +88,13 @@ def _check_names(model):
             name.decode()
 
 
-def operator_names(model):
-    """The names of a file's operators, one for each, in their order."""
+def operator_names(model, graph=None):
+    """The names of a graph's operators, one for each, in their order.
+
+    Args:
+        model: A parsed file.
+        graph: One of its graphs, by default the first.
+    """
     from tensorflow.lite.python import schema_py_generated as schema
 
     builtin = {
@@ -98,7 +103,7 @@ def operator_names(model):
         if isinstance(code, int)
     }
     names = []
-    for operator in model.subgraphs[0].operators:
+    for operator in (graph or model.subgraphs[0]).operators:
         code = model.operatorCodes[operator.opcodeIndex]
         number = max(code.builtinCode, code.deprecatedBuiltinCode)
         custom = code.customCode
@@ -117,10 +122,10 @@ def weighted_operators(model):
     ]
 
 
-def weight_bytes(model, index):
-    """Bytes that the kernel of a weighted operator takes in the file."""
-    kernel = _kernel(model, index)
-    return np.asarray(model.buffers[kernel.buffer].data).nbytes
+def weight_bytes(model, indices):
+    """Bytes that the kernels of weighted operators take in the file."""
+    buffers = {_kernel(model, index).buffer for index in indices}
+    return sum(np.asarray(model.buffers[b].data).nbytes for b in buffers)
 
 
 def is_float(model, index):

@@ -39,6 +39,14 @@ class Text:
             raise ValueError(f"{place} is no text")
 
 
+class Truth:
+    """True or false."""
+
+    def check(self, value, place):
+        if not isinstance(value, bool):
+            raise ValueError(f"{place} is neither true nor false")
+
+
 @dataclasses.dataclass(frozen=True)
 class Maybe:
     """What `kind` says, or null."""
@@ -115,8 +123,10 @@ _LAYER = Map(
         "macs": Number(),
         "operators": List(Number()),
         "may_be_float": Maybe(Text()),
-    }
+    },
+    {"beside": List(Number()), "plain": Truth()},
 )
+_NORMALIZATION = Map({"name": Text(), "operators": List(Number())})
 _CODES = Map(
     {
         "name": Text(),
@@ -127,7 +137,8 @@ _CODES = Map(
     }
 )
 _TENSORS = List(Map({"name": Text(), "tensor": Number()}))
-# Files of the first versions have no names of inputs and outputs.
+# Files of the first versions name no inputs and outputs, and quantized layers
+# only.
 _DESCRIPTION = Map(
     {
         "version": Text(),
@@ -136,6 +147,8 @@ _DESCRIPTION = Map(
         "codes": List(_CODES),
     },
     {
+        "normalizations": List(_NORMALIZATION),
+        "other_macs": Number(),
         "inputs": _TENSORS,
         "input_structure": Structure(),
         "outputs": _TENSORS,

@@ -318,6 +318,7 @@ def _quantize(source, quantizer, name):
             source=origin,
             steps=steps,
             thresholds=thresholds,
+            folded=chain,
         )
     return Quantize(
         name, source.shape, **described, source=source, quantizer=quantizer

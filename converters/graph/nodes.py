@@ -129,12 +129,14 @@ class Threshold(Node):
     """Codes from a sum: `levels[number of k with y >= thresholds[k]]`.
 
     `y` is the sum after `steps`, each a pooling layer or an array of ±1 per
-    channel to multiply with.
+    channel to multiply with. `folded` are the layers that the thresholds stand
+    for.
     """
 
     source: Sum = None
     steps: list = dataclasses.field(default_factory=list)
     thresholds: np.ndarray = None
+    folded: list = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass

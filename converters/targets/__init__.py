@@ -1,1 +1,8 @@
 """From the inference graph to operators; a folder for each target."""
+
+from keras_aqe.converters.targets import builtin, lce, packed
+
+TARGETS = {
+    target.name: target
+    for target in (packed.TARGET, lce.TARGET, builtin.TARGET)
+}

@@ -16,7 +16,7 @@ class Emitter:
     """Writes nodes as TensorFlow operators for the interpreter of TFLite.
 
     Args:
-        graph: A `keras_aqe.converters.graph.Graph`.
+        graph: A `nodes.Graph`.
     """
 
     def __init__(self, graph):

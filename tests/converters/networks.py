@@ -65,6 +65,29 @@ def inputs_of(model, examples=3):
     return values if len(values) > 1 else values[0]
 
 
+def check_report(model, converted):
+    """Whether a report has all layers with weights, and adds up."""
+    report = converted.report
+    listed = {row.name for row in (*report, *report.normalizations)}
+    assert listed == {layer.name for layer in _with_weights(model)}
+    assert report.bytes == len(converted.flatbuffer)
+    assert all(size > 0 for size in report.bytes_by_kind.values())
+    assert sum(row.bytes for row in report) <= report.bytes
+    known = report.macs - report.macs_by_kind.get("other", 0)
+    assert known == sum(row.macs for row in report)
+
+
+def _with_weights(model):
+    """Layers that a network calls and that are not quantizers alone."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _with_weights(layer)
+        elif layer.weights and not isinstance(
+            layer, (quantizers.Quantizer, layers.QuantActivation)
+        ):
+            yield layer
+
+
 def _has_wide_kernel(layer):
     if not isinstance(layer, (layers.QuantConv2D, layers.QuantDense)):
         return False

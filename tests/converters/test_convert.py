@@ -1,5 +1,6 @@
 """What `convert` writes, reports and refuses."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from keras_aqe import callbacks, layers, models
 from keras_aqe.converters import ConversionError, Interpreter, convert, verify
 from keras_aqe.converters.file import flatbuffer
+from keras_aqe.converters.targets import TARGETS
 from tests.converters.networks import images
 
 
@@ -45,9 +47,8 @@ def test_model_a_of_builtin_operators_is_int8(input_bits, weight_bits):
 @pytest.mark.parametrize("target", ["lce", "tflite"])
 def test_strict_refuses_what_came_out_in_float(monkeypatch, target):
     """Whatever the reason: here, a rule that no longer allows it."""
-    monkeypatch.setattr(
-        "keras_aqe.converters.file.metadata._float_rule", lambda *args: None
-    )
+    rule = dataclasses.replace(TARGETS[target], float_rule=lambda *args: None)
+    monkeypatch.setitem(TARGETS, target, rule)
     with pytest.raises(
         ConversionError, match="'conv1'.*CONV_2D in float.*strict=False"
     ):

@@ -15,6 +15,7 @@ from tests.converters.networks import (
     TABLE_1,
     TARGETS,
     RandomNetwork,
+    check_report,
     images,
     inputs_of,
     randomise,
@@ -26,6 +27,7 @@ PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
 
 def assert_same(model, target, x, expected=None, **arguments):
     converted = convert(model, target, **arguments)
+    check_report(model, converted)
     if expected is None:
         expected = keras.tree.flatten(model.predict(x, verbose=0))
     runs = [keras.tree.flatten(Interpreter(converted.flatbuffer).predict(x))]

@@ -1,1 +1,6 @@
-"""`target="tflite"`: builtin operators on int8."""
+"""`target="tflite"`: builtin operators only, on int8."""
+
+from keras_aqe.converters.targets.builtin.emitter import emit, float_rule
+from keras_aqe.converters.targets.target import Target
+
+TARGET = Target("tflite", emit, float_rule, takes_compact=True)

@@ -10,6 +10,7 @@ from keras_aqe.converters.targets.builtin import int8
 from keras_aqe.converters.targets.builtin.channels import Channels
 from keras_aqe.converters.targets.builtin.operators import Constant, Operators
 from keras_aqe.converters.targets.emitter import Emitter
+from keras_aqe.converters.targets.target import is_float_width
 
 # Layers whose Keras code runs on int8 as it does on floats.
 _MOVES = (
@@ -28,24 +29,37 @@ _STEP_SCALE = 5.0
 _POINTWISE = g.Window((1, 1), (1, 1), ((0, 0), (0, 0)))
 
 
-def emit(graph, compact=False):
+def emit(graph, options):
     """Writes a graph with builtin operators.
 
     Codes are int8 tensors whose scale is the node's unit. A sum that feeds
     float, and one of a float input, is a float operator.
 
     Args:
-        graph: A `keras_aqe.converters.graph.Graph`.
-        compact: Whether kernels of dense layers take 2 or 4 bits where they
-            fit.
+        graph: A `nodes.Graph`.
+        options: A `target.Options`. Under `compact` kernels of dense layers
+            take 2 or 4 bits where they fit.
 
     Returns:
         The parsed file, as from `flatbuffer.read`.
     """
-    emitter = BuiltinEmitter(graph, compact)
+    emitter = BuiltinEmitter(graph, options.compact)
     model = to_model(emitter.function(batch=None))
     emitter.operators.insert(model)
     return model
+
+
+def float_rule(node, graph):
+    """Why a quantized layer may run in float; `None` if it may not."""
+    if node.source.is_image:
+        return "image layer"
+    if is_float_width(node):
+        return "float width"
+    feeds_float = node in graph.outputs or any(
+        node in other.sources() and not isinstance(other, g.Threshold)
+        for other in graph.nodes
+    )
+    return "feeds float" if feeds_float else None
 
 
 class BuiltinEmitter(Emitter):

@@ -1,7 +1,7 @@
 """`target="lce"`: quantized layers as Larq Compute Engine operators.
 
 LCE multiplies ±1 by ±1. Codes of any width are written as planes (see
-`keras_aqe.converters.planes`), and a layer as the sum of one `LceBconv2d` for
+`planes.py`), and a layer as the sum of one `LceBconv2d` for
 each pair of an input plane and a kernel plane, whose factors it carries.
 """
 
@@ -19,6 +19,7 @@ from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.targets.emitter import Emitter
 from keras_aqe.converters.targets.lce import operators as ops
 from keras_aqe.converters.targets.lce.planes import planes
+from keras_aqe.converters.targets.target import is_float_width
 from keras_aqe.layers.quantized import same_padding
 from keras_aqe.summary import operation
 
@@ -29,7 +30,7 @@ _BELOW_ZERO = -np.finfo("float32").smallest_subnormal
 _PIXELWISE = g.Window((1, 1), (1, 1), ((0, 0), (0, 0)))
 
 
-def emit(graph, strict):
+def emit(graph, options):
     """Writes a graph whose quantized layers LCE runs as XNOR.
 
     Dense layers become convolutions, since LCE has no binary dense layer. A
@@ -37,18 +38,26 @@ def emit(graph, strict):
     codes of its kernel.
 
     Args:
-        graph: A `keras_aqe.converters.nodes.Graph`.
-        strict: Whether a layer that LCE cannot run as XNOR is an error.
+        graph: A `nodes.Graph`.
+        options: A `target.Options`. Under `strict` a layer that LCE cannot
+            run as XNOR is an error.
 
     Returns:
         The parsed file, as from `flatbuffer.read`.
 
     Raises:
-        ConversionError: If a quantized layer cannot run as XNOR and `strict`
-            is true, or sums are too large to be exact.
+        ConversionError: If a quantized layer cannot run as XNOR under
+            `strict`, or sums are too large to be exact.
     """
-    function = LceEmitter(graph, strict).function(batch=1)
+    function = LceEmitter(graph, options.strict).function(batch=1)
     return to_model(function)
+
+
+def float_rule(node, graph):
+    """Why LCE may run a quantized layer in float; `None` if it may not."""
+    if node.source.is_image:
+        return "image layer"
+    return "float width" if is_float_width(node) else None
 
 
 class LceEmitter(Emitter):

@@ -19,22 +19,23 @@ _RESHAPES = (keras.layers.Flatten, keras.layers.Reshape)
 _PIXELWISE = g.Window((1, 1), (1, 1), ((0, 0), (0, 0)))
 
 
-def emit(graph, strict):
+def emit(graph, options):
     """Writes a graph with the operators of docs/format.md.
 
     Args:
-        graph: A `keras_aqe.converters.nodes.Graph`.
-        strict: Whether a layer that has to stay a builtin float operator,
-            though its widths make it XNOR or SHIFT, is an error.
+        graph: A `nodes.Graph`.
+        options: A `target.Options`. Under `strict` a layer that has to stay
+            a builtin float operator, though its widths make it XNOR or SHIFT,
+            is an error.
 
     Returns:
         The parsed file, as from `flatbuffer.read`.
 
     Raises:
-        ConversionError: If a quantized layer cannot be packed and `strict` is
-            true.
+        ConversionError: If a quantized layer cannot be packed under
+            `strict`.
     """
-    function = PackedEmitter(graph, strict).function(batch=None)
+    function = PackedEmitter(graph, options.strict).function(batch=None)
     return to_model(function)
 
 

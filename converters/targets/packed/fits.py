@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.targets.packed import packing
+from keras_aqe.converters.targets.target import is_float_width
 from keras_aqe.summary import operation
 
 _PREPROCESSING = (keras.layers.Normalization, keras.layers.Rescaling)
@@ -16,6 +17,11 @@ _LARGEST_SUM = 2**31 - 2
 def is_codes(node):
     """Whether a node's tensor holds a quantizer's codes."""
     return node.levels is not None and not isinstance(node, g.Sum)
+
+
+def float_rule(node, graph):
+    """Why a quantized layer may run in float; `None` if it may not."""
+    return "float width" if is_float_width(node) else None
 
 
 def is_packable(node, strict):

@@ -1,0 +1,48 @@
+"""What `convert` and the reader of a file need to know of a target."""
+
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What `convert` was asked for beside the target.
+
+    Args:
+        strict: Whether a quantized layer that the target cannot run as its
+            operation is an error.
+        compact: Whether kernels take fewer bits than 8 where they fit.
+    """
+
+    strict: bool = True
+    compact: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A way to write inference graphs. Each folder here defines one.
+
+    Args:
+        name: What `convert` calls it.
+        emit: Function from a `nodes.Graph` and `Options` to a parsed file.
+        float_rule: Function from a `nodes.Sum` and its `nodes.Graph` to the
+            reason why the target may run it in float, or `None`.
+        check: Function that raises `ConversionError` if an operator of this
+            target in a parsed file is not as it should be.
+        takes_compact: Whether `Options.compact` means anything to it.
+    """
+
+    name: str
+    emit: Callable
+    float_rule: Callable
+    check: Callable = lambda model: None
+    takes_compact: bool = False
+
+
+def is_float_width(node):
+    """Whether a layer has floats on one side of its products.
+
+    Args:
+        node: A `nodes.Sum`.
+    """
+    return max(node.source.bits, node.weight_bits) >= 16
