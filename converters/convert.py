@@ -56,14 +56,14 @@ def convert(
             `keras_aqe.runtime` in LiteRT. `"lce"`: Larq Compute Engine's
             operators, wider codes as sums of binary planes. `"tflite"`:
             builtin operators only, on int8.
-        strict: Whether it is an error if the kernel of a quantized layer
-            would be multiplied in float. Three kinds of layers may be: under
-            `"lce"` and `"tflite"` the one on the image; under `"tflite"` those
-            with 16 or 32 bits on one side and those whose sum goes on as a
-            float. Layers without a quantizer, plain Keras layers among them,
-            are no quantized layers and run in float, as in Keras. The
-            report has a row for each, with the reason in its note, and counts
-            them as `"float"`.
+        strict: Whether it is an error if a quantized layer would be
+            multiplied in float though its operation is XNOR or SHIFT, or MAC
+            of 8 bits or fewer on both sides. Exceptions are, under `"lce"`
+            and `"tflite"`, the layer on the image, and, under `"tflite"`,
+            layers with 16 or 32 bits on one side and those whose sum goes on
+            as a float. Layers without quantizers, such as plain Keras layers,
+            are float layers, strict or not. The report has a row for each of
+            these, says why in its note, and counts it as `"float"`.
         compact: Under `"tflite"`, whether kernels of dense layers take 2 or 4
             bits where they fit. Such files need LiteRT or TensorFlow 2.21;
             tflite-runtime 2.14 refuses them.
