@@ -2,10 +2,8 @@
 
 import collections
 import dataclasses
-import textwrap
 
 from rich.table import Table
-from rich.text import Text
 
 from keras_aqe import tables
 from keras_aqe.converters.errors import ConversionError, damaged
@@ -15,7 +13,6 @@ from keras_aqe.summary import operation
 
 # The note of a layer that runs in float though nothing allows it to.
 RUNS_IN_FLOAT = "runs in float"
-_WIDTH = 120
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +92,7 @@ class Report(list):
         return sum(self.macs_by_kind.values())
 
     def __str__(self):
-        table = Table()
+        table = Table(caption=self._folded(), caption_justify="left")
         for heading in ("layer", "input", "weights", "operation", "op"):
             table.add_column(heading)
         for heading in ("weight bytes", "bytes", "MACs"):
@@ -104,7 +101,7 @@ class Report(list):
         kept = [row for row in self.normalizations if row.op != "folded"]
         for row in [*self, *kept]:
             table.add_row(
-                Text(row.name),
+                row.name,
                 f"{row.input_bits} bit",
                 f"{row.weight_bits} bit",
                 row.operation,
@@ -122,17 +119,16 @@ class Report(list):
             _add_total(table, kind, 0, self.macs_by_kind[kind])
         table.add_section()
         _add_total(table, "file", self.bytes, self.macs)
-        return tables.render(table, _WIDTH) + self._folded()
+        return tables.render(table, 120)
 
     def _folded(self):
         names = [row.name for row in self.normalizations if row.op == "folded"]
         if not names:
-            return ""
-        text = (
+            return None
+        return (
             "Folded into thresholds, kernels or biases, whose bytes hold "
             f"them: {', '.join(names)}."
         )
-        return textwrap.fill(text, _WIDTH, break_long_words=False) + "\n"
 
 
 def _add_total(table, kind, number, macs):
