@@ -116,7 +116,7 @@ def _recorded(model):
         def call(*args, **kwargs):
             output = type(quantizer).call(quantizer, *args, **kwargs)
             # Inside the call of its layer it is given the kernel.
-            if not any(layer._is_in_call() for layer in owners):
+            if not any(layer.is_in_call() for layer in owners):
                 calls.append(keras.ops.convert_to_numpy(output))
             return output
 

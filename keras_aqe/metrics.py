@@ -118,7 +118,7 @@ def quantized_kernels(model):
         (getattr(layer, name), layer.kernel_quantizer)
         for layer in model._flatten_layers()
         if isinstance(layer, Quantized) and layer.kernel_quantizer is not None
-        for name in layer._kernels
+        for name in layer.kernel_constraints
     ]
     if not kernels:
         raise ValueError(

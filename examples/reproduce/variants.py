@@ -35,7 +35,7 @@ def apply(model, run):
             )
     for quantizer in aqe.callbacks.find(model):
         if (run["forward"], run["gradient"]) != ("blend", "2 alpha"):
-            quantizer._estimate = _estimator(run["forward"], run["gradient"])
+            quantizer.estimate = _estimator(run["forward"], run["gradient"])
         if isinstance(quantizer, aqe.quantizers.PowerOfTwo):
             kind = "kernel" if quantizer.relative else "input"
             if run[f"{kind}_thresholds"] is not None:

@@ -30,5 +30,5 @@ class QuantDepthwiseConv2D(QuantizedConv, keras.layers.DepthwiseConv2D):
     TensorShape([1, 6, 6, 4])
     """
 
-    _kernels = {"kernel": "depthwise_constraint"}
+    kernel_constraints = {"kernel": "depthwise_constraint"}
     kernel = latent_kernel("kernel")

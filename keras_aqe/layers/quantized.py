@@ -19,19 +19,19 @@ class Quantized:
     of the two quantizers are those of their estimators, everything else is
     the Keras layer's own. Outside a call, `kernel` is the latent kernel.
 
-    A class whose kernels are not called `kernel` names them in `_kernels`
-    with their constraint arguments; where Keras keeps a kernel as a plain
-    attribute, the class replaces that attribute by a `latent_kernel`.
+    A class whose kernels are not called `kernel` names them in
+    `kernel_constraints` with their constraint arguments; where Keras keeps a
+    kernel as a plain attribute, the class replaces it by a `latent_kernel`.
     """
 
-    _kernels = {"kernel": "kernel_constraint"}
+    kernel_constraints = {"kernel": "kernel_constraint"}
 
     def __init__(
         self, *args, input_quantizer=None, kernel_quantizer=None, **kwargs
     ):
         kernel_quantizer = quantizers.get(kernel_quantizer)
         if kernel_quantizer is not None:
-            for constraint in self._kernels.values():
+            for constraint in self.kernel_constraints.values():
                 kwargs.setdefault(constraint, WeightClip(1.0))
         self._quantizes_kernel = kernel_quantizer is not None
         super().__init__(*args, **kwargs)
@@ -43,7 +43,7 @@ class Quantized:
             self.kernel_quantizer.adopt("kernel")
 
     def add_weight(self, *args, name=None, **kwargs):
-        if name in self._kernels and self._quantizes_kernel:
+        if name in self.kernel_constraints and self._quantizes_kernel:
             # A latent kernel keeps its precision until it is quantized.
             kwargs["autocast"] = False
         return super().add_weight(*args, name=name, **kwargs)
@@ -67,12 +67,13 @@ class Quantized:
         finally:
             stack.pop()
 
-    def _is_in_call(self):
+    def is_in_call(self):
+        """Whether this layer is the innermost that this thread calls."""
         stack = getattr(_calls, "stack", ())
         return bool(stack) and stack[-1][0] is self
 
     def _in_call_quantized(self, kernel):
-        if self.kernel_quantizer is None or not self._is_in_call():
+        if self.kernel_quantizer is None or not self.is_in_call():
             return kernel
         training = _calls.stack[-1][1]
         quantized = self.kernel_quantizer(
@@ -139,7 +140,7 @@ class QuantizedConv(Quantized):
 
     @property
     def padding(self):
-        explicit = getattr(self, "pad_value", 0.0) and self._is_in_call()
+        explicit = getattr(self, "pad_value", 0.0) and self.is_in_call()
         return "valid" if explicit else self._padding
 
     @padding.setter

@@ -33,7 +33,7 @@ class QuantSeparableConv2D(QuantizedConv, keras.layers.SeparableConv2D):
     TensorShape([1, 6, 6, 2])
     """
 
-    _kernels = {
+    kernel_constraints = {
         "depthwise_kernel": "depthwise_constraint",
         "pointwise_kernel": "pointwise_constraint",
     }

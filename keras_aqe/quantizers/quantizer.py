@@ -36,6 +36,7 @@ class Quantizer(keras.layers.Layer):
             non-trainable float32 scalar that tells what the model's weights
             and batch normalisation were fitted to. It is the quantizer's only
             entry in `weights`, so it goes where `set_weights` takes them.
+        estimate: The estimator as a function of inputs, `hard` and `alpha`.
         is_soft: Whether that last step saw blended values, so that the hard
             network is not the one that was trained.
     """
@@ -46,7 +47,7 @@ class Quantizer(keras.layers.Layer):
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         self.supports_masking = True
-        self._estimate = estimators.get(estimator)
+        self.estimate = estimators.get(estimator)
         self.estimator = estimator
         self.stochastic = bool(stochastic)
         self.seed = seed
@@ -104,10 +105,10 @@ class Quantizer(keras.layers.Layer):
             its gradient.
         """
         if not self.stochastic:
-            return self._estimate(inputs, self.hard, self.alpha)
+            return self.estimate(inputs, self.hard, self.alpha)
         # Drawn here, since the estimator compiles what it is given.
         hard = self._stochastic_hard(inputs)
-        return self._estimate(inputs, lambda x: hard, self.alpha)
+        return self.estimate(inputs, lambda x: hard, self.alpha)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -1,0 +1,162 @@
+"""Arrows between folders run one way, and private names stay at home."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+# Where packages lie, and what they are imported as.
+FOLDERS = {
+    "benchmarks": "benchmarks",
+    "examples": "examples",
+    "converters": "keras_aqe.converters",
+    "keras_aqe": "keras_aqe",
+    "runtime": "keras_aqe.runtime",
+}
+TARGETS = sorted(
+    folder.name
+    for folder in (ROOT / "converters" / "targets").iterdir()
+    if (folder / "__init__.py").exists()
+)
+# What the folders of targets share: the modules beside them.
+SHARED = sorted(
+    path.stem
+    for path in (ROOT / "converters" / "targets").glob("*.py")
+    if path.stem != "__init__"
+)
+# What modules of a folder may import of the package beside that folder;
+# "keras_aqe" stands for the modules that train.
+MAY_IMPORT = {
+    "keras_aqe.converters.file": ["keras_aqe.converters.errors"],
+    "keras_aqe.converters.graph": ["keras_aqe", "keras_aqe.converters.errors"],
+    "keras_aqe.runtime": [],
+    **{
+        f"keras_aqe.converters.targets.{name}": [
+            "keras_aqe",
+            "keras_aqe.converters.errors",
+            "keras_aqe.converters.file",
+            "keras_aqe.converters.graph",
+            *(f"keras_aqe.converters.targets.{module}" for module in SHARED),
+        ]
+        for name in TARGETS
+    },
+}
+# What knows of training, and training not of it.
+ABOVE = ("keras_aqe.converters", "keras_aqe.runtime", "benchmarks", "examples")
+# Private names of Keras and TensorFlow that have no public counterpart.
+FOREIGN = {
+    "_call_has_training_arg",
+    "_flatten_layers",
+    "_functional",
+    "_get_function",
+    "_initial_epoch",
+    "_inputs_struct",
+    "_nodes_by_depth",
+    "_outputs_struct",
+    "_run_through_graph",
+}
+
+
+def modules():
+    for folder, package in FOLDERS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            yield ".".join([package, *parts]).removesuffix(".__init__"), path
+
+
+MODULES = dict(modules())
+
+
+def imported(tree):
+    """Pairs of a module of the package and a name taken from it, or `None`.
+
+    A name that is a module itself counts as that module.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, None
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                if name in MODULES:
+                    yield name, None
+                else:
+                    yield node.module, alias.name
+
+
+def own_imports(path):
+    tree = ast.parse(path.read_text())
+    return [
+        (module, name)
+        for module, name in imported(tree)
+        if module.split(".")[0] == "keras_aqe"
+    ]
+
+
+def is_in(module, package):
+    return module == package or module.startswith(f"{package}.")
+
+
+def trains(module):
+    return not any(is_in(module, package) for package in ABOVE)
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_arrows_run_one_way(package):
+    allowed = [name for name in MAY_IMPORT[package] if name != "keras_aqe"]
+    members = [name for name in MODULES if is_in(name, package)]
+    assert members
+    for member in members:
+        for module, _ in own_imports(MODULES[member]):
+            assert (
+                any(is_in(module, name) for name in [package, *allowed])
+                or trains(module)
+                and "keras_aqe" in MAY_IMPORT[package]
+            ), f"{member} imports {module}"
+
+
+def test_training_knows_neither_converters_nor_runtime():
+    for member in filter(trains, MODULES):
+        for module, _ in own_imports(MODULES[member]):
+            assert trains(module), f"{member} imports {module}"
+
+
+def test_what_is_above_targets_asks_their_table():
+    """So that a new target is a folder and an entry."""
+    package = "keras_aqe.converters.targets"
+    folders = [f"{package}.{name}" for name in TARGETS]
+    for member, path in MODULES.items():
+        if not is_in(member, "keras_aqe"):
+            continue
+        if member != package and not any(is_in(member, f) for f in folders):
+            for module, _ in own_imports(path):
+                assert not any(is_in(module, folder) for folder in folders), (
+                    f"{member} imports {module}"
+                )
+
+
+@pytest.mark.parametrize("member", MODULES)
+def test_private_names_stay_in_their_module(member):
+    tree = ast.parse(MODULES[member].read_text())
+    for module, name in own_imports(MODULES[member]):
+        assert not any(map(is_private, [*module.split("."), name or ""])), (
+            f"{member} imports {name} of {module}"
+        )
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            assert node.attr in FOREIGN or is_self(node.value), (
+                f"{member} uses {ast.unparse(node)}"
+            )
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def is_self(node):
+    """Whether an expression is the object whose class the code is of."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "super"
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
