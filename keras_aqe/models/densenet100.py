@@ -1,23 +1,17 @@
 import keras
 
-from keras_aqe.models.parts import Parts, check_input_shape
+from keras_aqe.models.network import network
 
 
+@network((32, 32, 3), 10, smallest=4, name="densenet100")
 def DenseNet100(
-    input_bits=1,
-    weight_bits=1,
-    input_shape=(32, 32, 3),
-    classes=10,
-    quantize_first=True,
-    quantize_last=True,
-    depth=100,
-    growth_rate=12,
-    bottleneck=True,
-    compression=0.5,
-    estimator="aqe",
-    stochastic=False,
-    pad_value=0.0,
-    name="densenet100",
+    parts,
+    x,
+    *,
+    depth: int = 100,
+    growth_rate: int = 12,
+    bottleneck: bool = True,
+    compression: float = 0.5,
 ):
     """DenseNet-100 (k = 12) with M-bit inputs and N-bit weights.
 
@@ -41,17 +35,6 @@ def DenseNet100(
     connected convolutional networks", Table 2.
 
     Args:
-        input_bits: Width M of the layers' inputs: 1, 2, 3, 4, 8, 16 or 32
-            (no quantizer). The image itself is not quantized.
-        weight_bits: Width N of the kernels: 1, 2, 3, 4, 16 or 32
-            (no quantizer).
-        input_shape: `(height, width, channels)`; height and width of at least
-            4.
-        classes: Number of logits.
-        quantize_first: Whether the first layer's kernel is quantized.
-        quantize_last: Whether the last layer's input and kernel are quantized.
-            Batch normalisation then stands before and after it; else a bias
-            is added.
         depth: Number of layers, `3 n + 4` with `n` convolutions in each
             block; with `bottleneck`, `n` is even.
         growth_rate: Channels k that each layer of a block adds.
@@ -59,19 +42,6 @@ def DenseNet100(
             each 3x3 convolution.
         compression: Share of the channels that is kept between blocks, in
             (0, 1].
-        estimator: `"aqe"` or `"ste"`.
-        stochastic: Whether the quantizers train in their stochastic form.
-        pad_value: What the 'same' padding of convolutions fills in. 0 is
-            Keras's; +1 keeps 1-bit inputs at one bit, which Larq Compute
-            Engine runs faster.
-        name: Name of the model.
-
-    Returns:
-        A `keras.Model` from images to logits, not compiled.
-
-    Raises:
-        ValueError: If a width, the input shape, the depth or the compression
-            is not one of the above.
 
     Example:
 
@@ -90,8 +60,6 @@ def DenseNet100(
             "`compression` must be in (0, 1]. "
             f"Received: compression={compression}"
         )
-    check_input_shape(input_shape, 4)
-    parts = Parts(input_bits, weight_bits, estimator, stochastic, pad_value)
 
     def dense_layer(x, name):
         y = parts.opening(x, f"{name}_input")
@@ -109,13 +77,11 @@ def DenseNet100(
 
     layers_per_block = (depth - 4) // (6 if bottleneck else 3)
     first = 2 * growth_rate if bottleneck and compression < 1 else 16
-    inputs = keras.Input(input_shape, name="image")
-    x = parts.image_conv(inputs, first, 3, "conv1", quantize=quantize_first)
+    x = parts.image_conv(x, first, 3, "conv1")
     for block in range(3):
         if block:
             x = transition(x, f"transition{block}")
         for layer in range(layers_per_block):
             x = dense_layer(x, f"block{block + 1}_layer{layer + 1}")
     x = parts.activation(parts.norm(x, "last"), "last", quantize=False)
-    x = parts.pooled_logits(x, classes, quantize_last)
-    return keras.Model(inputs, x, name=name)
+    return parts.pooled_logits(x)

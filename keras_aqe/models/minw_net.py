@@ -1,23 +1,19 @@
 import keras
 
-from keras_aqe.models.parts import Parts, check_input_shape
+from keras_aqe.models.network import network
 
 # The first convolution's filters and the hidden dense units of the paper.
 VARIANTS = {"A": (128, 1024), "B": (64, 1024), "C": (64, 512), "D": (64, 256)}
 
 
+@network((32, 32, 3), 10, smallest=10, name="minw_net", float_ends=False)
 def MINWNet(
-    variant="A",
-    input_bits=1,
-    weight_bits=1,
-    input_shape=(32, 32, 3),
-    classes=10,
-    filters=None,
-    dense_units=None,
-    estimator="aqe",
-    stochastic=False,
-    pad_value=0.0,
-    name="minw_net",
+    parts,
+    x,
+    variant: str = "A",
+    *,
+    filters: int | None = None,
+    dense_units: int | None = None,
 ):
     """MINW-Net: a network with M-bit inputs and N-bit weights.
 
@@ -34,28 +30,8 @@ def MINWNet(
     Args:
         variant: `"A"` (a = 128, F = 1024), `"B"` (64, 1024), `"C"` (64, 512)
             or `"D"` (64, 256).
-        input_bits: Width M of the layers' inputs: 1, 2, 3, 4, 8, 16 or 32
-            (no quantizer).
-        weight_bits: Width N of the kernels: 1, 2, 3, 4, 16 or 32
-            (no quantizer).
-        input_shape: `(height, width, channels)`; height and width of at least
-            10.
-        classes: Number of logits.
         filters: a, in place of the variant's.
         dense_units: F, in place of the variant's.
-        estimator: `"aqe"` or `"ste"`.
-        stochastic: Whether the quantizers train in their stochastic form.
-        pad_value: What the 'same' padding of convolutions fills in. 0 is
-            Keras's; +1 keeps 1-bit inputs at one bit, which Larq Compute
-            Engine runs faster.
-        name: Name of the model.
-
-    Returns:
-        A `keras.Model` from images to logits, not compiled.
-
-    Raises:
-        ValueError: If a width, the variant or the input shape is not one of
-            the above.
 
     Example:
 
@@ -68,8 +44,6 @@ def MINWNet(
             f"`variant` must be one of {sorted(VARIANTS)}. "
             f"Received: variant={variant!r}"
         )
-    check_input_shape(input_shape, 10)
-    parts = Parts(input_bits, weight_bits, estimator, stochastic, pad_value)
     a = VARIANTS[variant][0] if filters is None else filters
     units = VARIANTS[variant][1] if dense_units is None else dense_units
 
@@ -78,14 +52,12 @@ def MINWNet(
             x = keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x)
         return parts.hard_tanh(parts.norm(x, name), name)
 
-    inputs = keras.Input(input_shape, name="image")
-    x = parts.image_conv(inputs, a, 3, "conv1", padding="valid")
+    x = parts.image_conv(x, a, 3, "conv1", padding="valid")
     x = follow(x, "conv1")
     for index, width in enumerate([a, 2 * a, 2 * a, 4 * a, 4 * a], start=2):
         x = parts.conv(x, width, 3, f"conv{index}")
         x = follow(x, f"conv{index}", pool=index % 2 == 0)
     x = keras.layers.Flatten(name="flatten")(x)
-    for name_ in ("dense1", "dense2"):
-        x = follow(parts.dense(x, units, name_), name_)
-    x = parts.norm(parts.dense(x, classes, "dense3"), "dense3")
-    return keras.Model(inputs, x, name=name)
+    for name in ("dense1", "dense2"):
+        x = follow(parts.dense(x, units, name), name)
+    return parts.norm(parts.dense(x, parts.classes, "dense3"), "dense3")

@@ -1,4 +1,4 @@
-"""What the networks share: layers of M-bit inputs and N-bit kernels."""
+"""What networks are made of: layers of M-bit inputs and N-bit kernels."""
 
 import math
 
@@ -16,13 +16,24 @@ class Parts:
     Args:
         input_bits: Width of the layers' inputs; 32 is no quantizer.
         weight_bits: Width of the kernels; 32 is no quantizer.
+        classes: Number of logits.
+        quantize_first: Whether the kernel on the image is quantized.
+        quantize_last: Whether input and kernel of the last layer are.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Whether the quantizers train in their stochastic form.
         pad_value: What the 'same' padding of quantized inputs fills in.
     """
 
     def __init__(
-        self, input_bits, weight_bits, estimator, stochastic, pad_value
+        self,
+        input_bits,
+        weight_bits,
+        classes,
+        estimator,
+        stochastic,
+        pad_value,
+        quantize_first=True,
+        quantize_last=True,
     ):
         if weight_bits == 8:
             raise ValueError(
@@ -32,6 +43,9 @@ class Parts:
             )
         self.input_bits = input_bits
         self.weight_bits = weight_bits
+        self.classes = classes
+        self.quantize_first = quantize_first
+        self.quantize_last = quantize_last
         self._estimator = estimator
         self._stochastic = stochastic
         self._pad_value = pad_value
@@ -57,11 +71,9 @@ class Parts:
             name=name,
         )(x)
 
-    def image_conv(
-        self, x, filters, size, name, strides=1, padding="same", quantize=True
-    ):
+    def image_conv(self, x, filters, size, name, strides=1, padding="same"):
         """The first convolution: the image as it is, padded by zeros."""
-        bits = self.weight_bits if quantize else 32
+        bits = self.weight_bits if self.quantize_first else 32
         return layers.QuantConv2D(
             filters,
             size,
@@ -118,33 +130,23 @@ class Parts:
             return keras.layers.ReLU(name=f"{name}_relu")(x)
         return self.hard_tanh(x, name, quantize)
 
-    def logits(self, x, classes, name, quantize):
+    def logits(self, x, name):
         """The last layer.
 
         Sums of a quantized kernel are far too large for logits, so batch
         normalisation follows it, as in MINW-Net; elsewhere a bias does.
         """
-        if not quantize or self.weight_bits == 32:
-            return keras.layers.Dense(classes, name=name)(x)
-        return self.norm(self.dense(x, classes, name), name)
+        if not self.quantize_last or self.weight_bits == 32:
+            return keras.layers.Dense(self.classes, name=name)(x)
+        return self.norm(self.dense(x, self.classes, name), name)
 
-    def pooled_logits(self, x, classes, quantize):
+    def pooled_logits(self, x):
         """Global average pooling, then the last layer, `"logits"`.
 
         Averages lie close together, so that batch normalisation spreads them
         over the quantizer's range.
         """
         x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-        if quantize and self.input_bits < 32:
+        if self.quantize_last and self.input_bits < 32:
             x = self.hard_tanh(self.norm(x, "pool"), "pool")
-        return self.logits(x, classes, "logits", quantize)
-
-
-def check_input_shape(input_shape, smallest):
-    """Raises `ValueError` unless the shape is that of large enough images."""
-    if len(input_shape) != 3 or min(input_shape[:2]) < smallest:
-        raise ValueError(
-            "`input_shape` must be (height, width, channels) with height and "
-            f"width of at least {smallest}. "
-            f"Received: input_shape={input_shape}"
-        )
+        return self.logits(x, "logits")

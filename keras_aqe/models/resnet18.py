@@ -1,25 +1,13 @@
 import keras
 
-from keras_aqe.models.parts import Parts, check_input_shape
+from keras_aqe.models.network import network
 from keras_aqe.models.residual import residual_block
 
 _BLOCKS = 8
 
 
-def ResNet18(
-    input_bits=1,
-    weight_bits=1,
-    input_shape=(224, 224, 3),
-    classes=1000,
-    quantize_first=True,
-    quantize_last=True,
-    quantize_shortcut=True,
-    filters=64,
-    estimator="aqe",
-    stochastic=False,
-    pad_value=0.0,
-    name="resnet18",
-):
+@network((224, 224, 3), 1000, smallest=32, name="resnet18")
+def ResNet18(parts, x, *, quantize_shortcut: bool = True, filters: int = 64):
     """ResNet-18 for ImageNet with M-bit inputs and N-bit weights.
 
     A 7x7 convolution and 3x3 max pooling, both with stride 2, four stages of
@@ -44,32 +32,9 @@ def ResNet18(
     Liu et al., 2018, "Bi-Real net".
 
     Args:
-        input_bits: Width M of the layers' inputs: 1, 2, 3, 4, 8, 16 or 32
-            (no quantizer). The image itself is not quantized.
-        weight_bits: Width N of the kernels: 1, 2, 3, 4, 16 or 32
-            (no quantizer).
-        input_shape: `(height, width, channels)`; height and width of at least
-            32.
-        classes: Number of logits.
-        quantize_first: Whether the first layer's kernel is quantized.
-        quantize_last: Whether the last layer's input and kernel are quantized.
-            Batch normalisation then stands before and after it; else a bias
-            is added.
         quantize_shortcut: Whether the 1x1 convolutions of shortcuts have
             quantized inputs and kernels.
         filters: Filters of the first stage.
-        estimator: `"aqe"` or `"ste"`.
-        stochastic: Whether the quantizers train in their stochastic form.
-        pad_value: What the 'same' padding of convolutions fills in. 0 is
-            Keras's; +1 keeps 1-bit inputs at one bit, which Larq Compute
-            Engine runs faster.
-        name: Name of the model.
-
-    Returns:
-        A `keras.Model` from images to logits, not compiled.
-
-    Raises:
-        ValueError: If a width or the input shape is not one of the above.
 
     Example:
 
@@ -78,8 +43,6 @@ def ResNet18(
     >>> model.output_shape
     (None, 1000)
     """
-    check_input_shape(input_shape, 32)
-    parts = Parts(input_bits, weight_bits, estimator, stochastic, pad_value)
 
     def projection(filters, strides, name):
         def shortcut(x, quantized):
@@ -92,16 +55,14 @@ def ResNet18(
 
         return shortcut
 
-    inputs = keras.Input(input_shape, name="image")
-    x = parts.image_conv(
-        inputs, filters, 7, "conv1", strides=2, quantize=quantize_first
-    )
-    if quantize_first:
-        x = parts.rescaled(x, 49 * input_shape[-1], "conv1")
+    products = 49 * x.shape[-1]
+    x = parts.image_conv(x, filters, 7, "conv1", strides=2)
+    if parts.quantize_first:
+        x = parts.rescaled(x, products, "conv1")
     x = keras.layers.MaxPooling2D(3, 2, padding="same", name="conv1_pool")(x)
     for stage in range(4):
         for block in range(2):
-            name_ = f"stage{stage + 1}_block{block + 1}"
+            name = f"stage{stage + 1}_block{block + 1}"
             width = filters * 2**stage
             shrinks = stage > 0 and block == 0
             strides = 2 if shrinks else 1
@@ -109,13 +70,12 @@ def ResNet18(
                 parts,
                 x,
                 width,
-                name_,
+                name,
                 _BLOCKS,
                 strides=strides,
-                shortcut=projection(width, strides, f"{name_}_shortcut")
+                shortcut=projection(width, strides, f"{name}_shortcut")
                 if shrinks
                 else None,
             )
     x = parts.activation(parts.norm(x, "last"), "last", quantize=False)
-    x = parts.pooled_logits(x, classes, quantize_last)
-    return keras.Model(inputs, x, name=name)
+    return parts.pooled_logits(x)
