@@ -34,6 +34,11 @@ constexpr WidthSet width_set(int first, Rest... rest) {
   return (1u << first) | width_set(rest...);
 }
 
+constexpr WidthSet kCodeWidths =
+    width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4,
+              Type::kInt8);
+constexpr WidthSet kWeightWidths = width_set(1, 2, 3, 4);
+
 // One implementation of one operator for some widths.
 //
 // `constants` is what the kernel made of weights and thresholds when the layer

@@ -127,9 +127,4 @@ inline void put_field(int field, unsigned planes, int vector, int lane,
       static_cast<uint8_t>(planes << (vector % vectors * field));
 }
 
-constexpr WidthSet kCodeWidths =
-    width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4,
-              Type::kInt8);
-constexpr WidthSet kWeightWidths = width_set(1, 2, 3, 4);
-
 }  // namespace aqe::neon

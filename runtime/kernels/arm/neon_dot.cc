@@ -95,10 +95,10 @@ class Dot {
 }  // namespace
 
 extern const Kernel kConvDotNeon = neon::kernel<Dot<false>>(
-    "conv_2d_dot_neon", Operator::kConv2D, neon::kCodeWidths,
-    neon::kWeightWidths, kNeonDot, neon::has_one_group, kDotChannels);
+    "conv_2d_dot_neon", Operator::kConv2D, kCodeWidths, kWeightWidths, kNeonDot,
+    neon::has_one_group, kDotChannels);
 extern const Kernel kDenseDotNeon = neon::kernel<Dot<true>>(
-    "fully_connected_dot_neon", Operator::kFullyConnected, neon::kCodeWidths,
-    neon::kWeightWidths, kNeonDot, neon::has_one_group, kDotChannels);
+    "fully_connected_dot_neon", Operator::kFullyConnected, kCodeWidths,
+    kWeightWidths, kNeonDot, neon::has_one_group, kDotChannels);
 
 }  // namespace aqe

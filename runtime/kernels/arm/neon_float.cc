@@ -222,11 +222,11 @@ class Float {
 
 extern const Kernel kConvFloatNeon = neon::kernel<Float<false>>(
     "conv_2d_float_neon", Operator::kConv2D,
-    width_set(Type::kFloat32, Type::kUInt8), neon::kWeightWidths, 0,
+    width_set(Type::kFloat32, Type::kUInt8), kWeightWidths, 0,
     neon::has_one_group, kChannels);
 extern const Kernel kDenseFloatNeon = neon::kernel<Float<true>>(
     "fully_connected_float_neon", Operator::kFullyConnected,
-    width_set(Type::kFloat32), neon::kWeightWidths, 0, neon::has_one_group,
+    width_set(Type::kFloat32), kWeightWidths, 0, neon::has_one_group,
     kChannels);
 
 }  // namespace aqe

@@ -31,11 +31,10 @@ struct Multiply {
 }  // namespace
 
 extern const Kernel kConvMultiplyNeon = neon::kernel<neon::Products<Multiply>>(
-    "conv_2d_multiply_neon", Operator::kConv2D, neon::kCodeWidths,
-    neon::kWeightWidths, 0, neon::has_one_group, neon::kPair);
+    "conv_2d_multiply_neon", Operator::kConv2D, kCodeWidths, kWeightWidths, 0,
+    neon::has_one_group, neon::kPair);
 extern const Kernel kDenseMultiplyNeon = neon::kernel<neon::Products<Multiply>>(
-    "fully_connected_multiply_neon", Operator::kFullyConnected,
-    neon::kCodeWidths, neon::kWeightWidths, 0, neon::has_one_group,
-    neon::kPair);
+    "fully_connected_multiply_neon", Operator::kFullyConnected, kCodeWidths,
+    kWeightWidths, 0, neon::has_one_group, neon::kPair);
 
 }  // namespace aqe

@@ -4,9 +4,10 @@
 #include <arm_neon.h>
 
 #include <algorithm>
-#include <limits>
+#include <cstring>
 
-#include "kernels/loops/output.h"
+#include "keras_aqe/codes.h"
+#include "kernels/loops/blocks.h"
 
 namespace aqe::neon {
 

@@ -57,10 +57,10 @@ struct Shift {
 }  // namespace
 
 extern const Kernel kConvShiftNeon = neon::kernel<neon::Products<Shift>>(
-    "conv_2d_shift_neon", Operator::kConv2D, neon::kCodeWidths,
-    neon::kWeightWidths, 0, neon::has_one_group, neon::kPair);
+    "conv_2d_shift_neon", Operator::kConv2D, kCodeWidths, kWeightWidths, 0,
+    neon::has_one_group, neon::kPair);
 extern const Kernel kDenseShiftNeon = neon::kernel<neon::Products<Shift>>(
-    "fully_connected_shift_neon", Operator::kFullyConnected, neon::kCodeWidths,
-    neon::kWeightWidths, 0, neon::has_one_group, neon::kPair);
+    "fully_connected_shift_neon", Operator::kFullyConnected, kCodeWidths,
+    kWeightWidths, 0, neon::has_one_group, neon::kPair);
 
 }  // namespace aqe

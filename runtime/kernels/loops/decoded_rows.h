@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "kernels/loops/output.h"
+#include "kernels/loops/blocks.h"
 
 namespace aqe {
 

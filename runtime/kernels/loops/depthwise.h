@@ -7,11 +7,13 @@
 //   decode(layer, pixel, block, codes)   64 codes of a pixel as int16; what
 //                                        stands behind the channels does not
 //                                        matter
-//   store(layer, acc, block, pixel)      the output stage of 64 sums
+//   store(layer, constants, acc, block, pixel)
+//                                        the output stage of 64 sums
 #pragma once
 
 #include <algorithm>
 
+#include "keras_aqe/codes.h"
 #include "keras_aqe/kernel.h"
 #include "kernels/loops/decoded_rows.h"
 
@@ -92,7 +94,7 @@ AQE_TARGET void run_depthwise(const Layer& layer, const void* constants,
           w += kBlock;
         }
       }
-      Method::store(layer, acc, block, pixel);
+      Method::store(layer, constants, acc, block, pixel);
       pixel += pixel_bytes(layer.output, layer.out_channels);
     }
   }
@@ -107,9 +109,8 @@ template <class Method>
 constexpr Kernel depthwise_kernel(const char* name, uint32_t features) {
   return {name,
           Operator::kDepthwiseConv2D,
-          width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3,
-                    Type::kPacked4, Type::kInt8),
-          width_set(1, 2, 3, 4),
+          kCodeWidths,
+          kWeightWidths,
           features,
           1,
           kBlock,

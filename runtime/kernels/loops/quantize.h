@@ -4,7 +4,7 @@
 #pragma once
 
 #include "keras_aqe/kernel.h"
-#include "kernels/loops/output.h"
+#include "kernels/loops/blocks.h"
 
 namespace aqe {
 

@@ -187,18 +187,14 @@ void run_values(const Layer& layer, const void* constants, const void* input,
   run(layer, constants, input, output, scratch, begin, end);
 }
 
-constexpr WidthSet kCodes =
-    width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4,
-              Type::kInt8);
-constexpr WidthSet kCodesAndFloat = kCodes | width_set(Type::kFloat32);
+constexpr WidthSet kCodesAndFloat = kCodeWidths | width_set(Type::kFloat32);
 constexpr WidthSet kAll = kCodesAndFloat | width_set(Type::kUInt8);
-constexpr WidthSet kWeights = width_set(1, 2, 3, 4);
 
 constexpr Kernel shift_kernel(const char* name, Operator op, WidthSet inputs) {
   return {name,
           op,
           inputs,
-          kWeights,
+          kWeightWidths,
           0,
           1,
           kBlock,
@@ -214,7 +210,7 @@ constexpr Kernel dot_kernel(const char* name, Operator op, WidthSet inputs) {
   return {name,
           op,
           inputs,
-          kWeights,
+          kWeightWidths,
           0,
           1,
           kBlock,

@@ -2,7 +2,7 @@
 // differs is how one position is summed up.
 #pragma once
 
-#include "kernels/loops/output.h"
+#include "kernels/portable/output.h"
 
 namespace aqe {
 

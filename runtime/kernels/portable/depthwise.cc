@@ -3,6 +3,7 @@
 #include "kernels/loops/depthwise.h"
 
 #include "kernels/kernels.h"
+#include "kernels/portable/output.h"
 
 namespace aqe {
 namespace {
@@ -14,8 +15,8 @@ struct Rows {
     load_block(layer.input, pixel, layer.in_channels, block, bytes);
     std::copy_n(bytes, kBlock, codes);
   }
-  static void store(const Layer& layer, const int32_t* acc, int block,
-                    char* pixel) {
+  static void store(const Layer& layer, const void*, const int32_t* acc,
+                    int block, char* pixel) {
     store_block(layer, acc, block, pixel);
   }
 };

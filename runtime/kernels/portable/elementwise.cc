@@ -133,9 +133,6 @@ void run_dequantize(const Layer& layer, const void*, const void* input,
   }
 }
 
-constexpr WidthSet kCodes =
-    width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4,
-              Type::kInt8);
 constexpr WidthSet kNoWeights = width_set(0);
 
 constexpr Kernel elementwise(const char* name, Operator op, WidthSet inputs,
@@ -148,14 +145,14 @@ constexpr Kernel elementwise(const char* name, Operator op, WidthSet inputs,
 }  // namespace
 
 extern const Kernel kMaxPoolPortable = elementwise(
-    "max_pool_2d_portable", Operator::kMaxPool2D, kCodes, run_max_pool);
+    "max_pool_2d_portable", Operator::kMaxPool2D, kCodeWidths, run_max_pool);
 extern const Kernel kAveragePoolPortable =
-    elementwise("average_pool_2d_portable", Operator::kAveragePool2D, kCodes,
-                run_average_pool);
+    elementwise("average_pool_2d_portable", Operator::kAveragePool2D,
+                kCodeWidths, run_average_pool);
 extern const Kernel kQuantizePortable =
     elementwise("quantize_portable", Operator::kQuantize,
                 width_set(Type::kFloat32, Type::kInt32), run_quantize<Plain>);
 extern const Kernel kDequantizePortable = elementwise(
-    "dequantize_portable", Operator::kDequantize, kCodes, run_dequantize);
+    "dequantize_portable", Operator::kDequantize, kCodeWidths, run_dequantize);
 
 }  // namespace aqe

@@ -44,7 +44,7 @@ size_t pad_pixel_words(const Layer& layer) {
 }
 
 size_t planes_constants_bytes(const Layer& layer) {
-  const int64_t taps = int64_t{layer.window.height} * layer.window.width;
+  const int64_t taps = window_taps(layer);
   return 8 * (pad_pixel_words(layer) + block_count(layer.out_channels) * taps *
                                            words(layer.in_channels) * kBlock *
                                            layer.weight_bits);
@@ -58,7 +58,7 @@ void pack_planes(const Layer& layer, void* constants) {
       store_code(layer.input, all, c, layer.pad_value);
   }
   uint64_t* weights = all + pad_pixel_words(layer);
-  const int64_t taps = int64_t{layer.window.height} * layer.window.width;
+  const int64_t taps = window_taps(layer);
   const int groups = words(layer.in_channels);
   const int width = layer.weight_bits;
   for (int o = 0; o < layer.out_channels; ++o) {
@@ -86,7 +86,7 @@ struct Planes {
                          int block, int32_t* acc) {
     const auto* pad_pixel = static_cast<const uint64_t*>(constants);
     const uint64_t* weights = pad_pixel + pad_pixel_words(layer);
-    const int64_t taps = int64_t{layer.window.height} * layer.window.width;
+    const int64_t taps = window_taps(layer);
     const int groups = words(layer.in_channels);
     std::fill_n(acc, kBlock, 0);
     for_each_tap(layer, input, n, y, x, [&](int64_t tap, const char* pixel) {
@@ -143,36 +143,20 @@ bool is_xnor(const Layer& layer) {
 
 constexpr WidthSet kInputs =
     width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kPacked4);
-constexpr WidthSet kWeights = width_set(1, 2, 3, 4);
+
+constexpr Kernel planes_kernel(const char* name, Operator op) {
+  return {name,          op,       kInputs,
+          kWeightWidths, 0,        1,
+          kBlock,        is_xnor,  planes_constants_bytes,
+          pack_planes,   no_bytes, row_block_units,
+          run_planes};
+}
 
 }  // namespace
 
-extern const Kernel kConvPlanesPortable = {"conv_2d_planes_portable",
-                                           Operator::kConv2D,
-                                           kInputs,
-                                           kWeights,
-                                           0,
-                                           1,
-                                           kBlock,
-                                           is_xnor,
-                                           planes_constants_bytes,
-                                           pack_planes,
-                                           no_bytes,
-                                           row_block_units,
-                                           run_planes};
-
-extern const Kernel kDensePlanesPortable = {"fully_connected_planes_portable",
-                                            Operator::kFullyConnected,
-                                            kInputs,
-                                            kWeights,
-                                            0,
-                                            1,
-                                            kBlock,
-                                            is_xnor,
-                                            planes_constants_bytes,
-                                            pack_planes,
-                                            no_bytes,
-                                            row_block_units,
-                                            run_planes};
+extern const Kernel kConvPlanesPortable =
+    planes_kernel("conv_2d_planes_portable", Operator::kConv2D);
+extern const Kernel kDensePlanesPortable =
+    planes_kernel("fully_connected_planes_portable", Operator::kFullyConnected);
 
 }  // namespace aqe

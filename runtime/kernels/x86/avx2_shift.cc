@@ -12,7 +12,9 @@
 #include <algorithm>
 
 #include "kernels/kernels.h"
-#include "kernels/x86/dot.h"
+#include "kernels/loops/tiles.h"
+#include "kernels/x86/byte_patches.h"
+#include "kernels/x86/output.h"
 
 namespace aqe {
 namespace {
@@ -114,23 +116,23 @@ void pack(const Layer& layer, void* constants) {
   }
 }
 
-AQE_AVX2 inline __m256i load_table(const uint8_t* tables, uint8_t byte) {
+AQE_TARGET inline __m256i load_table(const uint8_t* tables, uint8_t byte) {
   return _mm256_broadcastsi128_si256(_mm_load_si128(
       reinterpret_cast<const __m128i*>(tables + size_t{byte} * kTableBytes)));
 }
 
-AQE_AVX2 inline void add_to(int32_t* acc, __m256i sums) {
+AQE_TARGET inline void add_to(int32_t* acc, __m256i sums) {
   Int32Lanes::store(acc, _mm256_add_epi32(Int32Lanes::load(acc), sums));
 }
 
 // Sums of 16 bits without sign to the vectors `acc`, `acc` + 16.
-AQE_AVX2 inline void widen_unsigned(__m256i sums, int32_t* acc) {
+AQE_TARGET inline void widen_unsigned(__m256i sums, int32_t* acc) {
   add_to(acc, _mm256_and_si256(sums, _mm256_set1_epi32(0xffff)));
   add_to(acc + 2 * kLanes, _mm256_srli_epi32(sums, 16));
 }
 
 // With sign, to `acc`, `acc` + 8.
-AQE_AVX2 inline void widen_signed(__m256i sums, int32_t* acc) {
+AQE_TARGET inline void widen_signed(__m256i sums, int32_t* acc) {
   add_to(acc, _mm256_srai_epi32(_mm256_slli_epi32(sums, 16), 16));
   add_to(acc + kLanes, _mm256_srai_epi32(sums, 16));
 }
@@ -138,7 +140,7 @@ AQE_AVX2 inline void widen_signed(__m256i sums, int32_t* acc) {
 // Four rows of patches times 32 output channels; acc holds what they start
 // with. These two are functions of their own, so that a test can show that they
 // do not multiply.
-AQE_AVX2 __attribute__((noinline)) void add_narrow(
+AQE_TARGET __attribute__((noinline)) void add_narrow(
     const uint8_t* patch, size_t stride, const uint8_t* weights,
     const uint8_t* tables, int64_t pairs, int64_t most_pairs, int32_t* acc) {
   const __m256i low = _mm256_set1_epi8(15), even = _mm256_set1_epi16(255);
@@ -180,7 +182,7 @@ AQE_AVX2 __attribute__((noinline)) void add_narrow(
   }
 }
 
-AQE_AVX2 __attribute__((noinline)) void add_wide(
+AQE_TARGET __attribute__((noinline)) void add_wide(
     const uint8_t* patch, size_t stride, const uint8_t* weights,
     const uint8_t* tables, int64_t pairs, int64_t most_pairs, int32_t* acc) {
   const __m256i low = _mm256_set1_epi8(15);
@@ -264,29 +266,20 @@ struct Shift : VectorOutput<Int32Lanes> {
   }
 };
 
-struct Choose {
+struct Methods {
+  static constexpr int kRows = aqe::kRows, kChannels = aqe::kChannels;
+  static constexpr auto constants_bytes = aqe::constants_bytes;
+  static constexpr auto pack = aqe::pack;
+
   template <class Call>
   static auto with_method(const Layer&, Call call) {
     return call(Shift());
   }
 };
-using Tiled = TiledKernel<Choose>;
 
 constexpr Kernel shift_kernel(const char* name, Operator op) {
-  return {name,
-          op,
-          width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3,
-                    Type::kPacked4, Type::kInt8),
-          width_set(2, 3, 4),
-          kAvx2,
-          kRows,
-          kChannels,
-          fits_tiles,
-          constants_bytes,
-          pack,
-          Tiled::scratch_bytes,
-          Tiled::units,
-          Tiled::run};
+  return TiledKernel<Methods>::kernel(name, op, kCodeWidths, width_set(2, 3, 4),
+                                      kAvx2);
 }
 
 }  // namespace

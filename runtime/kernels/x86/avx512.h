@@ -1,119 +1,137 @@
-// What the AVX-512 kernels share: how codes come in, and the output stage for
-// 64 sums of one pixel.
+// The vectors of AVX-512, for the loops that all instruction sets share. Comes
+// before their headers. AQE_BEYOND, where it is defined before, names further
+// instructions for all of a file: ",avx512vnni".
 #pragma once
 
 #include <immintrin.h>
 
 #include <algorithm>
 
-#define AQE_AVX512                                        \
-  __attribute__((                                         \
-      target("avx2,fma,popcnt,avx512f,avx512bw,avx512dq," \
-             "avx512vl")))
-#define AQE_TARGET AQE_AVX512
-#include "kernels/x86/dot.h"
+#include "keras_aqe/layer.h"
+#include "kernels/loops/blocks.h"
+#include "kernels/x86/bytes.h"
+
+#ifndef AQE_BEYOND
+#define AQE_BEYOND
+#endif
+#define AQE_TARGET       \
+  __attribute__((target( \
+      "avx2,fma,popcnt,avx512f,avx512bw,avx512dq,avx512vl" AQE_BEYOND)))
 
 namespace aqe {
 namespace {
 
-constexpr int kLanes = 16;  // sums of one register
+constexpr int kLanes = 16;  // sums of a register
+constexpr int kBytes = 64;  // of a register
 
-inline uint16_t lanes(int count) {
+inline __mmask16 first_lanes(int count) {
   return count >= kLanes
              ? 0xffff
              : static_cast<uint16_t>((1u << std::max(count, 0)) - 1);
 }
 
-struct Avx512;
-
-// The vectors of one accumulator type.
-struct Int32Lanes {
-  using Set = Avx512;
-  using Acc = int32_t;
-  using Vector = __m512i;
-
-  AQE_AVX512 static Vector load(const int32_t* acc) {
-    return _mm512_loadu_si512(acc);
-  }
-  AQE_AVX512 static Vector max(Vector a, Vector b) {
-    return _mm512_max_epi32(a, b);
-  }
-  AQE_AVX512 static Vector negate(Vector a, __mmask16 lanes) {
-    return _mm512_mask_sub_epi32(a, lanes, _mm512_setzero_si512(), a);
-  }
-  AQE_AVX512 static __mmask16 passes(__mmask16 lanes, Vector a,
-                                     const Layer& layer, int64_t first) {
-    return _mm512_mask_cmpge_epi32_mask(
-        lanes, a, _mm512_maskz_loadu_epi32(lanes, layer.thresholds + first));
-  }
-  AQE_AVX512 static __mmask16 passes(__mmask16 lanes, Vector a,
-                                     const Layer& layer, __m512i index) {
-    return _mm512_mask_cmpge_epi32_mask(
-        lanes, a,
-        _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), lanes, index,
-                                    layer.thresholds, 4));
-  }
-  AQE_AVX512 static __m512 real(Vector a) { return _mm512_cvtepi32_ps(a); }
-  AQE_AVX512 static void store(int32_t* acc, Vector a) {
-    _mm512_store_si512(acc, a);
-  }
-};
-
-struct FloatLanes {
-  using Set = Avx512;
-  using Acc = float;
-  using Vector = __m512;
-
-  AQE_AVX512 static Vector load(const float* acc) {
-    return _mm512_loadu_ps(acc);
-  }
-  // Greater or, of an unordered pair, the second: what `a > best` keeps.
-  AQE_AVX512 static Vector max(Vector a, Vector best) {
-    return _mm512_max_ps(a, best);
-  }
-  AQE_AVX512 static Vector negate(Vector a, __mmask16 lanes) {
-    return _mm512_mask_xor_ps(a, lanes, a, _mm512_set1_ps(-0.0f));
-  }
-  AQE_AVX512 static __mmask16 passes(__mmask16 lanes, Vector a,
-                                     const Layer& layer, int64_t first) {
-    return _mm512_mask_cmp_ps_mask(
-        lanes, a, _mm512_maskz_loadu_ps(lanes, layer.float_thresholds + first),
-        _CMP_GE_OQ);
-  }
-  AQE_AVX512 static __mmask16 passes(__mmask16 lanes, Vector a,
-                                     const Layer& layer, __m512i index) {
-    return _mm512_mask_cmp_ps_mask(
-        lanes, a,
-        _mm512_mask_i32gather_ps(_mm512_setzero_ps(), lanes, index,
-                                 layer.float_thresholds, 4),
-        _CMP_GE_OQ);
-  }
-  AQE_AVX512 static __m512 real(Vector a) { return a; }
-  AQE_AVX512 static void store(float* acc, Vector a) {
-    _mm512_store_ps(acc, a);
-  }
-};
-
 inline __mmask64 first_bytes(int count) {
-  return count >= 64 ? ~0ull : (1ull << count) - 1;
-}
-
-// Bit i: the direction of channel first + i is -1.
-AQE_AVX512 inline uint64_t negative_directions(const Layer& layer, int first,
-                                               int count) {
-  return _mm512_movepi8_mask(
-      _mm512_maskz_loadu_epi8(first_bytes(count), layer.direction + first));
+  return count >= kBytes ? ~0ull : (1ull << count) - 1;
 }
 
 struct Avx512 {
+  struct Some {
+    __mmask16 mask;
+
+    explicit Some(int count) : mask(first_lanes(count)) {}
+  };
+
+  AQE_TARGET static __m512i set(int value) { return _mm512_set1_epi32(value); }
+  AQE_TARGET static __m512i lane_numbers() {
+    return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+                             15);
+  }
+  AQE_TARGET static __m512i load(const Some& some, const int32_t* from) {
+    return _mm512_maskz_loadu_epi32(some.mask, from);
+  }
+  AQE_TARGET static __m512 load(const Some& some, const float* from) {
+    return _mm512_maskz_loadu_ps(some.mask, from);
+  }
+  AQE_TARGET static __m512i gather(const Some& some, const int32_t* from,
+                                   __m512i at) {
+    return _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), some.mask, at,
+                                       from, 4);
+  }
+  AQE_TARGET static __m512 gather(const Some& some, const float* from,
+                                  __m512i at) {
+    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), some.mask, at, from,
+                                    4);
+  }
+  AQE_TARGET static void store(const Some& some, __m512 values, float* to) {
+    _mm512_mask_storeu_ps(to, some.mask, values);
+  }
+  AQE_TARGET static __m512i add(__m512i a, __m512i b) {
+    return _mm512_add_epi32(a, b);
+  }
+  AQE_TARGET static __m512 add(__m512 a, __m512 b) {
+    return _mm512_add_ps(a, b);
+  }
+  AQE_TARGET static __m512i subtract(__m512i a, __m512i b) {
+    return _mm512_sub_epi32(a, b);
+  }
+  AQE_TARGET static __m512i multiply(__m512i a, __m512i b) {
+    return _mm512_mullo_epi32(a, b);
+  }
+  AQE_TARGET static __m512 multiply(__m512 a, __m512 b) {
+    return _mm512_mul_ps(a, b);
+  }
+
+  // The lanes that pass, of some.
+  using Compared = __mmask16;
+
+  static uint64_t bits(const Some&, Compared passes) { return passes; }
+  // Of all lanes of a block.
+  AQE_TARGET static uint64_t block_bits(const Compared* passes) {
+    return _cvtmask64_u64(
+        _mm512_kunpackd(_mm512_kunpackw(passes[3], passes[2]),
+                        _mm512_kunpackw(passes[1], passes[0])));
+  }
+  AQE_TARGET static __m512i add_passed(__m512i index, Compared passes,
+                                       int step) {
+    return _mm512_mask_add_epi32(index, passes, index, set(step));
+  }
+
+  // 1 or -1 for each channel of a block.
+  class Directions {
+   public:
+    AQE_TARGET Directions(const Layer& layer, int first, int count)
+        : negative_(_mm512_movepi8_mask(_mm512_maskz_loadu_epi8(
+              first_bytes(count), layer.direction + first))) {}
+
+    bool has_negative() const { return negative_ != 0; }
+    uint64_t negative() const { return negative_; }
+    // Of the channels from i on: which are negative.
+    __mmask16 at(int i) const { return static_cast<__mmask16>(negative_ >> i); }
+
+   private:
+    uint64_t negative_;
+  };
+
+  // To the nearest code, ties to even; 0 for not a number.
+  AQE_TARGET static __m512i nearest_codes(__m512 values) {
+    const __m512 limited = _mm512_min_ps(
+        _mm512_max_ps(values, _mm512_set1_ps(-128)), _mm512_set1_ps(127));
+    return _mm512_maskz_cvtps_epi32(
+        _mm512_cmp_ps_mask(values, values, _CMP_ORD_Q), limited);
+  }
+
+  // The first `count` lanes, if there are more, as bytes.
+  AQE_TARGET static void store_bytes(int count, __m512i lanes, int8_t* to) {
+    _mm512_mask_cvtepi32_storeu_epi8(to, first_lanes(count), lanes);
+  }
+
   // Copies so many 32-bit words.
-  AQE_AVX512 static void copy_words(const void* from, int64_t count, void* to) {
+  AQE_TARGET static void copy_words(const void* from, int64_t count, void* to) {
     const auto* words = static_cast<const int32_t*>(from);
     auto* copy = static_cast<int32_t*>(to);
     if (count < kLanes) {
-      const __mmask16 some = lanes(static_cast<int>(count));
-      _mm512_mask_storeu_epi32(copy, some,
-                               _mm512_maskz_loadu_epi32(some, words));
+      const Some some(static_cast<int>(count));
+      _mm512_mask_storeu_epi32(copy, some.mask, load(some, words));
       return;
     }
     // The last register overlaps the one before.
@@ -125,7 +143,7 @@ struct Avx512 {
 
   // The bytes of one pixel of codes, and 0 up to a multiple of four: there are
   // weights that have no 0.
-  AQE_AVX512 static void decode_pixel(Type input, const char* pixel,
+  AQE_TARGET static void decode_pixel(Type input, const char* pixel,
                                       int channels, char* to) {
     if (input == Type::kInt8) {
       for (int c = 0; c < channels; c += 64) {
@@ -138,7 +156,7 @@ struct Avx512 {
       }
       return;
     }
-    const int planes = bits(input);
+    const int planes = aqe::bits(input);
     const __m512i table = _mm512_broadcast_i32x4(
         _mm_load_si128(reinterpret_cast<const __m128i*>(byte_table(input))));
     const auto* group = reinterpret_cast<const uint64_t*>(pixel);
@@ -153,140 +171,54 @@ struct Avx512 {
           _mm512_maskz_shuffle_epi8(first_bytes(channels - c), table, number));
     }
   }
+};
 
-  template <class Lanes>
-  AQE_AVX512 static void max(const typename Lanes::Acc* acc, int rows,
-                             int stride, int columns,
-                             typename Lanes::Acc* best) {
-    for (int i = 0; i < kBlock; i += kLanes) {
-      auto most = Lanes::load(acc + i);
-      for (int y = 0; y < rows; ++y) {
-        for (int x = 0; x < columns; ++x)
-          most =
-              Lanes::max(Lanes::load(acc + y * stride + x * kBlock + i), most);
-      }
-      Lanes::store(best + i, most);
-    }
+struct Int32Lanes {
+  using Set = Avx512;
+  using Acc = int32_t;
+  using Vector = __m512i;
+
+  AQE_TARGET static Vector load(const int32_t* acc) {
+    return _mm512_loadu_si512(acc);
   }
-
-  // acc += plus0 + plus1 - minus0 - minus1 - minus2, 64 sums each.
-  AQE_AVX512 static void combine(const int32_t* plus0, const int32_t* plus1,
-                                 const int32_t* minus0, const int32_t* minus1,
-                                 const int32_t* minus2, int32_t* acc) {
-    using L = Int32Lanes;
-    for (int i = 0; i < kBlock; i += kLanes) {
-      const auto plus =
-          _mm512_add_epi32(L::load(plus0 + i), L::load(plus1 + i));
-      const auto minus = _mm512_add_epi32(
-          _mm512_add_epi32(L::load(minus0 + i), L::load(minus1 + i)),
-          L::load(minus2 + i));
-      L::store(acc + i, _mm512_sub_epi32(
-                            _mm512_add_epi32(L::load(acc + i), plus), minus));
-    }
+  AQE_TARGET static void store(int32_t* acc, Vector a) {
+    _mm512_store_si512(acc, a);
   }
-
-  // Bit i of passes[k]: channel first + i passes threshold k.
-  template <class Lanes, int kBits>
-  AQE_AVX512 static void pass(const Layer& layer,
-                              const typename Lanes::Acc* acc, int first,
-                              int count, uint64_t* passes) {
-    constexpr int levels = threshold_count(static_cast<Type>(kBits));
-    const uint64_t negative = negative_directions(layer, first, count);
-    if (negative == 0 && count == kBlock) {
-      for (int k = 0; k < levels; ++k) {
-        const int64_t at = int64_t{k} * layer.out_channels + first;
-        __mmask16 parts[kBlock / kLanes];
-#pragma GCC unroll 4
-        for (int i = 0; i < kBlock / kLanes; ++i)
-          parts[i] = Lanes::passes(0xffff, Lanes::load(acc + i * kLanes), layer,
-                                   at + i * kLanes);
-        passes[k] = _cvtmask64_u64(
-            _mm512_kunpackd(_mm512_kunpackw(parts[3], parts[2]),
-                            _mm512_kunpackw(parts[1], parts[0])));
-      }
-      return;
-    }
-    for (int i = 0; i < count; i += kLanes) {
-      const __mmask16 valid = lanes(count - i);
-      const auto value = Lanes::negate(Lanes::load(acc + i),
-                                       static_cast<__mmask16>(negative >> i));
-      for (int k = 0; k < levels; ++k) {
-        passes[k] |=
-            uint64_t{Lanes::passes(valid, value, layer,
-                                   int64_t{k} * layer.out_channels + first + i)}
-            << i;
-      }
-    }
+  AQE_TARGET static Vector max(Vector a, Vector b) {
+    return _mm512_max_epi32(a, b);
   }
-
-  // The number of thresholds passed by binary search.
-  template <class Lanes>
-  AQE_AVX512 static void store_int8(const Layer& layer,
-                                    const typename Lanes::Acc* acc, int first,
-                                    int count, int8_t* out) {
-    const uint64_t negative = negative_directions(layer, first, count);
-    const __m512i channels = _mm512_set1_epi32(layer.out_channels);
-    const __m512i lane =
-        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    for (int i = 0; i < count; i += kLanes) {
-      const __mmask16 valid = lanes(count - i);
-      const auto value = Lanes::negate(Lanes::load(acc + i),
-                                       static_cast<__mmask16>(negative >> i));
-      const __m512i channel =
-          _mm512_add_epi32(_mm512_set1_epi32(first + i), lane);
-      __m512i index = _mm512_setzero_si512();
-      for (int step = 128; step > 0; step /= 2) {
-        const __m512i k = _mm512_add_epi32(index, _mm512_set1_epi32(step - 1));
-        const __mmask16 pass = Lanes::passes(
-            valid, value, layer,
-            _mm512_add_epi32(_mm512_mullo_epi32(k, channels), channel));
-        index =
-            _mm512_mask_add_epi32(index, pass, index, _mm512_set1_epi32(step));
-      }
-      _mm512_mask_cvtepi32_storeu_epi8(
-          out + i, valid, _mm512_sub_epi32(index, _mm512_set1_epi32(128)));
-    }
+  AQE_TARGET static Vector turn(Vector a, __mmask16 negative) {
+    return _mm512_mask_sub_epi32(a, negative, _mm512_setzero_si512(), a);
   }
-
-  template <class Lanes>
-  AQE_AVX512 static __m512 scaled(const Layer& layer,
-                                  const typename Lanes::Acc* acc, int channel,
-                                  __mmask16 valid) {
-    __m512 real = Lanes::real(Lanes::load(acc));
-    if (layer.offset != nullptr)
-      real = _mm512_add_ps(
-          real, _mm512_maskz_loadu_ps(valid, layer.offset + channel));
-    const __m512 product = _mm512_mul_ps(
-        real, _mm512_maskz_loadu_ps(valid, layer.scale + channel));
-    return _mm512_add_ps(product,
-                         _mm512_maskz_loadu_ps(valid, layer.bias + channel));
+  AQE_TARGET static __m512 real(Vector a) { return _mm512_cvtepi32_ps(a); }
+  AQE_TARGET static Avx512::Compared compare(const Avx512::Some& some, Vector a,
+                                             Vector thresholds) {
+    return _mm512_mask_cmpge_epi32_mask(some.mask, a, thresholds);
   }
+};
 
-  template <class Lanes>
-  AQE_AVX512 static void store_real(const Layer& layer,
-                                    const typename Lanes::Acc* acc, int first,
-                                    int count, float* out) {
-    for (int i = 0; i < count; i += kLanes) {
-      const __mmask16 valid = lanes(count - i);
-      _mm512_mask_storeu_ps(out + i, valid,
-                            scaled<Lanes>(layer, acc + i, first + i, valid));
-    }
+struct FloatLanes {
+  using Set = Avx512;
+  using Acc = float;
+  using Vector = __m512;
+
+  AQE_TARGET static Vector load(const float* acc) {
+    return _mm512_loadu_ps(acc);
   }
-
-  template <class Lanes>
-  AQE_AVX512 static void store_nearest(const Layer& layer,
-                                       const typename Lanes::Acc* acc,
-                                       int first, int count, int8_t* out) {
-    for (int i = 0; i < count; i += kLanes) {
-      const __mmask16 valid = lanes(count - i);
-      const __m512 value = scaled<Lanes>(layer, acc + i, first + i, valid);
-      const __m512 limited = _mm512_min_ps(
-          _mm512_max_ps(value, _mm512_set1_ps(-128)), _mm512_set1_ps(127));
-      _mm512_mask_cvtepi32_storeu_epi8(
-          out + i, valid,
-          _mm512_maskz_cvtps_epi32(_mm512_cmp_ps_mask(value, value, _CMP_ORD_Q),
-                                   limited));
-    }
+  AQE_TARGET static void store(float* acc, Vector a) {
+    _mm512_store_ps(acc, a);
+  }
+  // Greater or, of an unordered pair, the second: what `a > best` keeps.
+  AQE_TARGET static Vector max(Vector a, Vector best) {
+    return _mm512_max_ps(a, best);
+  }
+  AQE_TARGET static Vector turn(Vector a, __mmask16 negative) {
+    return _mm512_mask_xor_ps(a, negative, a, _mm512_set1_ps(-0.0f));
+  }
+  AQE_TARGET static __m512 real(Vector a) { return a; }
+  AQE_TARGET static Avx512::Compared compare(const Avx512::Some& some, Vector a,
+                                             Vector thresholds) {
+    return _mm512_mask_cmp_ps_mask(some.mask, a, thresholds, _CMP_GE_OQ);
   }
 };
 

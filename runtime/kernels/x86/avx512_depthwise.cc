@@ -2,7 +2,7 @@
 #include "kernels/x86/avx512.h"
 
 #include "kernels/kernels.h"
-#include "kernels/x86/vector_depthwise.h"
+#include "kernels/x86/depthwise.h"
 
 namespace aqe {
 

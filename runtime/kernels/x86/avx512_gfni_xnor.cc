@@ -25,12 +25,17 @@
 //
 // Codes in planes come from these counters bit by bit: a borrow ripples through
 // a sum and its threshold, one VPTERNLOG a bit for 512 sums.
-#include <immintrin.h>
+#include "kernels/x86/gfni_vectors.h"
 
 #include "kernels/kernels.h"
+#include "kernels/loops/tiles.h"
+#include "kernels/x86/gfni_features.h"
+#include "kernels/x86/gfni_output.h"
 #include "kernels/x86/gfni_sums.h"
+#include "kernels/x86/gfni_tiling.h"
 
 namespace aqe {
+namespace gfni {
 namespace {
 
 AQE_INLINE __m512i broadcast(const char* eight_bytes) {
@@ -109,9 +114,9 @@ struct Group {
 // kGroups groups times block `block` of output channels. Where a pixel has but
 // one word, the quads of its channels are in the first 2^kQuadLevels.
 template <int kGroups, int kQuadLevels>
-AQE_AVX512_GFNI void multiply_groups(const Layer& layer, const Layout& at,
-                                     const char* constants, int block,
-                                     const Group* groups, const char* outside) {
+AQE_TARGET void multiply_groups(const Layer& layer, const Layout& at,
+                                const char* constants, int block,
+                                const Group* groups, const char* outside) {
   const char* weights = constants + at.weights + block * at.block_bytes;
   const __m512i zero = _mm512_setzero_si512();
   Counter<kGroups> counter;
@@ -235,14 +240,11 @@ bool supports(const Layer& layer) {
          tiling.pool.width <= tiling.columns;
 }
 
-struct Method : VectorOutput<Int32Lanes> {
+struct Blocks {
   static size_t block_bytes(const Layer& layer) {
     return Layout(layer).block_bytes;
   }
 };
-
-// What 64 channels of a group come to, at most.
-constexpr size_t kResultBytes = sizeof(int32_t) * kGroup * kBlock;
 
 size_t scratch_bytes(const Layer& layer) {
   return round_up(FeatureRows::bytes(layer), 64) + kMostGroups * kResultBytes;
@@ -250,37 +252,9 @@ size_t scratch_bytes(const Layer& layer) {
 
 int64_t units(const Layer& layer) {
   const int64_t tiles = Tiling(layer).tiles(layer);
-  const int step = blocks_per_unit<Method>(layer, tiles);
+  const int step = blocks_per_unit<Blocks>(layer, tiles);
   return tiles * ((block_count(layer.out_channels) + step - 1) / step);
 }
-
-// Outputs of a tile and the positions [y_begin, y_end) x [x_begin, x_end) that
-// they need.
-struct Tile {
-  int n, y, x, rows, columns;
-  int y_begin, y_end, x_begin, x_end;
-  int groups;  // of a row
-
-  // Below each other first, since they share rows.
-  Tile(const Layer& layer, const Tiling& tiling, int64_t index) {
-    const Window& pool = tiling.pool;
-    y = static_cast<int>(index % tiling.down) * tiling.rows;
-    index /= tiling.down;
-    x = static_cast<int>(index % tiling.across) * tiling.outputs;
-    n = static_cast<int>(index / tiling.across);
-    rows = std::min(tiling.rows, layer.out_height - y);
-    columns = std::min(tiling.outputs, layer.out_width - x);
-    const int top = y * pool.stride_y - pool.pad_top;
-    const int left = x * pool.stride_x - pool.pad_left;
-    y_begin = std::max(top, 0);
-    x_begin = std::max(left, 0);
-    y_end = std::min(top + (rows - 1) * pool.stride_y + pool.height,
-                     layer.conv_height);
-    x_end = std::min(left + (columns - 1) * pool.stride_x + pool.width,
-                     layer.conv_width);
-    groups = (x_end - x_begin + kGroup - 1) / kGroup;
-  }
-};
 
 // Counting on planes is faster where much of the registers is filled up.
 bool is_worthwhile(const Layer& layer) {
@@ -317,9 +291,8 @@ AQE_INLINE void spread_bits(const int32_t* numbers, int64_t* bits) {
 }
 
 // The groups of a tile, row by row.
-AQE_AVX512_GFNI int find_groups(const Layer& layer, const Tile& tile,
-                                FeatureRows* rows, char* results,
-                                Group* group) {
+AQE_TARGET int find_groups(const Layer& layer, const Tile& tile,
+                           FeatureRows* rows, char* results, Group* group) {
   const Window& window = layer.window;
   const Group* first = group;
   for (int y = tile.y_begin; y < tile.y_end; ++y) {
@@ -361,121 +334,6 @@ AQE_AVX512_GFNI int find_groups(const Layer& layer, const Tile& tile,
   return static_cast<int>(group - first);
 }
 
-struct Span {
-  int begin, end;
-};
-
-// Positions of the tile that an output is the maximum of, on one axis.
-Span rows_of(const Layer& layer, const Tiling& tiling, const Tile& tile,
-             int y) {
-  const int top = y * tiling.pool.stride_y - tiling.pool.pad_top;
-  return {std::max(top, 0) - tile.y_begin,
-          std::min(top + tiling.pool.height, layer.conv_height) - tile.y_begin};
-}
-Span columns_of(const Layer& layer, const Tiling& tiling, const Tile& tile,
-                int x) {
-  const int left = x * tiling.pool.stride_x - tiling.pool.pad_left;
-  return {std::max(left, 0) - tile.x_begin,
-          std::min(left + tiling.pool.width, layer.conv_width) - tile.x_begin};
-}
-
-char* first_pixel(const Layer& layer, const Tile& tile, int y, void* output) {
-  return pixel_at(
-      layer.output, layer.out_channels, output,
-      (int64_t{tile.n} * layer.out_height + y) * layer.out_width + tile.x);
-}
-
-AQE_TARGET void store_sums(const Layer& layer, const Tiling& tiling,
-                           const Tile& tile, int block, const char* results,
-                           void* output) {
-  const auto* acc = reinterpret_cast<const int32_t*>(results);
-  const int stride = tile.groups * kGroup * kBlock;
-  for (int y = tile.y; y < tile.y + tile.rows; ++y) {
-    const Span rows = rows_of(layer, tiling, tile, y);
-    char* pixel = first_pixel(layer, tile, y, output);
-    for (int x = tile.x; x < tile.x + tile.columns; ++x) {
-      const Span columns = columns_of(layer, tiling, tile, x);
-      const int32_t* own = acc + rows.begin * stride + columns.begin * kBlock;
-      alignas(64) int32_t best[kBlock];
-      if (layer.has_pool) {
-        Method::max(own, rows.end - rows.begin, stride,
-                    columns.end - columns.begin, best);
-        own = best;
-      }
-      Method::store(layer, own, block, pixel);
-      pixel += pixel_bytes(layer.output, layer.out_channels);
-    }
-  }
-}
-
-// All bits of `count` words together.
-AQE_TARGET inline uint64_t any(const uint64_t* words, int count) {
-  if (count == 1) return *words;
-  __m512i all = _mm512_setzero_si512();
-  for (int i = 0; i < count; i += kGroup) {
-    all = _mm512_or_si512(
-        all, _mm512_maskz_loadu_epi64(static_cast<__mmask8>(lanes(count - i)),
-                                      words + i));
-  }
-  return static_cast<uint64_t>(_mm512_reduce_or_epi64(all));
-}
-
-// The greatest sum passes if any does; of sums that changed their sign, the
-// least must.
-template <int kBits>
-AQE_AVX512_GFNI void store_codes(const Layer& layer, const Tiling& tiling,
-                                 const Tile& tile, int block,
-                                 const char* results, void* output) {
-  constexpr int kThresholds = threshold_count(static_cast<Type>(kBits));
-  const int count = channels_in_block(layer.out_channels, block);
-  const uint64_t negative = negative_directions(layer, block * kBlock, count);
-  const __m512i signs = _mm512_set1_epi64(static_cast<int64_t>(negative));
-  for (int y = tile.y; y < tile.y + tile.rows; ++y) {
-    const Span rows = rows_of(layer, tiling, tile, y);
-    alignas(64) uint64_t some[kThresholds][kColumns];
-    for (int k = 0; k < kThresholds; ++k) {
-      for (int g = 0; g < tile.groups; ++g) {
-        __m512i all = _mm512_setzero_si512();
-        for (int row = rows.begin; row < rows.end; ++row) {
-          const __m512i passes =
-              load(results + (row * tile.groups + g) * kResultBytes +
-                   k * kVectorBytes);
-          all = _mm512_or_si512(all, _mm512_xor_si512(passes, signs));
-        }
-        _mm512_store_si512(some[k] + g * kGroup, all);
-      }
-    }
-    char* pixel = first_pixel(layer, tile, y, output);
-    for (int x = tile.x; x < tile.x + tile.columns; ++x) {
-      const Span columns = columns_of(layer, tiling, tile, x);
-      uint64_t passes[kThresholds];
-      for (int k = 0; k < kThresholds; ++k) {
-        passes[k] = negative ^
-                    any(some[k] + columns.begin, columns.end - columns.begin);
-      }
-      planes_from_passes<kBits>(
-          passes, count,
-          reinterpret_cast<uint64_t*>(pixel) + int64_t{block} * kBits);
-      pixel += pixel_bytes(layer.output, layer.out_channels);
-    }
-  }
-}
-
-auto output_stage(Type output) {
-  switch (output) {
-    case Type::kPacked1:
-      return store_codes<1>;
-    case Type::kPacked2:
-      return store_codes<2>;
-    case Type::kPacked3:
-      return store_codes<3>;
-    case Type::kPacked4:
-      return store_codes<4>;
-    default:
-      return store_sums;
-  }
-}
-
 template <int kGroups>
 auto multiply_by_channels(const Layer& layer) {
   return layer.in_channels <= 16   ? multiply_groups<kGroups, 2>
@@ -488,7 +346,7 @@ void run(const Layer& layer, const void* constants, const void* input,
   const Layout at(layer);
   const Tiling tiling(layer);
   const int64_t tiles = tiling.tiles(layer);
-  const int step = blocks_per_unit<Method>(layer, tiles);
+  const int step = blocks_per_unit<Blocks>(layer, tiles);
   auto* memory = static_cast<char*>(scratch);
   FeatureRows rows(layer, tiling, constants, input, memory);
   char* results = memory + round_up(FeatureRows::bytes(layer), 64);
@@ -513,20 +371,21 @@ void run(const Layer& layer, const void* constants, const void* input,
 }
 
 }  // namespace
+}  // namespace gfni
 
 extern const Kernel kConvXnorAvx512 = {"conv_2d_xnor_avx512",
                                        Operator::kConv2D,
                                        width_set(Type::kPacked1),
                                        width_set(1),
                                        kAvx512 | kAvx512Gfni,
-                                       kGroup,
+                                       gfni::kGroup,
                                        kBlock,
-                                       supports,
-                                       constants_bytes,
-                                       pack,
-                                       scratch_bytes,
-                                       units,
-                                       run,
-                                       is_worthwhile};
+                                       gfni::supports,
+                                       gfni::constants_bytes,
+                                       gfni::pack,
+                                       gfni::scratch_bytes,
+                                       gfni::units,
+                                       gfni::run,
+                                       gfni::is_worthwhile};
 
 }  // namespace aqe

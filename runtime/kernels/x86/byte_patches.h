@@ -1,5 +1,4 @@
-// What the kernels that multiply or shift bytes share on x86: how codes become
-// bytes of a patch.
+// Patches of the kernels that multiply or shift: codes as bytes, or floats.
 //
 // A `Set` is an instruction set:
 //   copy_words(from, count, to)               so many 32-bit words
@@ -8,7 +7,8 @@
 //                                             31 bytes more
 #pragma once
 
-#include "kernels/loops/tiles.h"
+#include "kernels/loops/blocks.h"
+#include "kernels/x86/bytes.h"
 
 namespace aqe {
 
@@ -16,34 +16,6 @@ namespace aqe {
 inline size_t patch_pixel_bytes(const Layer& layer) {
   return layer.float_accumulator() ? layer.in_channels * sizeof(float)
                                    : round_up(layer.in_channels, 4);
-}
-
-// What is added to a code to make it a byte without sign, as the instructions
-// want their first operand. The sums then hold that times the sum of the
-// weights too much.
-inline int raise_of(Type input) { return max_code(bits(input)); }
-
-// What the sums start with to make up for that. It wraps around as the sums do;
-// the result lies within 32 bits.
-inline int32_t take_back(Type input, int64_t sum_of_weights) {
-  return static_cast<int32_t>(
-      static_cast<uint32_t>(-raise_of(input) * sum_of_weights));
-}
-
-// bytes[planes] is the byte of a packed code.
-struct ByteTable {
-  alignas(16) char bytes[16] = {};
-
-  explicit constexpr ByteTable(int bits) {
-    for (int i = 0; i < 1 << bits; ++i)
-      bytes[i] = static_cast<char>(code_from_planes(bits, i) + max_code(bits));
-  }
-};
-inline constexpr ByteTable kByteTables[] = {ByteTable(1), ByteTable(2),
-                                            ByteTable(3), ByteTable(4)};
-
-inline const char* byte_table(Type packed) {
-  return kByteTables[bits(packed) - 1].bytes;
 }
 
 inline void normalize_pixel(const Layer& layer, const uint8_t* pixel,

@@ -3,7 +3,8 @@
 #pragma once
 
 #include "kernels/loops/depthwise.h"
-#include "kernels/x86/dot.h"
+#include "kernels/x86/bytes.h"
+#include "kernels/x86/output.h"
 
 namespace aqe {
 

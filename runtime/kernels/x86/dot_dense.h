@@ -9,16 +9,25 @@
 //   put(layer, planes, step, input, own) stores a weight of the step; `own` are
 //                                        the channel's bytes of the first part
 //
-// A `Dot` says:
-//   Chunk                         its chunks
+// A `Dot` says how a row of inputs meets a chunk:
 //   Lanes                         its vectors
-//   multiply(layer, patches, stride, rows, weights, chunks, init, acc)
-//                                 rows of patches times 64 output channels
+//   Chunk, kSteps                 its chunks, steps of one
+//   kMostRows                     of the batch at a time
+//   Table, table(weight_bits)     what weights are decoded with
+//   Packed, load(chunk)           a register of each of a chunk's parts
+//   weights(packed, step, table)  decoded
+//   broadcast(patch), add(sums, in, weights)
+//   kIsNarrow                     whether sums are narrower than the result's;
+//                                 then also
+//   zero(), most_chunks(layer), widen(acc, sums)
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 
-#include "kernels/x86/dot.h"
+#include "kernels/loops/tiles.h"
+#include "kernels/x86/byte_patches.h"
+#include "kernels/x86/output.h"
 
 namespace aqe {
 
@@ -96,6 +105,77 @@ void pack_dense(const Layer& layer, void* constants) {
   }
 }
 
+// What a chunk holds of kBytes output channels, on its way from memory.
+inline void prefetch(const char* weights) {
+  __builtin_prefetch(weights + kAhead);
+}
+
+// kRows rows of patches times 64 output channels.
+template <class Dot, int kRows>
+AQE_TARGET void multiply_dense(const Layer& layer, const char* patch,
+                               size_t stride, const char* packed,
+                               int64_t chunks,
+                               const typename Dot::Lanes::Acc* init,
+                               typename Dot::Lanes::Acc* acc) {
+  using Lanes = typename Dot::Lanes;
+  constexpr int kVectors = kBlock / kLanes;
+  typename Lanes::Vector sums[kRows][kVectors];
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      sums[r][v] = Lanes::load(init + v * kLanes);
+      if constexpr (Dot::kIsNarrow)
+        Lanes::store(acc + r * kBlock + v * kLanes, sums[r][v]);
+    }
+  }
+  const auto table = Dot::table(layer.weight_bits);
+  while (chunks > 0) {
+    int64_t some = chunks;
+    if constexpr (Dot::kIsNarrow) {
+      some = std::min(chunks, Dot::most_chunks(layer));
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        for (int r = 0; r < kRows; ++r) sums[r][v] = Dot::zero();
+      }
+    }
+    for (int64_t chunk = 0; chunk < some; ++chunk) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        const auto own = Dot::load(packed + v * kBytes);
+#pragma GCC unroll 8
+        for (int step = 0; step < Dot::kSteps; ++step) {
+          const auto w = Dot::weights(own, step, table);
+#pragma GCC unroll 4
+          for (int r = 0; r < kRows; ++r) {
+            sums[r][v] = Dot::add(
+                sums[r][v], Dot::broadcast(patch + r * stride + step * 4), w);
+          }
+        }
+      }
+      patch += Dot::kSteps * 4;
+      packed += Dot::Chunk::kBytes;
+    }
+    chunks -= some;
+    if constexpr (Dot::kIsNarrow) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        for (int r = 0; r < kRows; ++r) {
+          auto* at = acc + r * kBlock + v * kLanes;
+          Lanes::store(at, Dot::widen(Lanes::load(at), sums[r][v]));
+        }
+      }
+    }
+  }
+  if constexpr (Dot::kIsNarrow) return;
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v)
+      Lanes::store(acc + r * kBlock + v * kLanes, sums[r][v]);
+  }
+}
+
 template <class Dot>
 struct DotDense : VectorOutput<typename Dot::Lanes> {
   using Acc = typename Dot::Lanes::Acc;
@@ -125,11 +205,26 @@ struct DotDense : VectorOutput<typename Dot::Lanes> {
   static void multiply(const Layer& layer, const void* constants,
                        const char* patches, int rows, int block, Acc* acc) {
     const auto* bytes = static_cast<const char*>(constants);
-    Dot::multiply(layer, patches, patch_bytes(layer), rows,
-                  bytes + dense_init_bytes(layer) + block * block_bytes(layer),
-                  chunk_count<Chunk>(layer),
-                  reinterpret_cast<const Acc*>(bytes) + block * kBlock, acc);
+    const auto* init = reinterpret_cast<const Acc*>(bytes) + block * kBlock;
+    const char* weights =
+        bytes + dense_init_bytes(layer) + block * block_bytes(layer);
+    const size_t stride = patch_bytes(layer);
+    const int step = layer.batch == 1 ? 1 : Dot::kMostRows;
+    const auto run = layer.batch == 1 ? multiply_dense<Dot, 1>
+                                      : multiply_dense<Dot, Dot::kMostRows>;
+    for (int r = 0; r < rows; r += step) {
+      run(layer, patches + r * stride, stride, weights,
+          chunk_count<Chunk>(layer), init, acc + r * kBlock);
+    }
   }
+};
+
+// The kernel of methods that share their chunks.
+template <class Methods, class Chunk, int kMostRows>
+struct DenseMethods : Methods {
+  static constexpr int kRows = kMostRows, kChannels = kBlock;
+  static constexpr auto constants_bytes = dense_constants_bytes<Chunk>;
+  static constexpr auto pack = pack_dense<Chunk>;
 };
 
 }  // namespace aqe

@@ -1,33 +1,16 @@
-// Features of input pixels for avx512_gfni_xnor.cc, and where it finds them.
+// Features of input pixels for the XNOR kernel with GFNI, and where it finds
+// them.
 #pragma once
 
-#include "kernels/x86/avx512.h"
-
-#include <immintrin.h>
+#include "kernels/x86/gfni_vectors.h"
 
 #include <array>
+#include <cstring>
 
-#include "kernels/loops/tiles.h"
+#include "kernels/x86/gfni_tiling.h"
 
-#define AQE_AVX512_GFNI  \
-  __attribute__((target( \
-      "avx2,fma,popcnt,gfni,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")))
-#define AQE_INLINE AQE_AVX512_GFNI inline __attribute__((always_inline))
-
-namespace aqe {
+namespace aqe::gfni {
 namespace {
-
-constexpr int kGroup = 8;  // positions of a register
-constexpr int kVectorBytes = 64;
-constexpr int kQuads = 16;             // four channels each, of a word
-constexpr int kLevels = 4;             // so many bits count them
-constexpr int kWordRows = 2 * kQuads;  // of features
-constexpr int kWordBytes = kWordRows * kVectorBytes;  // of weights
-constexpr int kColumns = 32;    // bytes of a row of features
-constexpr int kRowGroups = 4;   // of a tile without pooling
-constexpr int kMostGroups = 8;  // of a tile
-constexpr int kMostTaps = 64;
-constexpr int kMostWords = 511;  // so that twice a sum fits into 16 bits
 
 // Bit 0 of the number of differences: e1(a) ^ e1(w), as a sum of two products.
 constexpr int kParityOfInput = 1, kParityOfWeights = 2;
@@ -59,23 +42,6 @@ struct FeatureTable {
   }
 };
 constexpr FeatureTable kTwo(2), kFour(4);
-
-// Byte 8 s + i of a register from byte 8 i + s.
-struct Transposition {
-  alignas(64) std::array<uint8_t, 64> bytes{};
-  constexpr Transposition() {
-    for (int i = 0; i < 64; ++i)
-      bytes[i] = static_cast<uint8_t>(i % 8 * 8 + i / 8);
-  }
-};
-constexpr Transposition kTransposition;
-
-AQE_INLINE __m512i load(const void* from) { return _mm512_load_si512(from); }
-
-template <class Table>
-AQE_INLINE __m512i load_table(const Table& table) {
-  return load(table.bytes.data());
-}
 
 // Words [0, 8) of eight pixels, of which `valid` exist: register j is word j of
 // each.
@@ -129,43 +95,6 @@ AQE_INLINE void make_features(__m512i word, __m512i* before,
         _mm512_permutexvar_epi8(quads[odd], load_table(kFour));
   }
 }
-
-// Positions of a tile are rows of one or two groups.
-struct Tiling {
-  explicit Tiling(const Layer& layer)
-      : pool(layer.has_pool ? layer.pool : Window()) {
-    const Window& window = layer.window;
-    reach = (window.width - 1) * window.dilation_x / window.stride_x;
-    for (columns = 2 * kGroup; columns > 0; columns -= kGroup) {
-      phase = static_cast<int>(round_up(columns + reach, kGroup));
-      if (phase * window.stride_x <= kColumns) break;
-    }
-    if (columns == 0) return;
-    groups = std::min(columns,
-                      static_cast<int>(round_up(layer.conv_width, kGroup))) /
-             kGroup;
-    rows = layer.has_pool ? 1 : std::min(kRowGroups / groups, layer.out_height);
-    outputs = std::max(0, columns - pool.width) / pool.stride_x + 1;
-    outputs = std::min(outputs, layer.out_width);
-    across = (layer.out_width + outputs - 1) / outputs;
-    down = (layer.out_height + rows - 1) / rows;
-    in_rows = ((rows - 1) * pool.stride_y + pool.height - 1) * window.stride_y +
-              (window.height - 1) * window.dilation_y + 1;
-  }
-
-  int64_t tiles(const Layer& layer) const {
-    return int64_t{layer.batch} * down * across;
-  }
-
-  Window pool;
-  int columns = 0;  // of positions, at most
-  int reach = 0;    // of the taps to the right, in positions
-  int phase = 0;    // columns of features for each offset within a stride
-  int groups = 0;   // of a row
-  int rows = 0, outputs = 0;  // of outputs: rows, and in a row
-  int across = 0, down = 0;   // tiles of an image
-  int in_rows = 0;            // of the input, that a tile sees
-};
 
 // Features of input rows, as far as a tile's columns need them:
 // [word][odd quads][two, four][quad][column], then bit 0. A column is there
@@ -223,8 +152,7 @@ class FeatureRows {
 
  private:
   // `pixels` null: all columns are padding.
-  AQE_AVX512_GFNI void make(const uint64_t* pixels, int64_t left,
-                            char* row) const {
+  AQE_TARGET void make(const uint64_t* pixels, int64_t left, char* row) const {
     const int stride = layer_.window.stride_x;
     for (int offset = 0; offset < stride; ++offset) {
       for (int i = 0; i < tiling_.phase; i += kGroup) {
@@ -242,8 +170,8 @@ class FeatureRows {
     }
   }
 
-  AQE_AVX512_GFNI void make_group(const uint64_t* const* pixels,
-                                  unsigned inside, char* to) const {
+  AQE_TARGET void make_group(const uint64_t* const* pixels, unsigned inside,
+                             char* to) const {
     const __m128i bytes_inside = _mm_movm_epi8(static_cast<__mmask16>(inside));
     const __m512i keep = _mm512_broadcastq_epi64(bytes_inside);
     __m512i parity = _mm512_setzero_si512();
@@ -287,4 +215,4 @@ class FeatureRows {
 };
 
 }  // namespace
-}  // namespace aqe
+}  // namespace aqe::gfni

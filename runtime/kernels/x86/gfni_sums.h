@@ -1,11 +1,13 @@
-// Counters of avx512_gfni_xnor.cc whose bits are registers, and what becomes of
-// them: thresholds passed, or sums of 32 bits. A register has the bits of 64
-// channels at eight positions, [lane of 8 channels][position].
+// Counters of the XNOR kernel with GFNI whose bits are registers, and what
+// becomes of them: thresholds passed, or sums of 32 bits. A register has the
+// bits of 64 channels at eight positions, [lane of 8 channels][position].
 #pragma once
 
-#include "kernels/x86/gfni_features.h"
+#include "kernels/x86/gfni_vectors.h"
 
-namespace aqe {
+#include <algorithm>
+
+namespace aqe::gfni {
 namespace {
 
 constexpr int kSumBits = 16;  // of twice a number of differences
@@ -135,7 +137,7 @@ AQE_INLINE void subtract(const __m512i* bits, int32_t all, int32_t* acc) {
     }
     // b[odd * 4 + half * 2 + high]: bits of `half`, positions of `high`.
     for (int high = 0; high < 2; ++high) {
-      const auto sums = [&](int odd, bool upper) AQE_AVX512_GFNI {
+      const auto sums = [&](int odd, bool upper) AQE_TARGET {
         const __m512i x = b[odd * 4 + high], y = b[odd * 4 + 2 + high];
         return _mm512_gf2p8affine_epi64_epi8(
             identity,
@@ -164,4 +166,4 @@ AQE_INLINE void subtract(const __m512i* bits, int32_t all, int32_t* acc) {
 }
 
 }  // namespace
-}  // namespace aqe
+}  // namespace aqe::gfni

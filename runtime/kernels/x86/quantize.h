@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/loops/quantize.h"
-#include "kernels/loops/tiles.h"
+#include "kernels/x86/output.h"
 
 namespace aqe {
 
@@ -24,12 +24,12 @@ struct VectorQuantize {
                                char* pixel) {
     const int count = channels_in_block(layer.out_channels, block);
     if (count == kBlock) {
-      VectorOutput<Lanes>::store(layer, values, block, pixel);
+      VectorOutput<Lanes>::store(layer, nullptr, values, block, pixel);
       return;
     }
     typename Lanes::Acc acc[kBlock] = {};
     Lanes::Set::copy_words(values, count, acc);
-    VectorOutput<Lanes>::store(layer, acc, block, pixel);
+    VectorOutput<Lanes>::store(layer, nullptr, acc, block, pixel);
   }
 };
 

@@ -1,0 +1,88 @@
+// Blocks of 64 channels, one word of each plane, which all kernels go by: how
+// many a layer has, where they lie, and how their codes are packed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "keras_aqe/layer.h"
+
+namespace aqe {
+
+constexpr int kBlock = 64;  // channels at a time: one word of each plane
+
+inline int block_count(int channels) { return words(channels); }
+
+inline int channels_in_block(int channels, int block) {
+  const int rest = channels - block * kBlock;
+  return rest < kBlock ? rest : kBlock;
+}
+
+constexpr size_t round_up(size_t value, size_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+inline int64_t window_taps(const Layer& layer) {
+  return int64_t{layer.window.height} * layer.window.width;
+}
+
+inline const char* pixel_at(Type type, int channels, const void* tensor,
+                            int64_t pixel) {
+  return static_cast<const char*>(tensor) + pixel * pixel_bytes(type, channels);
+}
+
+inline char* pixel_at(Type type, int channels, void* tensor, int64_t pixel) {
+  return static_cast<char*>(tensor) + pixel * pixel_bytes(type, channels);
+}
+
+// A unit of the portable kernels: one output row (over the batch) and one block
+// of 64 output channels.
+inline int64_t row_block_units(const Layer& layer) {
+  return int64_t{layer.batch} * layer.out_height *
+         block_count(layer.out_channels);
+}
+
+struct RowBlock {
+  int batch, y, block;
+  int64_t first_pixel;
+};
+
+inline RowBlock row_block(const Layer& layer, int64_t unit) {
+  const int blocks = block_count(layer.out_channels);
+  const int64_t row = unit / blocks;
+  return {static_cast<int>(row / layer.out_height),
+          static_cast<int>(row % layer.out_height),
+          static_cast<int>(unit % blocks), row * layer.out_width};
+}
+
+inline size_t no_bytes(const Layer&) { return 0; }
+inline void no_constants(const Layer&, void*) {}
+
+// Where the thresholds of an accumulator type stand.
+inline const int32_t* thresholds_of(const Layer& layer, const int32_t*) {
+  return layer.thresholds;
+}
+inline const float* thresholds_of(const Layer& layer, const float*) {
+  return layer.float_thresholds;
+}
+
+// The words of one 64-channel group from the channels that pass each threshold,
+// bit i of passes[k] for channel i. A code's number m in docs/format.md is at
+// least j where the threshold j above the middle is passed or the one j below
+// it is not; bit p of m changes at each multiple of 2^p.
+template <int kBits>
+inline void planes_from_passes(const uint64_t* passes, int count,
+                               uint64_t* group) {
+  const uint64_t valid =
+      count == kBlock ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+  constexpr int middle = kBits == 1 ? 1 : (1 << (kBits - 1)) - 1;
+  for (int p = 0; p < kBits - 1; ++p) {
+    uint64_t plane = 0;
+    for (int j = 1 << p; j <= middle; j += 1 << p)
+      plane ^= passes[middle - 1 + j] | ~passes[middle - j];
+    group[p] = plane & valid;
+  }
+  group[kBits - 1] = ~passes[middle - 1] & valid;
+}
+
+}  // namespace aqe
