@@ -52,6 +52,28 @@ def functions(library, objdump="objdump"):
     return found
 
 
+def shared_functions(library, nm="nm", objdump="objdump"):
+    """The functions of which the linker keeps any one file's copy.
+
+    Args:
+        library: Path of an object file or a static library.
+        nm: The lister of symbols for the architecture.
+        objdump: The disassembler for the architecture.
+
+    Returns:
+        A dict from demangled names to lists of `Instruction`.
+    """
+    symbols = subprocess.run(
+        [nm, "-C", library], check=True, capture_output=True, text=True
+    ).stdout
+    weak = set(re.findall(r"^[0-9a-f]+ [WV] (.*)$", symbols, re.MULTILINE))
+    return {
+        name: body
+        for name, body in functions(library, objdump).items()
+        if name in weak
+    }
+
+
 def multiplications(library, function, machine, objdump="objdump"):
     """The instructions that multiply, for a test to find none.
 

@@ -2,6 +2,7 @@
 in the real aarch64 LiteRT against x86, to the bit. Run by `make test-arm`."""
 
 import pathlib
+import re
 import subprocess
 
 import numpy as np
@@ -12,7 +13,7 @@ from keras_aqe.converters import convert
 from tests.converters.networks import images as random_images
 from tests.converters.networks import randomise
 from tests.runtime import arm
-from tests.runtime.disassembly import multiplications
+from tests.runtime.disassembly import multiplications, shared_functions
 from tests.runtime.engines import run, run_in_child
 from tests.runtime.native import build
 from tests.runtime.networks import small_network
@@ -102,3 +103,19 @@ def test_shift_has_no_multiply_instruction(arm_build, product, multiplies):
         "aarch64-linux-gnu-objdump",
     )
     assert all(bool(names) == multiplies for names in found.values()), found
+
+
+def test_shared_functions_run_on_every_cpu(arm_build):
+    """One file is compiled for the dot product; of what others define as well,
+    the linker keeps one copy for all."""
+    shared = shared_functions(
+        pathlib.Path(arm_build) / "libkeras_aqe_kernels.a",
+        "aarch64-linux-gnu-nm",
+        "aarch64-linux-gnu-objdump",
+    )
+    assert shared
+    assert not [
+        name
+        for name, body in shared.items()
+        if any(re.fullmatch("[us]dot", i.mnemonic) for i in body)
+    ]

@@ -2,6 +2,8 @@
 same, and damaged files, under AddressSanitizer and UndefinedBehaviorSanitizer;
 threads and forks under ThreadSanitizer."""
 
+import contextlib
+import io
 import os
 import pathlib
 import platform
@@ -11,7 +13,8 @@ import sys
 
 import pytest
 
-from tests.runtime.disassembly import multiplications
+from keras_aqe import runtime
+from tests.runtime.disassembly import multiplications, shared_functions
 from tests.runtime.native import build
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -20,6 +23,25 @@ pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("cmake", "ninja", "c++"))),
     reason="needs cmake, ninja and a C++ compiler",
 )
+
+
+def widths():
+    """Each kernel of this machine with each of its widths."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            kernels = runtime.describe()
+    except RuntimeError:  # there is no compiler, then nothing is tested here
+        return []
+    return [
+        (kernel["name"], f"{taken.split()[0]}/{weights}")
+        for kernel in kernels
+        for taken in kernel["inputs"]
+        for weights in kernel["weights"] or (0,)
+    ]
+
+
+WIDTHS = widths()
+IDS = [f"{kernel}-{bits.replace('/', '-')}" for kernel, bits in WIDTHS]
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +56,23 @@ def built(tmp_path_factory):
     return build(tmp_path_factory.mktemp("kernels"))
 
 
-def test_kernels_equal_reference(built):
-    subprocess.run([built / "kernel_tester"], check=True)
+@pytest.mark.parametrize("kernel, bits", WIDTHS, ids=IDS)
+def test_kernel_equals_reference(built, kernel, bits):
+    subprocess.run(
+        [built / "kernel_tester", "--kernel", kernel, "--bits", bits],
+        check=True,
+    )
+
+
+def test_every_kernel_is_tested(built):
+    """The installed runtime, which names the cases above, is the source's."""
+    listed = subprocess.run(
+        [built / "kernel_tester", "--list", "1"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert {tuple(line.split()) for line in listed.splitlines()} == set(WIDTHS)
 
 
 def test_thread_pools_after_a_fork(built):
@@ -60,6 +97,22 @@ def test_shift_has_no_multiply_instruction(built, function, multiplies):
     library = built / "libkeras_aqe_kernels.a"
     found = multiplications(library, function, machine)
     assert all(bool(names) == multiplies for names in found.values()), found
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="test_arm.py does it for ARM"
+)
+def test_shared_functions_run_on_every_cpu(built):
+    """Files are compiled for their own instruction sets; of what several of
+    them define, the linker keeps one copy for all."""
+    library = built / "libkeras_aqe_kernels.a"
+    shared = shared_functions(library)
+    assert shared
+    needs = {
+        name: sorted({i.mnemonic for i in body if i.mnemonic.startswith("v")})
+        for name, body in shared.items()
+    }
+    assert not {name: found for name, found in needs.items() if found}
 
 
 @pytest.mark.long

@@ -1,441 +1,42 @@
 // Runs every kernel of the table against reference on random layers around its
 // tile.
 //
-//   kernel_tester [--cases N] [--seed S] [--kernel PART_OF_NAME] [--threads N]
+//   kernel_tester [--cases N] [--seed S] [--threads N] [--list 1]
+//                 [--kernel PART_OF_NAME] [--bits INPUT/WEIGHT]
+//
+// INPUT is 1, 2, 3, 4, 8, float32, uint8 or int32; WEIGHT is 0 where there are
+// none. --list prints the kernels and widths that would be run.
 //
 // One thread runs a layer's units in random order; several share them as in the
 // delegate, two of them calling at the same time. Prints one line a kernel;
 // exit status 1 if one differs. Kernels for instructions that the CPU lacks are
 // named and skipped.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <memory>
-#include <random>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "keras_aqe/codes.h"
+#include "buffer.h"
+#include "cases.h"
 #include "keras_aqe/kernel.h"
+#include "random.h"
 #include "reference/reference.h"
 #include "thread_pool.h"
 
 namespace aqe {
 namespace {
 
-// Memory with an end: AddressSanitizer sees every access beyond it; without
-// that, at the next multiple of 64 bytes pages begin that cannot be accessed.
-class Buffer {
- public:
-  Buffer(size_t bytes, int fill) : size_(bytes) {
-#if defined(__SANITIZE_ADDRESS__)
-    if (posix_memalign(&data_, kAlignment, std::max<size_t>(bytes, 1)) != 0)
-      std::abort();
-#else
-    const size_t usable = round_up(bytes, sysconf(_SC_PAGESIZE));
-    mapped_ = usable + kBeyond;
-    pages_ =
-        mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    // QEMU fails to protect no pages at all.
-    if (pages_ == MAP_FAILED ||
-        (usable > 0 && mprotect(pages_, usable, PROT_READ | PROT_WRITE) != 0))
-      std::abort();
-    data_ = static_cast<char*>(pages_) + usable - round_up(bytes, kAlignment);
-#endif
-    std::memset(data_, fill, bytes);
-  }
-  ~Buffer() {
-#if defined(__SANITIZE_ADDRESS__)
-    std::free(data_);
-#else
-    munmap(pages_, mapped_);
-#endif
-  }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  void* data() const { return data_; }
-  size_t size() const { return size_; }
-
- private:
-  static constexpr size_t kAlignment = 64, kBeyond = 1 << 20;
-
-  static size_t round_up(size_t value, size_t multiple) {
-    return (value + multiple - 1) / multiple * multiple;
-  }
-
-  size_t size_;
-  void* data_ = nullptr;
-  void* pages_ = nullptr;
-  size_t mapped_ = 0;
+struct Options {
+  int cases = 40, threads = 1;
+  uint64_t seed = 1;
+  std::string kernel, bits;
+  bool lists = false;
 };
-
-class Random {
- public:
-  explicit Random(uint64_t seed) : engine_(seed) {}
-  int between(int low, int high) {
-    return std::uniform_int_distribution<int>(low, high)(engine_);
-  }
-  float real() { return std::normal_distribution<float>()(engine_); }
-  bool chance(int percent) { return between(1, 100) <= percent; }
-  template <class T>
-  T pick(std::initializer_list<T> choices) {
-    return choices.begin()[between(0, static_cast<int>(choices.size()) - 1)];
-  }
-  std::mt19937_64& engine() { return engine_; }
-
- private:
-  std::mt19937_64 engine_;
-};
-
-// A size around a multiple of `tile`: below, at, above.
-int around(Random& random, int tile, int limit) {
-  return std::clamp(tile * random.between(0, 2) +
-                        random.between(-2, 2) * random.between(0, 1),
-                    1, limit);
-}
-
-// A layer with the memory behind its pointers.
-struct Case {
-  Layer layer;
-  bool is_extreme = false;  // codes of the greatest magnitude, sums as well
-  std::vector<uint8_t> weights;
-  std::vector<int32_t> thresholds;
-  std::vector<float> float_thresholds, offset, scale, bias;
-  std::vector<float> input_scale, input_offset;
-  std::vector<int8_t> direction;
-};
-
-std::vector<float> reals(Random& random, int count) {
-  std::vector<float> values(count);
-  for (float& value : values) value = random.real();
-  return values;
-}
-
-// Sizes of output and padding on one axis; enlarges the input until the window
-// fits.
-void place(Random& random, int kernel, int stride, int dilation, int* in,
-           int* out, int* pad) {
-  const int extent = (kernel - 1) * dilation + 1;
-  switch (random.between(0, 2)) {
-    case 0:
-      *in = std::max(*in, extent);
-      *pad = 0;
-      *out = (*in - extent) / stride + 1;
-      break;
-    case 1:
-      *out = (*in + stride - 1) / stride;
-      *pad = std::max((*out - 1) * stride + extent - *in, 0) / 2;
-      break;
-    default: {
-      const int after = random.between(0, extent - 1);
-      *pad = random.between(0, extent - 1);
-      *in = std::max(*in, extent - *pad - after);
-      *out = (*in + *pad + after - extent) / stride + 1;
-    }
-  }
-}
-
-void place_inside(int size, int stride, int* in, int* out, int* pad) {
-  *in = std::max(*in, size);
-  *pad = 0;
-  *out = (*in - size) / stride + 1;
-}
-
-void choose_shape(Random& random, const Kernel& kernel, Case* c) {
-  Layer* layer = &c->layer;
-  layer->batch = random.chance(70) ? 1 : random.between(2, 3);
-  layer->in_channels =
-      random.pick({random.between(1, 9), around(random, 64, 200),
-                   around(random, 128, 300)});
-  layer->out_channels = random.pick({random.between(1, 9),
-                                     around(random, kernel.tile_channels, 200),
-                                     around(random, 64, 200)});
-  switch (layer->op) {
-    case Operator::kFullyConnected:
-      layer->in_width = layer->window.width =
-          random.chance(50) ? 1 : random.between(2, 12);
-      if (c->is_extreme) {  // long sums, at little cost
-        layer->in_width = layer->window.width = random.between(20, 60);
-        layer->out_channels = random.between(1, 9);
-      }
-      return;
-    case Operator::kQuantize:
-    case Operator::kDequantize:
-      layer->in_width = layer->out_width = random.between(1, 20);
-      layer->out_channels = layer->in_channels;
-      return;
-    default:
-      break;
-  }
-  Window& window = layer->window;
-  window.height = random.between(1, 4);
-  window.width = random.between(1, 4);
-  window.stride_y = random.chance(60) ? 1 : random.between(2, 3);
-  window.stride_x = random.chance(60) ? 1 : random.between(2, 3);
-  layer->in_height = random.between(1, 9);
-  layer->in_width = random.chance(50) ? random.between(1, 9)
-                                      : around(random, kernel.tile_pixels, 40);
-  if (layer->op == Operator::kConv2D && c->is_extreme && random.chance(30)) {
-    layer->in_channels = random.between(500, 3600);  // long sums here as well
-    layer->out_channels = random.between(1, 9);
-    layer->in_height = layer->in_width = random.between(1, 4);
-  }
-  if (layer->op == Operator::kMaxPool2D ||
-      layer->op == Operator::kAveragePool2D) {
-    layer->out_channels = layer->in_channels;
-  } else {
-    window.dilation_y = random.chance(80) ? 1 : random.between(2, 3);
-    window.dilation_x = random.chance(80) ? 1 : random.between(2, 3);
-    if (layer->op == Operator::kDepthwiseConv2D) {
-      layer->groups = layer->in_channels;
-      layer->out_channels = layer->in_channels * random.between(1, 2);
-    } else if (random.chance(20)) {
-      layer->groups = random.between(2, 4);
-      layer->in_channels = layer->groups * random.between(1, 70);
-      layer->out_channels = layer->groups * random.between(1, 40);
-    }
-  }
-  // A partial window makes the mean's divisor differ, which only float output
-  // can express.
-  const bool whole =
-      layer->op == Operator::kAveragePool2D && layer->output != Type::kFloat32;
-  if (whole) {
-    place_inside(window.height, window.stride_y, &layer->in_height,
-                 &layer->conv_height, &window.pad_top);
-    place_inside(window.width, window.stride_x, &layer->in_width,
-                 &layer->conv_width, &window.pad_left);
-  } else {
-    const bool pooling = layer->weight_bits == 0;
-    do {  // a pooling window never lies wholly in the padding
-      place(random, window.height, window.stride_y, window.dilation_y,
-            &layer->in_height, &layer->conv_height, &window.pad_top);
-      place(random, window.width, window.stride_x, window.dilation_x,
-            &layer->in_width, &layer->conv_width, &window.pad_left);
-    } while (pooling &&
-             ((layer->conv_height - 1) * window.stride_y - window.pad_top >=
-                  layer->in_height ||
-              (layer->conv_width - 1) * window.stride_x - window.pad_left >=
-                  layer->in_width));
-  }
-  layer->out_height = layer->conv_height;
-  layer->out_width = layer->conv_width;
-  if (layer->op == Operator::kConv2D && random.chance(40)) {
-    layer->has_pool = true;
-    layer->pool.height = random.between(1, std::min(3, layer->conv_height));
-    layer->pool.width = random.between(1, std::min(3, layer->conv_width));
-    layer->pool.stride_y = random.between(1, 3);
-    layer->pool.stride_x = random.between(1, 3);
-    if (random.chance(70)) {
-      layer->out_height =
-          (layer->conv_height - layer->pool.height) / layer->pool.stride_y + 1;
-      layer->out_width =
-          (layer->conv_width - layer->pool.width) / layer->pool.stride_x + 1;
-    } else {
-      const auto same = [](int in, int size, int stride, int* out, int* pad) {
-        *out = (in + stride - 1) / stride;
-        *pad = std::max((*out - 1) * stride + size - in, 0) / 2;
-      };
-      same(layer->conv_height, layer->pool.height, layer->pool.stride_y,
-           &layer->out_height, &layer->pool.pad_top);
-      same(layer->conv_width, layer->pool.width, layer->pool.stride_x,
-           &layer->out_width, &layer->pool.pad_left);
-    }
-  }
-}
-
-// Greatest |accumulator| that is likely, for thresholds that cut somewhere.
-int spread(const Layer& layer) {
-  if (layer.op == Operator::kQuantize)
-    return layer.input == Type::kFloat32 ? 3 : 1000;
-  double values = layer.weight_bits
-                      ? static_cast<double>(layer.weights_per_output())
-                      : layer.window.height * layer.window.width;
-  const int magnitude =
-      (layer.float_accumulator() ? 1 : max_code(bits(layer.input))) *
-      (layer.weight_bits ? max_code(layer.weight_bits) : 1);
-  return std::max(2, static_cast<int>(std::sqrt(values) * magnitude));
-}
-
-void choose_constants(Random& random, Case* c) {
-  Layer& layer = c->layer;
-  const int outputs = layer.out_channels;
-  if (layer.weight_bits) {
-    const size_t count =
-        static_cast<size_t>(layer.weights_per_output()) * outputs;
-    layer.weight_plane_bytes = (count + 7) / 8;
-    c->weights.assign(layer.weight_plane_bytes * layer.weight_bits, 0);
-    int index = 0;
-    for (size_t i = 0; i < count; ++i) {
-      const int last = threshold_count(static_cast<Type>(layer.weight_bits));
-      if (!c->is_extreme) {
-        index = random.between(0, last);
-      } else if (i % layer.weights_per_output() == 0) {
-        index = random.pick({0, last});
-      }
-      const int code = code_at(static_cast<Type>(layer.weight_bits), index);
-      const unsigned planes = planes_from_code(layer.weight_bits, code);
-      for (int p = 0; p < layer.weight_bits; ++p) {
-        c->weights[p * layer.weight_plane_bytes + i / 8] |=
-            static_cast<uint8_t>((planes >> p & 1) << (i % 8));
-      }
-    }
-    layer.weights = c->weights.data();
-  }
-  if (layer.input == Type::kUInt8) {
-    c->input_scale = reals(random, layer.in_channels);
-    c->input_offset = reals(random, layer.in_channels);
-    layer.input_scale = c->input_scale.data();
-    layer.input_offset = c->input_offset.data();
-  }
-  const bool has_stage =
-      layer.op != Operator::kMaxPool2D && layer.op != Operator::kDequantize;
-  const bool rounding =
-      has_stage && layer.output == Type::kInt8 && random.chance(50);
-  if (layer.output == Type::kFloat32 || rounding) {
-    c->scale = reals(random, outputs);
-    c->bias = reals(random, outputs);
-    // Some codes at either end, most between.
-    for (float& scale : c->scale)
-      scale *= rounding ? 200.0f / static_cast<float>(spread(layer)) : 1.0f;
-    layer.scale = c->scale.data();
-    layer.bias = c->bias.data();
-    if (has_stage && random.chance(50)) {
-      c->offset = reals(random, outputs);
-      layer.offset = c->offset.data();
-    }
-    return;
-  }
-  if (!is_code(layer.output) || !has_stage) return;
-
-  const bool real = layer.op == Operator::kQuantize
-                        ? layer.input == Type::kFloat32
-                        : layer.float_accumulator();
-  const int levels = threshold_count(layer.output);
-  const int limit = spread(layer);
-  c->direction.resize(outputs);
-  c->thresholds.resize(static_cast<size_t>(levels) * outputs);
-  c->float_thresholds.resize(c->thresholds.size());
-  for (int o = 0; o < outputs; ++o) {
-    c->direction[o] = random.chance(50) ? 1 : -1;
-    std::vector<int> sorted(levels);
-    for (int& value : sorted) {
-      value = random.chance(10) ? (random.chance(50) ? INT32_MIN : INT32_MAX)
-                                : random.between(-limit, limit);
-    }
-    std::sort(sorted.begin(), sorted.end());
-    for (int k = 0; k < levels; ++k) {
-      const size_t at = static_cast<size_t>(k) * outputs + o;
-      const float infinity = std::numeric_limits<float>::infinity();
-      c->thresholds[at] = sorted[k];
-      c->float_thresholds[at] = sorted[k] == INT32_MIN ? -infinity
-                                : sorted[k] == INT32_MAX
-                                    ? infinity
-                                    : static_cast<float>(sorted[k]) * 0.37f;
-    }
-  }
-  layer.direction = c->direction.data();
-  if (real) {
-    layer.float_thresholds = c->float_thresholds.data();
-  } else {
-    layer.thresholds = c->thresholds.data();
-  }
-}
-
-void fill_input(Random& random, const Case& c, void* input) {
-  const Layer& layer = c.layer;
-  const int64_t pixels = layer.in_pixels();
-  const int extreme = random.between(0, 1);
-  for (int64_t pixel = 0; pixel < pixels; ++pixel) {
-    char* start = static_cast<char*>(input) +
-                  pixel * pixel_bytes(layer.input, layer.in_channels);
-    for (int i = 0; i < layer.in_channels; ++i) {
-      switch (layer.input) {
-        case Type::kFloat32:
-          reinterpret_cast<float*>(start)[i] = random.real() * 3.0f;
-          break;
-        case Type::kInt32:
-          reinterpret_cast<int32_t*>(start)[i] = random.between(-1000, 1000);
-          break;
-        case Type::kUInt8:
-          reinterpret_cast<uint8_t*>(start)[i] =
-              static_cast<uint8_t>(random.between(0, 255));
-          break;
-        default: {
-          const int last = threshold_count(layer.input);
-          store_code(
-              layer.input, start, i,
-              code_at(layer.input,
-                      c.is_extreme ? extreme * last : random.between(0, last)));
-        }
-      }
-    }
-  }
-}
-
-Type choose_output(Random& random, const Layer& layer) {
-  const Type code = random.pick({Type::kPacked1, Type::kPacked2, Type::kPacked3,
-                                 Type::kPacked4, Type::kInt8});
-  switch (layer.op) {
-    case Operator::kMaxPool2D:
-      return layer.input;
-    case Operator::kQuantize:
-      return code;
-    case Operator::kDequantize:
-      return random.pick({Type::kFloat32, Type::kInt8});
-    default:
-      if (random.chance(70)) return code;
-      return layer.float_accumulator() || random.chance(50) ? Type::kFloat32
-                                                            : Type::kInt32;
-  }
-}
-
-int choose_pad_value(Random& random, const Layer& layer) {
-  if (layer.weight_bits == 0 || random.chance(60)) return 0;
-  if (layer.float_accumulator()) return random.pick({-1, 1});
-  return code_at(layer.input, random.between(0, threshold_count(layer.input)));
-}
-
-Case make_case(Random& random, const Kernel& kernel, Type input,
-               int weight_bits) {
-  Case c;
-  c.layer.op = kernel.op;
-  c.layer.input = input;
-  c.layer.weight_bits = weight_bits;
-  c.layer.output = choose_output(random, c.layer);
-  c.is_extreme = random.chance(20);
-  choose_shape(random, kernel, &c);
-  c.layer.pad_value = choose_pad_value(random, c.layer);
-  choose_constants(random, &c);
-  return c;
-}
-
-std::string describe(const Layer& layer) {
-  char text[400];
-  std::snprintf(
-      text, sizeof text,
-      "input type %d %dx%dx%dx%d, weights %d bits, window %dx%d stride %dx%d "
-      "dilation %dx%d pad %d,%d value %d, groups %d, "
-      "conv %dx%d, pool %d %dx%d stride %dx%d pad %d,%d, output type %d "
-      "%dx%dx%d",
-      static_cast<int>(layer.input), layer.batch, layer.in_height,
-      layer.in_width, layer.in_channels, layer.weight_bits, layer.window.height,
-      layer.window.width, layer.window.stride_y, layer.window.stride_x,
-      layer.window.dilation_y, layer.window.dilation_x, layer.window.pad_top,
-      layer.window.pad_left, layer.pad_value, layer.groups, layer.conv_height,
-      layer.conv_width, layer.has_pool, layer.pool.height, layer.pool.width,
-      layer.pool.stride_y, layer.pool.stride_x, layer.pool.pad_top,
-      layer.pool.pad_left, static_cast<int>(layer.output), layer.out_height,
-      layer.out_width, layer.out_channels);
-  return text;
-}
 
 // What every call for a layer reads.
 struct Work {
@@ -511,61 +112,92 @@ bool agrees(Random& random, const Kernel& kernel, const Case& c,
   return is_expected(actual) && is_expected(others);
 }
 
-bool test_kernel(const Kernel& kernel, int cases, uint64_t seed,
+std::string type_name(Type type) {
+  return type == Type::kFloat32 ? "float32"
+         : type == Type::kUInt8 ? "uint8"
+         : type == Type::kInt32 ? "int32"
+                                : std::to_string(bits(type));
+}
+
+// Calls visit(input, weight bits, their name) for the widths of a kernel.
+template <class Visit>
+void for_each_width(const Kernel& kernel, const Options& options, Visit visit) {
+  for (int type = 1; type < 16; ++type) {
+    for (int width = 0; width <= 4; ++width) {
+      if (!(kernel.inputs >> type & kernel.weights >> width & 1)) continue;
+      const std::string name =
+          type_name(static_cast<Type>(type)) + "/" + std::to_string(width);
+      if (options.bits.empty() || options.bits == name)
+        visit(static_cast<Type>(type), width, name);
+    }
+  }
+}
+
+bool test_kernel(const Kernel& kernel, const Options& options,
                  ThreadPool& pool) {
   std::printf("%s: ", kernel.name);
   std::fflush(stdout);  // the last words, should it crash
   int run = 0;
-  for (int type = 1; type < 16; ++type) {
-    if (!(kernel.inputs >> type & 1)) continue;
-    for (int width = 0; width <= 4; ++width) {
-      if (!(kernel.weights >> width & 1)) continue;
-      for (int i = 0; i < cases; ++i) {
-        Random random(seed + i);
-        const Case c =
-            make_case(random, kernel, static_cast<Type>(type), width);
-        if (!fits(kernel, c.layer, ~0u)) continue;
-        ++run;
-        if (!agrees(random, kernel, c, pool)) {
-          std::printf("differs from reference, seed %llu: %s\n",
-                      static_cast<unsigned long long>(seed + i),
-                      describe(c.layer).c_str());
-          return false;
-        }
+  bool all_equal = true;
+  for_each_width(kernel, options, [&](Type type, int width, const auto&) {
+    for (int i = 0; i < options.cases && all_equal; ++i) {
+      Random random(options.seed + i);
+      const Case c = make_case(random, kernel, type, width);
+      if (!fits(kernel, c.layer, ~0u)) continue;
+      ++run;
+      all_equal = agrees(random, kernel, c, pool);
+      if (!all_equal) {
+        std::printf("differs from reference, seed %llu: %s\n",
+                    static_cast<unsigned long long>(options.seed + i),
+                    describe(c.layer).c_str());
       }
     }
+  });
+  if (all_equal) std::printf("%d layers equal\n", run);
+  // A kernel need not support every pair of its widths.
+  return all_equal && (run > 0 || !options.bits.empty());
+}
+
+Options read_options(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string name = argv[i];
+    const char* value = argv[i + 1];
+    if (name == "--cases") options.cases = std::atoi(value);
+    if (name == "--seed") options.seed = std::strtoull(value, nullptr, 10);
+    if (name == "--threads") options.threads = std::atoi(value);
+    if (name == "--kernel") options.kernel = value;
+    if (name == "--bits") options.bits = value;
+    if (name == "--list") options.lists = std::atoi(value) != 0;
   }
-  std::printf("%d layers equal\n", run);
-  return run > 0;
+  return options;
 }
 
 }  // namespace
 }  // namespace aqe
 
 int main(int argc, char** argv) {
-  int cases = 40, threads = 1;
-  uint64_t seed = 1;
-  const char* part = "";
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--cases")) cases = std::atoi(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--seed"))
-      seed = std::strtoull(argv[i + 1], nullptr, 10);
-    if (!std::strcmp(argv[i], "--kernel")) part = argv[i + 1];
-    if (!std::strcmp(argv[i], "--threads")) threads = std::atoi(argv[i + 1]);
-  }
+  const aqe::Options options = aqe::read_options(argc, argv);
   const uint32_t features = aqe::cpu_features();
-  std::printf("CPU features: %s\n", aqe::feature_names(features).c_str());
-  aqe::ThreadPool pool(threads);
+  if (!options.lists)
+    std::printf("CPU features: %s\n", aqe::feature_names(features).c_str());
+  aqe::ThreadPool pool(options.threads);
   bool all_equal = true;
-  for (const aqe::Kernel* const* kernel = aqe::kernel_table; *kernel != nullptr;
-       ++kernel) {
-    if (std::strstr((*kernel)->name, part) == nullptr) continue;
-    if ((*kernel)->features & ~features) {
-      std::printf("%s: skipped, needs %s\n", (*kernel)->name,
-                  aqe::feature_names((*kernel)->features).c_str());
+  for (const aqe::Kernel* const* at = aqe::kernel_table; *at != nullptr; ++at) {
+    const aqe::Kernel& kernel = **at;
+    if (std::strstr(kernel.name, options.kernel.c_str()) == nullptr) continue;
+    int widths = 0;
+    aqe::for_each_width(kernel, options, [&](auto, auto, const auto& name) {
+      if (options.lists) std::printf("%s %s\n", kernel.name, name.c_str());
+      ++widths;
+    });
+    if (options.lists || widths == 0) continue;
+    if (kernel.features & ~features) {
+      std::printf("%s: skipped, needs %s\n", kernel.name,
+                  aqe::feature_names(kernel.features).c_str());
       continue;
     }
-    all_equal &= aqe::test_kernel(**kernel, cases, seed, pool);
+    all_equal &= aqe::test_kernel(kernel, options, pool);
   }
   return all_equal ? 0 : 1;
 }
