@@ -87,7 +87,7 @@ def test_thread_pools_after_a_fork(built):
         ("add_shifted<float>", False),
         ("::add_narrow(", False),
         ("::add_wide(", False),
-        ("::ByteDot>(", True),
+        ("multiply_rows<aqe::(anonymous namespace)::ByteDot", True),
     ],
 )
 def test_shift_has_no_multiply_instruction(built, function, multiplies):
