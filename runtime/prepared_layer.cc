@@ -4,16 +4,12 @@
 #include <initializer_list>
 
 #include "keras_aqe/codes.h"
+#include "keras_aqe/limits.h"
 
 namespace aqe {
 namespace {
 
 constexpr int kFormat = 1;
-constexpr int kMaxChannels = 1 << 20;
-constexpr int kMaxWindow = 1 << 15;
-// Padded sizes stay below this, so that kernels may count rows and columns in
-// int.
-constexpr int64_t kMaxSize = 1 << 30;
 
 struct NamedOperator {
   const char* name;
@@ -51,7 +47,7 @@ int64_t product(std::initializer_list<int64_t> factors) {
 // Bytes of a tensor, which interpreters count in at most 31 bits.
 size_t tensor_bytes(Type type, int64_t pixels, int channels) {
   const int64_t bytes = product({pixels, pixel_bytes(type, channels)});
-  if (bytes > INT32_MAX)
+  if (bytes > kMaxTensorBytes)
     throw FormatError("a tensor of " + text(bytes) +
                       " bytes is larger than 2 GiB");
   return static_cast<size_t>(bytes);
@@ -160,7 +156,7 @@ enum Padding { kValid = 0, kSame = 1, kExplicit = 2 };
 Placement place(int in, int size, int stride, int dilation, int padding,
                 int before, int after, const char* axis) {
   const int64_t extent = int64_t{size - 1} * dilation + 1;
-  if (2 * extent + in >= kMaxSize)
+  if (2 * extent + in > kMaxSize)
     throw FormatError(std::string("the window's ") + axis + " is too large");
   if (padding == kSame) {
     const int64_t out = (int64_t{in} + stride - 1) / stride;
@@ -257,7 +253,7 @@ void PreparedLayer::read_input(
                       " for " + text(layer.in_channels) +
                       " channels, but its shape is " + shape_text(input));
   }
-  if (pixels >= kMaxSize)
+  if (pixels > kMaxSize)
     throw FormatError("input is too large: its shape is " + shape_text(input));
   layer.batch = input.dims->data[0];
   layer.in_height = is_image ? input.dims->data[1] : 1;
@@ -310,7 +306,8 @@ void PreparedLayer::read_windows(const Options& options) {
     window.pad_left = x.pad;
     layer.conv_height = layer.out_height = y.out;
     layer.conv_width = layer.out_width = x.out;
-    layer.pad_value = options.get_or("pad_value", 0, -128, 127);
+    layer.pad_value =
+        options.get_or("pad_value", 0, kMinPadValue, kMaxPadValue);
   } else if (layer.op == Operator::kFullyConnected) {
     window.width = layer.in_width;
   } else if (is_pooling(layer.op)) {
@@ -405,8 +402,8 @@ void PreparedLayer::read_constants(
   }
 
   const int channels = layer.out_channels;
-  const bool has_stage = layer.op != Operator::kMaxPool2D &&
-                         layer.op != Operator::kDequantize;
+  const bool has_stage =
+      layer.op != Operator::kMaxPool2D && layer.op != Operator::kDequantize;
   const bool rounds = has_stage && options.get_or("rounding", 0, 0, 1);
   if (rounds && layer.output != Type::kInt8)
     throw FormatError("rounding needs 8-bit output");
@@ -422,8 +419,9 @@ void PreparedLayer::read_constants(
     layer.bias = bias_.data();
     next += 2;
     if (has_offset) {
-      offset_ = read_constant<float>("offset", required(tensors, next, "offset"),
-                                     tflite::kFloat32, channels);
+      offset_ =
+          read_constant<float>("offset", required(tensors, next, "offset"),
+                               tflite::kFloat32, channels);
       layer.offset = offset_.data();
       ++next;
     }
@@ -509,13 +507,13 @@ void PreparedLayer::check_accumulator() const {
           "only float and rounded output can have a pooling window that is "
           "partly outside the input");
   }
-  if (!is_code(layer.input)) return;
+  if (!is_code(layer.input) || layer.op == Operator::kMaxPool2D) return;
   const int64_t terms =
       has_weights(layer.op)
           ? layer.weights_per_output()
           : product({layer.window.height, layer.window.width});
   const int weight = layer.weight_bits ? max_code(layer.weight_bits) : 1;
-  if (product({terms, max_code(bits(layer.input)), weight}) > INT32_MAX - 1) {
+  if (product({terms, max_code(bits(layer.input)), weight}) > kMaxSum) {
     throw FormatError("a sum of " + text(terms) + " products of " +
                       text(bits(layer.input)) + " by " +
                       text(layer.weight_bits) + " bits can overflow 32 bits");

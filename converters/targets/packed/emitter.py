@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,7 +14,6 @@ from keras_aqe.converters.targets.packed import fits, packing, pooling
 from keras_aqe.converters.targets.packed import operators as ops
 from keras_aqe.quantizers import FixedPoint
 
-_RESHAPES = (keras.layers.Flatten, keras.layers.Reshape)
 _PIXELWISE = g.Window((1, 1), (1, 1), ((0, 0), (0, 0)))
 
 
@@ -110,17 +108,19 @@ class PackedEmitter(Emitter):
         return self._tensors[key]
 
     def _write_codes(self, node):
-        if packing.width(node.levels) is None:
+        if not fits.is_packed(node):
             return None
         if isinstance(node, g.Threshold):
             return self._write_compared_sum(node)
         if isinstance(node, g.Quantize):
             return self._write_packed_quantize(node)
         if isinstance(node, g.Apply):
-            if pooling.is_max(node.operation):
-                source = node.args[0]
+            source = _only_source(node)
+            if source is None or not fits.is_packed(source):
+                return None
+            if pooling.is_max(node.operation, source.shape):
                 return self._max_pool(self.codes(source), source.shape, node)
-            if isinstance(node.operation, _RESHAPES):
+            if isinstance(node.operation, fits.RESHAPES):
                 return self._moved(node)
         return None
 
@@ -202,12 +202,15 @@ class PackedEmitter(Emitter):
         """A sum, max pools and the comparison as one operator, or more."""
         source = node.source
         pools, turns = fits.orientations(node.steps)
+        shapes = [source.shape]
+        for pool in pools:
+            shapes.append(pool.compute_output_shape(shapes[-1]))
         here = pools[:1] if source.window is not None else []
         later = pools[len(here) :]
         # Pools of codes take the greatest, so the code has to rise there.
         if (
             not self._is_fused(source)
-            or not all(map(pooling.is_max, pools))
+            or not all(map(pooling.is_max, pools, shapes))
             or any((turns[-1] != t).any() for t in turns[len(here) : -1])
         ):
             x = self.tensor(source)
@@ -221,8 +224,8 @@ class PackedEmitter(Emitter):
         output = _to_codes(node, node.thresholds, direction, fit)
         kernel = source.kernel * turns[0]
         codes = self._sum(source, output, kernel, *here)
-        for pool in later:
-            codes = ops.max_pool(codes, pooling.window(pool, source.shape))
+        for pool, shape in zip(later, shapes[len(here) :]):
+            codes = ops.max_pool(codes, pooling.window(pool, shape))
         return ops.reshape(codes, node.shape)
 
     def _sum(self, node, output, kernel, pool=None):
@@ -301,10 +304,12 @@ class PackedEmitter(Emitter):
             return self._write_scaled(node, source, pool, output)
         if not isinstance(node, g.Apply):
             return None
-        layer, source = node.operation, node.args[0]
+        layer, source = node.operation, _only_source(node)
+        if source is None:
+            return None
         if folding.is_hard_tanh(layer):
             return self._rounded(source, factor)
-        if pooling.is_max(layer):
+        if pooling.is_max(layer, source.shape):
             codes = self._rounded(source, factor)
             if codes is not None:
                 return self._max_pool(codes, source.shape, node)
@@ -344,8 +349,12 @@ class PackedEmitter(Emitter):
         if _is_average_of_codes(source):
             unit, bias = source.args[0].unit, None
         else:
-            if isinstance(source, g.Apply) and pooling.is_max(source.operation):
-                pool, source = source.operation, source.args[0]
+            pooled = _only_source(source)
+            if pooled is not None and (
+                isinstance(source, g.Apply)
+                and pooling.is_max(source.operation, pooled.shape)
+            ):
+                pool, source = source.operation, pooled
             if not self._is_fused(source) or source.activation is not None:
                 return None
             if pool is not None and source.window is None:
@@ -366,13 +375,25 @@ def _scale(unit, bias, norm, factor):
     return unit * scale * factor, bias * factor, offset
 
 
+def _only_source(node):
+    """The one node that a node is computed from, `None` if there are more."""
+    sources = node.sources()
+    return sources[0] if len(sources) == 1 else None
+
+
 def _is_average_of_codes(node):
     """Whether a node is the mean of codes that an operator can read."""
+    source = _only_source(node)
     return (
         isinstance(node, g.Apply)
-        and pooling.is_average(node.operation)
-        and fits.is_codes(node.args[0])
-        and packing.width(node.args[0].levels) is not None
+        and source is not None
+        and fits.is_codes(source)
+        and fits.is_packed(source)
+        and pooling.is_average(
+            node.operation,
+            source.shape,
+            packing.LEVELS[packing.width(source.levels)],
+        )
     )
 
 

@@ -6,12 +6,14 @@ import tensorflow as tf
 
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.graph import nodes as g
-from keras_aqe.converters.targets.packed import packing
+from keras_aqe.converters.targets.packed import limits, packing
 from keras_aqe.converters.targets.target import is_float_width
 from keras_aqe.summary import operation
 
 _PREPROCESSING = (keras.layers.Normalization, keras.layers.Rescaling)
-_LARGEST_SUM = 2**31 - 2
+RESHAPES = (keras.layers.Flatten, keras.layers.Reshape)
+# Beyond, products of docs/format.md's float inputs may be anything.
+_FLOAT_INPUT_LIMIT = 2.0**121
 
 
 def is_codes(node):
@@ -52,26 +54,85 @@ def _obstacle(node):
             f"its kernel has {node.weight_bits} bits, and the packed format "
             "has kernels of 1 to 4 bits. Give it a kernel quantizer of those"
         )
-    if not is_codes(node.source):
-        return None
-    source_bits = packing.width(node.source.levels)
-    if source_bits is None:
+    if is_codes(node.source) and packing.width(node.source.levels) is None:
         return (
             f"its input has {node.source.bits} bits of powers of two, and the "
             "packed format has 1 to 4 of them. Use those, or FixedPoint(8)"
         )
-    pad_code = 0 if node.window is None else node.window.pad_code
-    if pad_code and pad_code not in packing.LEVELS[source_bits]:
+    beyond = _beyond_limits(node)
+    if beyond is not None:
         return (
-            f"its pad_value, {pad_code * node.source.unit:g}, is no level of "
-            "its input. Use one"
+            f"{beyond}, a limit of the packed format (docs/format.md). Make it "
+            "smaller"
         )
-    terms = node.kernel[..., 0].size
-    bits = max(packing.width(kernel) for kernel, _ in pieces(node))
-    largest = packing.LEVELS[source_bits].min() * packing.LEVELS[bits].min()
-    if terms * int(abs(largest)) > _LARGEST_SUM:
-        return f"a sum of {terms} products can overflow 32 bits. Use fewer bits"
+    return _pad_obstacle(node)
+
+
+def _pad_obstacle(node):
+    source = node.source
+    code = 0 if node.window is None else node.window.pad_code
+    if not is_codes(source):
+        if abs(code) < _FLOAT_INPUT_LIMIT:
+            return None
+        return f"its pad_value, {code:g}, is too large. Use one below 2^121"
+    if code and code not in packing.LEVELS[packing.width(source.levels)]:
+        return (
+            f"its pad_value, {code * source.unit:g}, is no level of its "
+            "input. Use one"
+        )
     return None
+
+
+def _beyond_limits(node):
+    """Which of the format's limits a sum breaks; `None` if none."""
+    source, window = node.source, node.window
+    beyond = limits.of_tensor(node.shape, 32)
+    if is_codes(source):
+        bits = max(packing.width(kernel) for kernel, _ in pieces(node))
+        width = packing.width(source.levels)
+        beyond = (
+            beyond
+            or limits.of_tensor(packed_shape(source), width)
+            or limits.of_sum(
+                node.kernel[..., 0].size,
+                packing.LEVELS[width],
+                packing.LEVELS[bits],
+            )
+        )
+    else:
+        beyond = beyond or limits.of_tensor(source.shape, 32)
+    if window is None:
+        return beyond
+    # Sequences are images of one row.
+    size = np.array([1, *source.shape[1:-1]][-2:])
+    if pads_outside(node):
+        size = size + np.sum(window.pads, axis=1)
+    return beyond or limits.of_window(
+        size.tolist(), node.kernel.shape[:2], window.strides, window.dilation
+    )
+
+
+def packed_shape(node):
+    """The shape in which the codes of a node are packed.
+
+    A flattened node keeps the shape from before: a dense layer reads pixel
+    after pixel, however they lie.
+    """
+    while (
+        isinstance(node, g.Apply)
+        and isinstance(node.operation, RESHAPES)
+        and len(node.shape) == 2
+    ):
+        node = node.args[0]
+    return node.shape
+
+
+def is_packed(node):
+    """Whether the format can hold the codes of a node."""
+    width = packing.width(node.levels)
+    return width is not None and (
+        limits.of_tensor(packed_shape(node), width) is None
+    )
 
 
 def pieces(node):
@@ -106,10 +167,11 @@ def pieces(node):
 def pads_outside(node):
     """Whether padding has to be an operator of its own.
 
-    The format pads by less than the kernel reaches, and with whole numbers.
+    The format pads by less than the kernel reaches, and with whole numbers
+    of 8 bits.
     """
     window = node.window
-    return window.pad_code != int(window.pad_code) or any(
+    return not limits.holds_pad(window.pad_code) or any(
         max(pads) > (size - 1) * dilation
         for pads, size, dilation in zip(
             window.pads, node.kernel.shape, window.dilation

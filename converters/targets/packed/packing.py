@@ -33,6 +33,13 @@ def words(channels, bits):
     return channels if bits == 8 else -(-channels // 64) * bits
 
 
+def pixel_bytes(channels, bits):
+    """Bytes that a pixel takes in an activation tensor; 32 bits are floats."""
+    if bits == 32:
+        return 4 * channels
+    return words(channels, bits) * (1 if bits == 8 else 8)
+
+
 def pack_kernel(codes, bits):
     """A kernel's bit planes, the output channel slowest.
 

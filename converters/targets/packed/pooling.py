@@ -1,6 +1,9 @@
 """Keras pooling layers as windows over rows and columns."""
 
 import keras
+import numpy as np
+
+from keras_aqe.converters.targets.packed import limits
 
 _MAX = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)
 _AVERAGE = (keras.layers.AveragePooling1D, keras.layers.AveragePooling2D)
@@ -14,23 +17,45 @@ _GLOBAL_AVERAGE = (
 )
 
 
-def is_max(layer):
-    """Whether a layer takes the greatest of each window."""
-    return isinstance(layer, (*_MAX, *_GLOBAL_MAX)) and _channels_last(layer)
+def is_max(layer, shape):
+    """Whether the format can take the greatest of each window for a layer.
+
+    Args:
+        layer: A layer or function.
+        shape: Shape of its input.
+    """
+    return isinstance(layer, (*_MAX, *_GLOBAL_MAX)) and _fits(layer, shape)
 
 
-def is_average(layer):
-    """Whether a layer takes the mean of each window."""
-    return isinstance(layer, (*_AVERAGE, *_GLOBAL_AVERAGE)) and (
-        _channels_last(layer)
-    )
+def is_average(layer, shape, levels):
+    """Whether the format can take the mean of each window for a layer.
+
+    Args:
+        layer: A layer or function.
+        shape: Shape of its input.
+        levels: The codes of the format that its input may have.
+    """
+    if not isinstance(layer, (*_AVERAGE, *_GLOBAL_AVERAGE)) or (
+        not _fits(layer, shape)
+    ):
+        return False
+    size, *_ = window(layer, shape)
+    return limits.of_sum(int(np.prod(size, dtype="int64")), levels) is None
+
+
+def _fits(layer, shape):
+    if layer.data_format != "channels_last":
+        return False
+    rows_and_columns = [1, *shape[1:-1]][-2:]
+    size, strides, _ = window(layer, shape)
+    return limits.of_window(rows_and_columns, size, strides) is None
 
 
 def window(layer, shape):
     """The window of a pooling layer.
 
     Args:
-        layer: A layer that `is_max` or `is_average`.
+        layer: A layer that pools, channels last.
         shape: Shape of its input, channels last.
 
     Returns:
@@ -55,7 +80,3 @@ def pooled(size, window):
         (n - extent) // stride + 1
         for n, extent, stride in zip(size, extents, strides)
     )
-
-
-def _channels_last(layer):
-    return layer.data_format == "channels_last"
