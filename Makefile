@@ -7,11 +7,12 @@ PYTHON := $(shell for python in python3.11 python3.12 python3; do \
 	2>/dev/null && { echo $$python; break; }; done)
 ARGS :=
 INSTALLED := .venv/installed
+OLDEST := .venv-oldest/installed
 RUNTIME := $(shell find runtime -name "*.cc" -o -name "*.h" -o -name CMakeLists.txt)
 
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: help demo test test-fast test-arm lint docs wheels
+.PHONY: help demo test test-fast test-oldest test-arm lint docs wheels
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -24,6 +25,10 @@ test: $(INSTALLED) ## the test suite but for what is marked long
 
 test-fast: $(INSTALLED) ## what is neither long nor slow, for the inner loop
 	.venv/bin/python -m pytest -n 2 -m "not long and not slow" $(ARGS)
+
+# Shows that the lower bounds in setup.cfg are true.
+test-oldest: $(OLDEST) ## what test-fast runs, with the oldest dependencies
+	.venv-oldest/bin/python -m pytest -n 2 -m "not long and not slow" $(ARGS)
 
 # Says what is missing where the cross compiler or the emulator is not there.
 test-arm: $(INSTALLED) ## the runtime and LiteRT on emulated 64-bit ARM
@@ -53,4 +58,11 @@ $(INSTALLED): setup.cfg setup.py pyproject.toml $(RUNTIME)
 	"on the PATH (Larq Compute Engine has no wheels for others)." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --editable '.[dev]'
+	touch $@
+
+$(OLDEST): setup.cfg setup.py pyproject.toml $(RUNTIME)
+	$(PYTHON) -m venv --clear .venv-oldest
+	.venv-oldest/bin/python -m pip install uv
+	.venv-oldest/bin/uv pip install --python .venv-oldest/bin/python \
+	--resolution lowest-direct --editable '.[dev]'
 	touch $@

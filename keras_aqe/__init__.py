@@ -23,6 +23,7 @@ from keras_aqe import (
     schedules,
 )
 from keras_aqe.alpha import set_alpha
+from keras_aqe.precision import to_float32
 from keras_aqe.recalibrate import recalibrate
 from keras_aqe.summary import summary
 
@@ -39,6 +40,7 @@ __all__ = [
     "schedules",
     "set_alpha",
     "summary",
+    "to_float32",
 ]
 
 __version__ = "0.1.0"
