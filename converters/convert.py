@@ -3,12 +3,13 @@ import os
 import pathlib
 import tempfile
 
-from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.errors import ConversionError, EngineMissingError
 from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.graph.build import build
+from keras_aqe.converters.interpreter import Interpreter
 from keras_aqe.converters.report import RUNS_IN_FLOAT, Report, report
 from keras_aqe.converters.targets import TARGETS
-from keras_aqe.converters.targets.description import describe
+from keras_aqe.converters.targets.description import describe, layer_in
 from keras_aqe.converters.targets.target import Options
 
 
@@ -45,6 +46,9 @@ def convert(
     model, target="packed", strict=True, compact=False, allow_soft=False
 ):
     """Converts a trained model to a .tflite file that computes the same.
+
+    Where the engine that runs such files is installed, the file is run once on
+    one example, so that what an engine refuses is never returned.
 
     The file's codes and accumulators equal those of `model(x,
     training=False)`; batch normalisation and the quantizer after it become
@@ -106,7 +110,23 @@ def convert(
     rows = report(file)
     if strict:
         _require_integers(rows)
+    _require_engine(file, emitted, graph)
     return Converted(file, rows)
+
+
+def _require_engine(file, emitted, graph):
+    try:
+        Interpreter(file).try_out()
+    except EngineMissingError:
+        pass  # the file may be for another machine
+    except ConversionError as error:
+        layer = layer_in(str(error), emitted, graph)
+        subject = "The model" if layer is None else f"Layer {layer!r}"
+        raise ConversionError(
+            f"{subject} was converted, but the result cannot run. {error}. "
+            "Make the layer smaller or use another one or another target; if "
+            "it is an ordinary one, please report this with the model."
+        ) from error
 
 
 def _require_integers(rows):

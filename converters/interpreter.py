@@ -3,7 +3,7 @@ import importlib.util
 
 import numpy as np
 
-from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.errors import ConversionError, EngineMissingError
 from keras_aqe.converters.file import bounds, flatbuffer
 from keras_aqe.converters.load import load
 from keras_aqe.converters.signature import Signature
@@ -30,7 +30,7 @@ class Interpreter:
 
     Raises:
         ConversionError: If it is no .tflite file or a damaged one, or needs
-            an engine that is not installed.
+            an engine that is not installed (an `EngineMissingError`).
 
     Example:
 
@@ -94,6 +94,18 @@ class Interpreter:
         if size < step * len(runs):
             outputs = [output[:size] for output in outputs]
         return self._signature.group(outputs)
+
+    def try_out(self):
+        """Runs one example of no meaning, so that the engine checks the file.
+
+        Raises:
+            ConversionError: If the engine refuses it.
+        """
+        try:
+            self._engine.predict(self._signature.example(0))
+        except ConversionError:
+            # An operator may refuse a number, as a division does 0.
+            self._engine.predict(self._signature.example(1))
 
 
 def _filled(array, size):
@@ -159,7 +171,7 @@ def _load_delegate(num_threads):
     try:
         return runtime.load_delegate(num_threads)
     except RuntimeError as error:
-        raise ConversionError(f"This is a packed file. {error}") from error
+        raise EngineMissingError(f"This is a packed file. {error}") from error
 
 
 class _LceEngine:
@@ -187,14 +199,14 @@ class _LceEngine:
 
 
 def _require_lce():
-    """Raises `ConversionError` if LCE's interpreter cannot be used here."""
+    """Raises `EngineMissingError` if LCE's interpreter cannot be used here."""
     if importlib.util.find_spec("larq_compute_engine") is None:
-        raise ConversionError(
+        raise EngineMissingError(
             "The file needs Larq Compute Engine's interpreter, which is not "
             "installed. Install it with `pip install 'keras-aqe[lce]'`."
         )
     if _numpy_major >= 2:
-        raise ConversionError(
+        raise EngineMissingError(
             "Larq Compute Engine needs NumPy below 2: its interpreter was "
             f"built against NumPy 1. Installed is NumPy {np.__version__}. "
             "Install a fitting one with `pip install 'keras-aqe[lce]'`."

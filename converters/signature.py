@@ -59,6 +59,15 @@ class Signature:
             )
         return arrays
 
+    def example(self, number):
+        """Arrays of one example that hold one number everywhere."""
+        return [
+            np.full([1 if n == -1 else n for n in spec.shape], number).astype(
+                spec.dtype
+            )
+            for spec in self._specs
+        ]
+
     def group(self, outputs):
         """The file's outputs as the Keras model returns them."""
         return _grouped(self._returned, outputs)

@@ -177,6 +177,28 @@ def _owned(model, graph, weighted):
     return owned
 
 
+def layer_in(message, model, graph):
+    """The name of the layer whose operator an engine's message is about.
+
+    Args:
+        message: The message.
+        model: The parsed file.
+        graph: The `nodes.Graph` that it was written from.
+
+    Returns:
+        The name, `None` if the message tells of no operator of the file.
+    """
+    operators = model.subgraphs[0].operators
+    # Our delegate's words first, since interpreters number delegated operators
+    # anew.
+    for pattern in (r"\(operator (\d+)\)", r"Node number (\d+) \("):
+        for index in map(int, re.findall(pattern, message)):
+            if index < len(operators):
+                for node in _nodes(model, graph, operators[index]):
+                    return node.name
+    return None
+
+
 def _layer(node):
     """The layer with weights that an operator of a node belongs to, if any."""
     if isinstance(node, nodes.Threshold):

@@ -12,6 +12,7 @@ from keras_aqe import callbacks, layers, models
 from keras_aqe.converters import ConversionError, Interpreter, convert, verify
 from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.targets import TARGETS
+from keras_aqe.converters.targets.packed import limits
 from tests.converters.networks import images
 
 
@@ -230,3 +231,49 @@ def test_importing_converters_does_not_need_lce():
         "import keras_aqe.converters\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def with_a_wide_pool():
+    """A model with a window that is too wide for the packed format."""
+    sound = keras.Input((40000, 1))
+    x = layers.QuantActivation("binary")(sound)
+    x = keras.layers.MaxPooling1D(33000, name="wide")(x)
+    return keras.Model(
+        sound, layers.QuantDense(1, kernel_quantizer="binary")(x)
+    )
+
+
+def test_names_the_layer_that_the_engine_refuses(monkeypatch):
+    # As if the converter did not know this limit.
+    monkeypatch.setattr(limits, "MAX_WINDOW", 2**20)
+    with pytest.raises(
+        ConversionError, match="Layer 'wide'.*cannot run.*'pool_width' must"
+    ):
+        convert(with_a_wide_pool())
+
+
+def test_converts_without_the_engine(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_WINDOW", 2**20)
+
+    def missing(num_threads):
+        raise RuntimeError("The native runtime is not there.")
+
+    monkeypatch.setattr("keras_aqe.runtime.load_delegate", missing)
+    convert(with_a_wide_pool())
+    monkeypatch.setattr("keras_aqe.converters.interpreter._numpy_major", 2)
+    convert(small(), "lce")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_values_that_a_layer_refuses_are_no_fault_of_the_file(target):
+    """A division of integers by 0, which interpreters refuse to do."""
+    numbers = keras.Input((4,), dtype="int32")
+    quotient = keras.ops.floor_divide(numbers, numbers)
+    x = layers.QuantDense(
+        2, input_quantizer="binary", kernel_quantizer="binary"
+    )(keras.ops.cast(quotient, "float32"))
+    file = convert(keras.Model(numbers, x), target)
+    assert Interpreter(file).predict(np.full((1, 4), 7, "int32")).shape == (
+        1,
+        2,
+    )
