@@ -124,7 +124,6 @@ def build_model(args, total_steps, image_shape):
 
 def build_callbacks(args, total_steps):
     callbacks = [
-        # First, so that the others see the optimizer's step of the backup.
         # It is kept: were saving to fail, `--resume` would not train again.
         keras.callbacks.BackupAndRestore(
             args.output / "backup", delete_checkpoint=False

@@ -1,0 +1,100 @@
+import keras
+
+
+class BlendHistory(keras.callbacks.Callback):
+    """Keeps a layer's blended kernel and activations at chosen epochs.
+
+    These are the values that training computes with,
+    `alpha * h(x) + (1 - alpha) * x`, whose histograms are Figures 1 to 4 of
+    Chen et al., 2020; `keras_aqe.plots.blend_histograms` draws them. The
+    network runs as in training (batch normalisation by the batch) and is left
+    as it was.
+
+    Args:
+        kernel: Name of a layer with a quantized kernel, or `None`.
+        activation: Name of a `QuantActivation` layer of the model itself
+            (not of a nested one), or `None`.
+        x: Inputs that the activations are computed for, one batch; needed
+            with `activation`.
+        epochs: Epochs after which values are kept, counted from 1. `None`
+            means all.
+
+    Attributes:
+        kernels: `{epoch: array}`, the blended kernels.
+        activations: `{epoch: array}`, the blended activations.
+        alphas: `{epoch: alpha}`.
+
+    Raises:
+        ValueError: If a layer is not there or has no such quantizer.
+
+    Example:
+
+    ```python
+    blends = aqe.callbacks.BlendHistory(
+        "conv2", "conv2_quant", x[:100], epochs=(5, 25, 55)
+    )
+    model.fit(x, y, epochs=55, callbacks=[scheduler, blends])
+    aqe.plots.blend_histograms(blends.kernels, blends.alphas)
+    ```
+    """
+
+    def __init__(self, kernel=None, activation=None, x=None, epochs=None):
+        super().__init__()
+        if (activation is None) != (x is None):
+            raise ValueError(
+                "`activation` and `x` go together: the activations are those "
+                "of the layer for the inputs `x`. Give both or none."
+            )
+        self.kernel = kernel
+        self.activation = activation
+        self.x = x
+        self.epochs = epochs
+        self.kernels, self.activations, self.alphas = {}, {}, {}
+
+    def on_train_begin(self, logs=None):
+        if self.kernel is not None:
+            self._layer(self.kernel, "kernel_quantizer")
+        if self.activation is not None:
+            layer = self._layer(self.activation, "quantizer")
+            model = self.model
+            # A Sequential model has one input and no `input`.
+            sequential = isinstance(model, keras.Sequential)
+            inputs = model.inputs[0] if sequential else model.input
+            self._before = keras.Model(inputs, layer.input)
+
+    def on_epoch_end(self, epoch, logs=None):
+        epoch += 1
+        if self.epochs is not None and epoch not in self.epochs:
+            return
+        if self.kernel is not None:
+            layer = self._layer(self.kernel, "kernel_quantizer")
+            self._keep(
+                self.kernels, epoch, layer.kernel_quantizer, layer.kernel
+            )
+        if self.activation is not None:
+            layer = self._layer(self.activation, "quantizer")
+            values = self._run_as_in_training()
+            self._keep(self.activations, epoch, layer.quantizer, values)
+
+    def _layer(self, name, attribute):
+        layer = self.model.get_layer(name)
+        if getattr(layer, attribute, None) is None:
+            raise ValueError(
+                f"Layer {name!r} has no `{attribute}`, so it has no blended "
+                "values to keep. Name a layer that has one."
+            )
+        return layer
+
+    def _run_as_in_training(self):
+        variables = self._before.non_trainable_variables
+        state = [keras.ops.convert_to_numpy(v) for v in variables]
+        values = self._before(self.x, training=True)
+        for variable, value in zip(variables, state):
+            variable.assign(value)
+        return values
+
+    def _keep(self, record, epoch, quantizer, values):
+        values = keras.ops.convert_to_tensor(values)
+        blend = quantizer.blend(values)
+        record[epoch] = keras.ops.convert_to_numpy(blend)
+        self.alphas[epoch] = float(keras.ops.convert_to_numpy(quantizer.alpha))
