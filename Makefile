@@ -34,9 +34,15 @@ test-oldest: $(OLDEST) ## what test-fast runs, with the oldest dependencies
 test-arm: $(INSTALLED) ## the runtime and LiteRT on emulated 64-bit ARM
 	.venv/bin/python -m pytest -m long -rs tests/runtime/test_arm.py $(ARGS)
 
-lint: $(INSTALLED) ## linter and formatter
+# mypy goes by folders, so it is given them where setup.cfg maps them to.
+TYPED := build/types/keras_aqe
+
+lint: $(INSTALLED) ## linter, formatter and types
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	rm -rf $(TYPED) && mkdir -p $(TYPED)
+	ln -s $(addprefix $(CURDIR)/,$(wildcard keras_aqe/*) converters runtime) $(TYPED)
+	MYPYPATH=build/types .venv/bin/mypy $(TYPED)
 
 # The package as it is installed, for the API's pages: converters/ and runtime/
 # lie beside keras_aqe/ here.

@@ -3,6 +3,8 @@ import os
 import pathlib
 import tempfile
 
+import keras
+
 from keras_aqe.converters.errors import ConversionError, EngineMissingError
 from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.graph.build import build
@@ -22,13 +24,31 @@ class Converted:
         report: The file's `Report`: a row for each layer with weights (name,
             widths, operation, the operators in the file, its bytes and its
             multiply-accumulates) and totals. Prints as a table.
+
+    Example:
+
+    ```python
+    import keras_aqe as aqe
+    from keras_aqe import converters
+
+    model = aqe.models.MINWNet("D", filters=4, dense_units=8)
+    converted = converters.convert(model, target="tflite")
+    print(len(converted.flatbuffer), converted.report.macs)
+    ```
     """
 
     flatbuffer: bytes
     report: Report
 
-    def save(self, path):
-        """Writes the file; a failure leaves nothing half written."""
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the file; a failure leaves nothing half written.
+
+        Args:
+            path: Where to write it. A file that is there is replaced.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
         path = pathlib.Path(path)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
         try:
@@ -43,8 +63,12 @@ class Converted:
 
 
 def convert(
-    model, target="packed", strict=True, compact=False, allow_soft=False
-):
+    model: keras.Model,
+    target: str = "packed",
+    strict: bool = True,
+    compact: bool = False,
+    allow_soft: bool = False,
+) -> Converted:
     """Converts a trained model to a .tflite file that computes the same.
 
     Where the engine that runs such files is installed, the file is run once on
@@ -87,7 +111,11 @@ def convert(
     Example:
 
     ```python
-    converted = keras_aqe.converters.convert(model)
+    import keras_aqe as aqe
+    from keras_aqe import converters
+
+    model = aqe.models.MINWNet("D", filters=4, dense_units=8)
+    converted = converters.convert(model)
     converted.save("model.tflite")
     print(converted.report)
     ```

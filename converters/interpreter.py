@@ -1,5 +1,9 @@
+from __future__ import annotations
+
 import contextlib
 import importlib.util
+import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -8,6 +12,9 @@ from keras_aqe.converters.file import bounds, flatbuffer
 from keras_aqe.converters.load import load
 from keras_aqe.converters.signature import Signature
 from keras_aqe.converters.targets import TARGETS
+
+if TYPE_CHECKING:
+    from keras_aqe.converters.convert import Converted
 
 _numpy_major = int(np.__version__.split(".")[0])
 
@@ -31,15 +38,27 @@ class Interpreter:
     Raises:
         ConversionError: If it is no .tflite file or a damaged one, or needs
             an engine that is not installed (an `EngineMissingError`).
+        ValueError: If `num_threads` is no positive integer.
 
     Example:
 
     ```python
-    logits = Interpreter("model.tflite").predict(images)
+    import numpy as np
+    import keras_aqe as aqe
+    from keras_aqe import converters
+
+    model = aqe.models.MINWNet("D", filters=4, dense_units=8)
+    converted = converters.convert(model, target="tflite")
+    images = np.zeros((2, 32, 32, 3), "float32")
+    logits = converters.Interpreter(converted).predict(images)
     ```
     """
 
-    def __init__(self, flatbuffer, num_threads=1):
+    def __init__(
+        self,
+        flatbuffer: str | os.PathLike[str] | bytes | Converted,
+        num_threads: int = 1,
+    ) -> None:
         if not isinstance(num_threads, int) or num_threads < 1:
             raise ValueError(
                 "`num_threads` must be an integer of at least 1. Received: "
@@ -54,7 +73,7 @@ class Interpreter:
         self.output_names = self._signature.output_names
         self._engine = _engine(file, num_threads)
 
-    def predict(self, x):
+    def predict(self, x: Any) -> Any:
         """Outputs for a batch of any number of examples.
 
         Args:

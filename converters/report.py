@@ -1,7 +1,12 @@
 """What runs how: one row for each layer of a file that has weights."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -10,6 +15,9 @@ from keras_aqe.converters.errors import ConversionError, damaged
 from keras_aqe.converters.file import constants, flatbuffer, metadata
 from keras_aqe.converters.load import load
 from keras_aqe.summary import operation
+
+if TYPE_CHECKING:
+    from keras_aqe.converters.convert import Converted
 
 # The note of a layer that runs in float though nothing allows it to.
 RUNS_IN_FLOAT = "runs in float"
@@ -49,12 +57,12 @@ class Row:
     bytes: int = 0
 
     @property
-    def kind(self):
+    def kind(self) -> str:
         """What it counts as: its operation, or `"float"` if it runs so."""
         return "float" if self.note else self.operation
 
 
-class Report(list):
+class Report(list[Row]):
     """Rows of a converted file; prints as a table with totals.
 
     A row for each quantized layer and for each plain layer with weights, one
@@ -73,25 +81,41 @@ class Report(list):
         macs_by_kind: Multiply-accumulates of one inference, `{kind:
             number}`. `"other"` are products of two activations outside of
             any layer with weights.
+
+    Args:
+        rows: Rows to begin with.
+
+    Example:
+
+    ```python
+    import keras_aqe as aqe
+    from keras_aqe import converters
+
+    model = aqe.models.MINWNet("D", filters=4, dense_units=8)
+    report = converters.convert(model, target="tflite").report
+    floats = [row.name for row in report if row.kind == "float"]
+    print(report.bytes, report.macs_by_kind, floats)
+    ```
     """
 
-    def __init__(self, rows=()):
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
         super().__init__(rows)
         self.version = self.target = ""
-        self.normalizations = []
-        self.bytes_by_kind, self.macs_by_kind = {}, {}
+        self.normalizations: list[Row] = []
+        self.bytes_by_kind: dict[str, int] = {}
+        self.macs_by_kind: dict[str, int] = {}
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         """Size of the file."""
         return sum(self.bytes_by_kind.values())
 
     @property
-    def macs(self):
+    def macs(self) -> int:
         """Multiply-accumulates of one inference."""
         return sum(self.macs_by_kind.values())
 
-    def __str__(self):
+    def __str__(self) -> str:
         table = Table(caption=self._folded(), caption_justify="left")
         for heading in ("layer", "input", "weights", "operation", "op"):
             table.add_column(heading)
@@ -121,7 +145,7 @@ class Report(list):
         _add_total(table, "file", self.bytes, self.macs)
         return tables.render(table, 120)
 
-    def _folded(self):
+    def _folded(self) -> str | None:
         names = [row.name for row in self.normalizations if row.op == "folded"]
         if not names:
             return None
@@ -135,7 +159,7 @@ def _add_total(table, kind, number, macs):
     table.add_row(kind, "", "", "", "", "", f"{number:,}", f"{macs:,}", "")
 
 
-def report(file):
+def report(file: str | os.PathLike[str] | bytes | Converted) -> Report:
     """Reads from a finished file which operators carry its layers.
 
     Args:
@@ -151,13 +175,18 @@ def report(file):
     Example:
 
     ```python
-    print(keras_aqe.converters.report("model.tflite"))
+    import keras_aqe as aqe
+    from keras_aqe import converters
+
+    model = aqe.models.MINWNet("D", filters=4, dense_units=8)
+    converters.convert(model).save("model.tflite")
+    print(converters.report("model.tflite"))
     ```
     """
-    file = load(file)
-    description = metadata.read(file.model)
+    loaded = load(file)
+    description = metadata.read(loaded.model)
     try:
-        return _Reader(file.model, description).report(len(file.data))
+        return _Reader(loaded.model, description).report(len(loaded.data))
     except ConversionError:
         raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:

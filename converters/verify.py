@@ -78,7 +78,14 @@ def verify(model, converted, x):
     Example:
 
     ```python
-    verification = verify(model, converted, x_test)
+    import numpy as np
+    import keras_aqe as aqe
+    from keras_aqe import converters
+
+    model = aqe.models.MINWNet("D", filters=4, dense_units=8)
+    converted = converters.convert(model, target="tflite")
+    images = np.zeros((2, 32, 32, 3), "float32")
+    verification = converters.verify(model, converted, images)
     assert verification.labels_equal and verification.codes_equal
     ```
     """

@@ -1,10 +1,12 @@
 """Alpha of all quantizers of a model."""
 
+import keras
+
 from keras_aqe import schedules
 from keras_aqe.quantizers import Quantizer
 
 
-def find(model):
+def find(model: keras.Model) -> list[Quantizer]:
     """Returns all quantizers of a model, those of nested models too."""
     # _flatten_layers is the only way that Keras has to see sublayers.
     return [
@@ -14,7 +16,7 @@ def find(model):
     ]
 
 
-def set_alpha(model, alpha):
+def set_alpha(model: keras.Model, alpha: float) -> None:
     """Sets alpha in all quantizers of a model, those of nested models too.
 
     For training loops of one's own; under `model.fit`,

@@ -1,6 +1,11 @@
 """Constraints on latent weights."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
+
+__all__ = ["WeightClip"]
 
 
 @keras.saving.register_keras_serializable("keras_aqe")
@@ -14,22 +19,25 @@ class WeightClip(keras.constraints.Constraint):
     Args:
         limit: Positive float, the largest magnitude allowed.
 
+    Raises:
+        ValueError: If `limit` is not above 0.
+
     Example:
 
     >>> WeightClip(1.0)([-3.0, 0.5]).numpy()
     array([-1. ,  0.5], dtype=float32)
     """
 
-    def __init__(self, limit=1.0):
+    def __init__(self, limit: float = 1.0) -> None:
         if limit <= 0:
             raise ValueError(
                 f"`limit` must be greater than 0. Received: limit={limit}"
             )
         self.limit = limit
 
-    def __call__(self, w):
+    def __call__(self, w: Any) -> tf.Tensor:
         w = keras.ops.convert_to_tensor(w)
         return keras.ops.clip(w, -self.limit, self.limit)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"limit": self.limit}

@@ -1,11 +1,18 @@
 """Gradient estimators: how a hard quantizer is trained through."""
 
 import platform
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
+__all__ = ["aqe", "get", "ste"]
 
-def aqe(x, hard, alpha):
+# An element-wise function of tensors.
+Function = Callable[..., tf.Tensor]
+
+
+def aqe(x: tf.Tensor, hard: Function, alpha: tf.Tensor | float) -> tf.Tensor:
     """Asymptotic-Quantized Estimator.
 
     Forward: `alpha * h(x) + (1 - alpha) * x`.
@@ -40,7 +47,7 @@ def aqe(x, hard, alpha):
     return with_gradient(blend, gradient, *_cast(x, alpha))
 
 
-def ste(x, hard, alpha):
+def ste(x: tf.Tensor, hard: Function, alpha: tf.Tensor | float) -> tf.Tensor:
     """Straight-through estimator, the baseline that AQE is compared with.
 
     Forward: `h(x)`. Backward: `dL/dx = dL/dy * 1[|x| <= 1]`.
@@ -74,8 +81,23 @@ def ste(x, hard, alpha):
 _ESTIMATORS = {"aqe": aqe, "ste": ste}
 
 
-def get(name):
-    """Returns the estimator called `name`: "aqe" or "ste"."""
+def get(name: str) -> Function:
+    """Returns the estimator of a name.
+
+    Args:
+        name: `"aqe"` or `"ste"`.
+
+    Returns:
+        `aqe` or `ste`.
+
+    Raises:
+        ValueError: If the name is another.
+
+    Example:
+
+    >>> get("aqe") is aqe
+    True
+    """
     if name not in _ESTIMATORS:
         raise ValueError(
             f"`estimator` must be one of {sorted(_ESTIMATORS)}. "
@@ -84,12 +106,14 @@ def get(name):
     return _ESTIMATORS[name]
 
 
-def pass_inside(x, upstream):
+def pass_inside(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     """Returns `upstream * 1[|x| <= 1]`."""
     return tf.where(tf.abs(x) <= 1, upstream, tf.zeros_like(upstream))
 
 
-def with_gradient(forward, gradient, x, *args):
+def with_gradient(
+    forward: Function, gradient: Function, x: tf.Tensor, *args: Any
+) -> tf.Tensor:
     """Returns `forward(x, *args)` with the gradient `gradient(x, *args, dy)`.
 
     Both functions are element-wise; no gradient flows into `args`.

@@ -5,10 +5,16 @@ They look at a model's kernels and not at its outputs, so they are not for
 `model.fit` and logs their results.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_aqe.layers.quantized import Quantized
+from keras_aqe.quantizers import Quantizer
+
+__all__ = ["FlipRatio", "QuantizationGap"]
 
 
 @keras.saving.register_keras_serializable("keras_aqe")
@@ -43,16 +49,24 @@ class FlipRatio(keras.metrics.Metric):
     0.25
     """
 
-    def __init__(self, name="flip_ratio", dtype=None):
+    def __init__(self, name: str = "flip_ratio", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self._changed = self._sum("changed")
         self._compared = self._sum("compared")
-        self._codes = None
+        self._codes: list[np.ndarray] | None = None
 
     def _sum(self, name):
         return self.add_variable((), initializer="zeros", name=name)
 
-    def update_state(self, model):
+    def update_state(self, model: keras.Model) -> None:
+        """Counts the codes that changed since the update before.
+
+        Args:
+            model: The model.
+
+        Raises:
+            ValueError: If it has no quantized kernel.
+        """
         codes = [
             np.asarray(quantizer.codes(keras.ops.convert_to_tensor(kernel)))
             for kernel, quantizer in quantized_kernels(model)
@@ -63,7 +77,8 @@ class FlipRatio(keras.metrics.Metric):
                 self._compared.assign_add(float(now.size))
         self._codes = codes
 
-    def result(self):
+    def result(self) -> tf.Tensor:
+        """The share, a scalar in [0, 1]; 0 before the second update."""
         return keras.ops.divide_no_nan(self._changed, self._compared)
 
 
@@ -97,10 +112,20 @@ class QuantizationGap(keras.metrics.Mean):
     0.25
     """
 
-    def __init__(self, name="quantization_gap", dtype=None):
+    def __init__(
+        self, name: str = "quantization_gap", dtype: Any = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def update_state(self, model):
+    def update_state(self, model: keras.Model) -> None:
+        """Adds the distances of a model's kernels as they are now.
+
+        Args:
+            model: The model.
+
+        Raises:
+            ValueError: If it has no quantized kernel.
+        """
         for kernel, quantizer in quantized_kernels(model):
             kernel = keras.ops.convert_to_tensor(kernel)
             gap = quantizer.blend(kernel) - quantizer.hard(kernel)
@@ -108,7 +133,9 @@ class QuantizationGap(keras.metrics.Mean):
             super().update_state(keras.ops.ravel(keras.ops.abs(gap)))
 
 
-def quantized_kernels(model):
+def quantized_kernels(
+    model: keras.Model,
+) -> list[tuple[keras.Variable, Quantizer]]:
     """Returns (latent kernel, quantizer) of all quantized kernels of a model.
 
     Raises:

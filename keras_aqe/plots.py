@@ -1,8 +1,17 @@
 """The figures of Chen et al., 2020, drawn from your own runs."""
 
+from __future__ import annotations
+
 import importlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["blend_histograms", "training_curves"]
 
 # Told apart by colour-blind readers too (Okabe and Ito, 2008), and by their
 # lines where there is no colour.
@@ -10,7 +19,12 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
 _LINES = ("-", "--", "-.", ":")
 
 
-def blend_histograms(values, alphas=None, title=None, xlabel="blended value"):
+def blend_histograms(
+    values: Mapping[int, np.ndarray],
+    alphas: Mapping[int, float] | None = None,
+    title: str | None = None,
+    xlabel: str = "blended value",
+) -> Figure:
     """Draws histograms of blended values, one panel for each epoch.
 
     As alpha rises, the blend `alpha * h(x) + (1 - alpha) * x` gathers around
@@ -35,7 +49,12 @@ def blend_histograms(values, alphas=None, title=None, xlabel="blended value"):
     Example:
 
     ```python
-    figure = aqe.plots.blend_histograms(blends.kernels, blends.alphas)
+    import numpy as np
+    import keras_aqe as aqe
+
+    # A `keras_aqe.callbacks.BlendHistory` gathers these in `model.fit`.
+    kernels = {1: np.random.normal(size=100), 20: np.ones(100)}
+    figure = aqe.plots.blend_histograms(kernels, {1: 0.5, 20: 1.0})
     figure.savefig("figure1.png")
     ```
     """
@@ -70,7 +89,11 @@ def blend_histograms(values, alphas=None, title=None, xlabel="blended value"):
     return figure
 
 
-def training_curves(histories, metrics=("accuracy", "loss"), title=None):
+def training_curves(
+    histories: Mapping[str, Any],
+    metrics: Sequence[str] = ("accuracy", "loss"),
+    title: str | None = None,
+) -> Figure:
     """Draws metrics by epoch, one panel each, a curve for each run.
 
     With the hard accuracy and loss of an AQE and an STE run this is
@@ -92,7 +115,11 @@ def training_curves(histories, metrics=("accuracy", "loss"), title=None):
     Example:
 
     ```python
-    figure = aqe.plots.training_curves({"AQE": aqe_history, "STE": ste_history})
+    import keras_aqe as aqe
+
+    # What `model.fit` returns will do too.
+    histories = {"AQE": {"loss": [2.1, 1.7]}, "STE": {"loss": [2.2, 1.9]}}
+    figure = aqe.plots.training_curves(histories, metrics=["loss"])
     figure.savefig("figure5.png")
     ```
     """

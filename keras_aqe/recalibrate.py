@@ -1,6 +1,7 @@
 """Batch normalisation made to fit the hard network."""
 
 import concurrent.futures
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,7 +10,12 @@ import tensorflow as tf
 from keras_aqe.alpha import find
 
 
-def recalibrate(model, data, batch_size=None, steps=None):
+def recalibrate(
+    model: keras.Model,
+    data: Any,
+    batch_size: int | None = None,
+    steps: int | None = None,
+) -> None:
     """Re-estimates batch normalisation for hard quantizers, in place.
 
     A run that stopped before alpha was 1 leaves statistics of blended values

@@ -1,28 +1,58 @@
 """Schedules of alpha: functions of the training progress in [0, 1]."""
 
 import math
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
 
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Exponential",
+    "Linear",
+    "Piecewise",
+    "Schedule",
+]
+
 
 class Schedule:
-    """Base class: a function from progress in [0, 1] to alpha in (0, 1]."""
+    """Base class: a function from progress in [0, 1] to alpha in (0, 1].
 
-    def __call__(self, progress):
+    A subclass gives `__call__`, and is saved by the attributes that it sets.
+
+    Example:
+
+    >>> class Square(Schedule):
+    ...     def __call__(self, progress: float) -> float:
+    ...         return max(progress, 0.1) ** 2
+    >>> Square()(0.5)
+    0.25
+    """
+
+    def __call__(self, progress: float) -> float:
         raise NotImplementedError
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the schedule, `{name: value}`."""
         return dict(vars(self))
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The schedule of what `get_config` returned.
+
+        Args:
+            config: A dictionary.
+        """
         return cls(**config)
 
 
 class _Ramp(Schedule):
     """From `start` to `end` while progress goes from 0 to `until`."""
 
-    def __init__(self, start=0.5, end=1.0, until=0.85):
+    def __init__(
+        self, start: float = 0.5, end: float = 1.0, until: float = 0.85
+    ) -> None:
         self.start = check_alpha(start, "start")
         self.end = check_alpha(end, "end")
         if not 0 < until <= 1:
@@ -31,11 +61,14 @@ class _Ramp(Schedule):
             )
         self.until = until
 
-    def __call__(self, progress):
+    def __call__(self, progress: float) -> float:
         # end is hit exactly, so that a finished run is a hard network
         if progress >= self.until:
             return self.end
         return self._between(progress / self.until)
+
+    def _between(self, part: float) -> float:
+        raise NotImplementedError
 
 
 @keras.saving.register_keras_serializable("keras_aqe")
@@ -45,16 +78,19 @@ class Constant(Schedule):
     Args:
         value: Float in (0, 1].
 
+    Raises:
+        ValueError: If `value` is out of range.
+
     Example:
 
     >>> Constant(0.5)(0.9)
     0.5
     """
 
-    def __init__(self, value):
+    def __init__(self, value: float) -> None:
         self.value = check_alpha(value, "value")
 
-    def __call__(self, progress):
+    def __call__(self, progress: float) -> float:
         return self.value
 
 
@@ -71,13 +107,16 @@ class Linear(_Ramp):
         end: Alpha from progress `until` on, in (0, 1].
         until: Progress at which `end` is reached, in (0, 1].
 
+    Raises:
+        ValueError: If one of them is out of its range.
+
     Example:
 
     >>> Linear()(0.425), Linear()(0.9)
     (0.75, 1.0)
     """
 
-    def _between(self, part):
+    def _between(self, part: float) -> float:
         return self.start + (self.end - self.start) * part
 
 
@@ -85,7 +124,13 @@ class Linear(_Ramp):
 class Cosine(_Ramp):
     """`alpha = end + (start - end) * (1 + cos(pi * progress / until)) / 2`.
 
-    Args: see `Linear`.
+    Args:
+        start: Alpha at progress 0, in (0, 1].
+        end: Alpha from progress `until` on, in (0, 1].
+        until: Progress at which `end` is reached, in (0, 1].
+
+    Raises:
+        ValueError: If one of them is out of its range.
 
     Example:
 
@@ -93,7 +138,7 @@ class Cosine(_Ramp):
     0.75
     """
 
-    def _between(self, part):
+    def _between(self, part: float) -> float:
         weight = (1 + math.cos(math.pi * part)) / 2
         return self.end + (self.start - self.end) * weight
 
@@ -102,7 +147,13 @@ class Cosine(_Ramp):
 class Exponential(_Ramp):
     """`alpha = start * (end / start)^(progress / until)`, then `end`.
 
-    Args: see `Linear`.
+    Args:
+        start: Alpha at progress 0, in (0, 1].
+        end: Alpha from progress `until` on, in (0, 1].
+        until: Progress at which `end` is reached, in (0, 1].
+
+    Raises:
+        ValueError: If one of them is out of its range.
 
     Example:
 
@@ -110,7 +161,7 @@ class Exponential(_Ramp):
     0.5
     """
 
-    def _between(self, part):
+    def _between(self, part: float) -> float:
         return self.start * (self.end / self.start) ** part
 
 
@@ -122,13 +173,18 @@ class Piecewise(Schedule):
         boundaries: Ascending floats in (0, 1).
         values: Floats in (0, 1], one more than `boundaries`.
 
+    Raises:
+        ValueError: If they do not fit the above.
+
     Example:
 
     >>> Piecewise([0.5], [0.5, 1.0])(0.7)
     1.0
     """
 
-    def __init__(self, boundaries, values):
+    def __init__(
+        self, boundaries: Sequence[float], values: Sequence[float]
+    ) -> None:
         self.boundaries = [float(boundary) for boundary in boundaries]
         self.values = [check_alpha(value, "values") for value in values]
         edges = [0.0, *self.boundaries, 1.0]
@@ -143,12 +199,12 @@ class Piecewise(Schedule):
                 f"Received: values={values}, boundaries={boundaries}"
             )
 
-    def __call__(self, progress):
+    def __call__(self, progress: float) -> float:
         passed = sum(progress >= boundary for boundary in self.boundaries)
         return self.values[passed]
 
 
-def check_alpha(alpha, name):
+def check_alpha(alpha: float, name: str) -> float:
     """Returns `alpha` as a float; raises `ValueError` outside (0, 1]."""
     if not 0 < alpha <= 1:
         raise ValueError(

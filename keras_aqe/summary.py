@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from rich.table import Table
@@ -91,29 +93,29 @@ class Summary:
     other_parameters: int
 
     @property
-    def weights(self):
+    def weights(self) -> int:
         """Number of weights in all kernels."""
         return sum(row.weights for row in self.rows)
 
     @property
-    def memory(self):
+    def memory(self) -> int:
         """Bytes of all kernels at their widths."""
         return sum(row.memory for row in self.rows)
 
     @property
-    def macs(self):
+    def macs(self) -> int:
         """Multiply-accumulates of one inference."""
         return sum(row.macs for row in self.rows)
 
     @property
-    def macs_by_operation(self):
+    def macs_by_operation(self) -> dict[str, int]:
         """Multiply-accumulates of one inference, `{operation: number}`."""
-        macs = {}
+        macs: dict[str, int] = {}
         for row in self.rows:
             macs[row.operation] = macs.get(row.operation, 0) + row.macs
         return macs
 
-    def __str__(self):
+    def __str__(self) -> str:
         table = Table(title=f"Model: {self.name}", title_justify="left")
         for heading in ("layer", "input", "kernel", "operation"):
             table.add_column(heading)
@@ -147,7 +149,9 @@ class Summary:
         )
 
 
-def summary(model, print_fn=None):
+def summary(
+    model: keras.Model, print_fn: Callable[[str], object] | None = None
+) -> Summary:
     """Prints what a model's kernels cost at inference, and returns it.
 
     The operation of a kernel follows Chen et al., 2020, Table I: by the
@@ -185,7 +189,7 @@ def summary(model, print_fn=None):
     >>> table.weights, table.memory
     (6192, 2214)
     """
-    calls = {}
+    calls: dict[int, Any] = {}
     functional = _functional(model)
     _walk(functional, [32] * len(functional.inputs), calls)
     result = Summary(
@@ -197,7 +201,7 @@ def summary(model, print_fn=None):
     return result
 
 
-def operation(input_bits, weight_bits):
+def operation(input_bits: int, weight_bits: int) -> str:
     """Returns the operation of a layer with these widths.
 
     Source: Chen et al., 2020, Table I.
@@ -289,7 +293,11 @@ def _count(node, input_bits, calls):
     calls[id(layer)] = layer, max(widest, input_bits), before + here
 
 
-def positions(layer, input_shape, output_shape):
+def positions(
+    layer: keras.layers.Layer,
+    input_shape: Sequence[Any],
+    output_shape: Sequence[Any],
+) -> int:
     """How often each weight of a layer's kernels is used for one example.
 
     Once at each position: of the input where the convolution is transposed,
@@ -336,7 +344,7 @@ def _rows(layer, input_bits, places):
         )
 
 
-def kernels(layer):
+def kernels(layer: keras.layers.Layer) -> tuple[keras.Variable, ...]:
     """The kernels of a layer of one of the classes in `MULTIPLYING`."""
     if isinstance(layer, _SEPARABLE):
         return layer.depthwise_kernel, layer.pointwise_kernel

@@ -1,5 +1,6 @@
 import ctypes
 import pathlib
+from typing import Any
 
 _TYPES = {
     1: "1 bit",
@@ -13,7 +14,7 @@ _TYPES = {
 }
 
 
-def library_path():
+def library_path() -> str:
     """Path of the runtime's shared library.
 
     For programs that load a delegate by path: `tflite_runtime`'s
@@ -30,7 +31,8 @@ def library_path():
     Example:
 
     ```python
-    from tflite_runtime.interpreter import load_delegate
+    from ai_edge_litert.interpreter import load_delegate
+    from keras_aqe.runtime import library_path
 
     delegate = load_delegate(library_path(), {"num_threads": "2"})
     ```
@@ -48,7 +50,7 @@ def library_path():
     )
 
 
-def load_delegate(num_threads=1):
+def load_delegate(num_threads: int = 1) -> Any:
     """The delegate that runs packed files in a LiteRT interpreter.
 
     Args:
@@ -66,10 +68,15 @@ def load_delegate(num_threads=1):
     Example:
 
     ```python
+    import keras_aqe as aqe
     from ai_edge_litert.interpreter import Interpreter
+    from keras_aqe import converters, runtime
 
+    model = aqe.models.MINWNet("D", filters=4, dense_units=8)
+    converters.convert(model).save("model.tflite")
     interpreter = Interpreter(
-        "model.tflite", experimental_delegates=[load_delegate(num_threads=2)]
+        "model.tflite",
+        experimental_delegates=[runtime.load_delegate(num_threads=2)],
     )
     ```
     """
@@ -80,7 +87,7 @@ def load_delegate(num_threads=1):
     )
 
 
-def describe():
+def describe() -> list[dict[str, Any]]:
     """Prints the kernels of the runtime and which of them can run here.
 
     For each layer the first kernel that fits is taken. The environment
@@ -95,6 +102,15 @@ def describe():
     Raises:
         RuntimeError: If the library was not built when keras-aqe was
             installed.
+
+    Example:
+
+    ```python
+    from keras_aqe import runtime
+
+    kernels = runtime.describe()
+    fastest = next(kernel["name"] for kernel in kernels if kernel["runs_here"])
+    ```
     """
     import rich.console
     import rich.table

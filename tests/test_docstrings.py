@@ -2,7 +2,9 @@
 
 import doctest
 import importlib
+import inspect
 import pkgutil
+import re
 
 import keras
 import numpy as np
@@ -10,12 +12,22 @@ import pytest
 import tensorflow as tf
 
 import keras_aqe as aqe
+from keras_aqe import converters, runtime
 
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(aqe.__path__, "keras_aqe.")
-    if not module.name.startswith(("keras_aqe.converters", "keras_aqe.runtime"))
+    if not module.name.endswith("__main__")
 ]
+# Examples that write files, draw, or print tables are programs of their own.
+PROGRAMS = {
+    f"{item.__module__}.{item.__qualname__}": program
+    for module in (aqe.models, aqe.plots, converters, runtime)
+    for item in (getattr(module, name) for name in module.__all__)
+    for program in re.findall(
+        r"```python\n(.*?)```", inspect.getdoc(item), re.DOTALL
+    )
+}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -25,3 +37,16 @@ def test_examples(name):
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     result = doctest.testmod(module, globs=globs, optionflags=flags)
     assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs(name, tmp_path, monkeypatch):
+    if ".plots." in name:
+        pytest.importorskip("matplotlib").use("Agg")
+    if ".runtime." in name or "convert" in name:
+        try:
+            runtime.library_path()
+        except RuntimeError as error:
+            pytest.skip(str(error))
+    monkeypatch.chdir(tmp_path)
+    exec(PROGRAMS[name], {})

@@ -1,4 +1,7 @@
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from keras_aqe import quantizers
 
@@ -20,24 +23,25 @@ class QuantActivation(keras.layers.Layer):
     array([-1.,  0.], dtype=float32)
     """
 
-    def __init__(self, quantizer, **kwargs):
+    def __init__(self, quantizer: quantizers.Identifier, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.quantizer = quantizers.get(quantizer)
-        if self.quantizer is None:
+        found = quantizers.get(quantizer)
+        if found is None:
             raise ValueError(
                 "`quantizer` must be a quantizer or its name. Received: None "
                 f"in layer {self.name!r}. Leave the layer out instead."
             )
+        self.quantizer = found
         self.quantizer.adopt("input")
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         return self.quantizer(inputs, training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "quantizer": quantizers.serialize(self.quantizer),

@@ -18,6 +18,9 @@ class QuantDense(Quantized, keras.layers.Dense):
         input_quantizer: A quantizer, its name or `None`.
         kernel_quantizer: The same, for the kernel.
 
+    Raises:
+        ValueError: If a quantizer is unknown or cannot be used there.
+
     Example:
 
     >>> x = np.ones((1, 4), "float32")

@@ -20,6 +20,10 @@ class QuantDepthwiseConv2D(QuantizedConv, keras.layers.DepthwiseConv2D):
         pad_value: What `padding="same"` fills in, after the input quantizer.
             Keras's 0 is the default; +1 keeps a 1-bit input at one bit.
 
+    Raises:
+        ValueError: If a quantizer is unknown or cannot be used there, or if
+            `pad_value` is given without `padding="same"`.
+
     Example:
 
     >>> x = np.ones((1, 8, 8, 4), "float32")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -19,18 +21,18 @@ class HardTanh(keras.layers.Layer):
     array([-1. ,  0.3], dtype=float32)
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         x = tf.convert_to_tensor(inputs)
         if not training:
             return _clip(x)
         # One kernel in each direction, where operators would run one by one.
         return estimators.with_gradient(_clip, estimators.pass_inside, x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
 

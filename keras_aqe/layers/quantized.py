@@ -2,7 +2,10 @@
 
 import contextlib
 import threading
+from collections.abc import Iterator
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from keras_aqe import quantizers
@@ -24,11 +27,15 @@ class Quantized:
     kernel as a plain attribute, the class replaces it by a `latent_kernel`.
     """
 
-    kernel_constraints = {"kernel": "kernel_constraint"}
+    kernel_constraints: dict[str, str] = {"kernel": "kernel_constraint"}
 
     def __init__(
-        self, *args, input_quantizer=None, kernel_quantizer=None, **kwargs
-    ):
+        self,
+        *args: Any,
+        input_quantizer: quantizers.Identifier = None,
+        kernel_quantizer: quantizers.Identifier = None,
+        **kwargs: Any,
+    ) -> None:
         kernel_quantizer = quantizers.get(kernel_quantizer)
         if kernel_quantizer is not None:
             for constraint in self.kernel_constraints.values():
@@ -42,13 +49,15 @@ class Quantized:
         if self.kernel_quantizer is not None:
             self.kernel_quantizer.adopt("kernel")
 
-    def add_weight(self, *args, name=None, **kwargs):
+    def add_weight(
+        self, *args: Any, name: str | None = None, **kwargs: Any
+    ) -> keras.Variable:
         if name in self.kernel_constraints and self._quantizes_kernel:
             # A latent kernel keeps its precision until it is quantized.
             kwargs["autocast"] = False
         return super().add_weight(*args, name=name, **kwargs)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         inputs = self._quantized_input(inputs, training)
         with self._in_call(training):
             return super().call(inputs)
@@ -59,7 +68,7 @@ class Quantized:
         return self.input_quantizer(inputs, training=training)
 
     @contextlib.contextmanager
-    def _in_call(self, training):
+    def _in_call(self, training: bool | None) -> Iterator[None]:
         stack = _calls.__dict__.setdefault("stack", [])
         stack.append((self, training))
         try:
@@ -67,7 +76,7 @@ class Quantized:
         finally:
             stack.pop()
 
-    def is_in_call(self):
+    def is_in_call(self) -> bool:
         """Whether this layer is the innermost that this thread calls."""
         stack = getattr(_calls, "stack", ())
         return bool(stack) and stack[-1][0] is self
@@ -82,10 +91,11 @@ class Quantized:
         return tf.cast(quantized, self.compute_dtype)
 
     @property
-    def kernel(self):
+    def kernel(self) -> Any:
+        """The latent kernel; inside a call the quantized one."""
         return self._in_call_quantized(super().kernel)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "input_quantizer": quantizers.serialize(self.input_quantizer),
@@ -93,14 +103,15 @@ class Quantized:
         }
 
 
-def latent_kernel(name):
+def latent_kernel(name: str) -> Any:
     """A property for a kernel that Keras assigns as a plain attribute."""
     latent = f"_latent_{name}"
 
-    def read(self):
+    def read(self: Any) -> Any:
+        """The latent kernel; inside a call the quantized one."""
         return self._in_call_quantized(getattr(self, latent))
 
-    def write(self, kernel):
+    def write(self: Any, kernel: Any) -> None:
         setattr(self, latent, kernel)
 
     return property(read, write)
@@ -113,8 +124,20 @@ class QuantizedConv(Quantized):
     level of the input quantizer keeps padded inputs at its width.
     """
 
-    def __init__(self, *args, pad_value=0.0, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        *args: Any,
+        input_quantizer: quantizers.Identifier = None,
+        kernel_quantizer: quantizers.Identifier = None,
+        pad_value: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            *args,
+            input_quantizer=input_quantizer,
+            kernel_quantizer=kernel_quantizer,
+            **kwargs,
+        )
         self.pad_value = float(pad_value)
         if self.pad_value and self.padding != "same":
             raise ValueError(
@@ -139,19 +162,22 @@ class QuantizedConv(Quantized):
         return tf.pad(inputs, paddings, constant_values=self.pad_value)
 
     @property
-    def padding(self):
+    def padding(self) -> str:
+        """`"valid"` or `"same"`, as it was given."""
         explicit = getattr(self, "pad_value", 0.0) and self.is_in_call()
         return "valid" if explicit else self._padding
 
     @padding.setter
-    def padding(self, padding):
+    def padding(self, padding: str) -> None:
         self._padding = padding
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pad_value": self.pad_value}
 
 
-def same_padding(size, kernel, stride, dilation):
+def same_padding(
+    size: Any, kernel: int, stride: int, dilation: int
+) -> tuple[Any, Any]:
     """TensorFlow's 'same' padding of one axis: (before, after)."""
     outputs = -(-size // stride)
     reach = (outputs - 1) * stride + (kernel - 1) * dilation + 1

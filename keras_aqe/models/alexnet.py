@@ -1,16 +1,17 @@
 import keras
 
 from keras_aqe.models.network import network
+from keras_aqe.models.parts import Parts
 
 
 @network((224, 224, 3), 1000, smallest=57, name="alexnet")
 def AlexNet(
-    parts,
-    x,
+    parts: Parts,
+    x: keras.KerasTensor,
     *,
     filters: tuple[int, int, int, int, int] = (64, 192, 384, 256, 256),
     dense_units: int = 4096,
-):
+) -> keras.KerasTensor:
     """AlexNet with batch normalisation, M-bit inputs and N-bit weights.
 
     Five convolutions (11x11 with stride 4, 5x5, and three of 3x3; 3x3 max

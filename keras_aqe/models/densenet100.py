@@ -1,18 +1,19 @@
 import keras
 
 from keras_aqe.models.network import network
+from keras_aqe.models.parts import Parts
 
 
 @network((32, 32, 3), 10, smallest=4, name="densenet100")
 def DenseNet100(
-    parts,
-    x,
+    parts: Parts,
+    x: keras.KerasTensor,
     *,
     depth: int = 100,
     growth_rate: int = 12,
     bottleneck: bool = True,
     compression: float = 0.5,
-):
+) -> keras.KerasTensor:
     """DenseNet-100 (k = 12) with M-bit inputs and N-bit weights.
 
     A 3x3 convolution and three dense blocks; each layer of a block sees the

@@ -1,6 +1,7 @@
 import keras
 
 from keras_aqe.models.network import network
+from keras_aqe.models.parts import Parts
 
 # The first convolution's filters and the hidden dense units of the paper.
 VARIANTS = {"A": (128, 1024), "B": (64, 1024), "C": (64, 512), "D": (64, 256)}
@@ -8,13 +9,13 @@ VARIANTS = {"A": (128, 1024), "B": (64, 1024), "C": (64, 512), "D": (64, 256)}
 
 @network((32, 32, 3), 10, smallest=10, name="minw_net", float_ends=False)
 def MINWNet(
-    parts,
-    x,
+    parts: Parts,
+    x: keras.KerasTensor,
     variant: str = "A",
     *,
     filters: int | None = None,
     dense_units: int | None = None,
-):
+) -> keras.KerasTensor:
     """MINW-Net: a network with M-bit inputs and N-bit weights.
 
     Six 3x3 convolutions of a, a, 2a, 2a, 4a, 4a filters (the first 'valid',

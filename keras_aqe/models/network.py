@@ -134,7 +134,7 @@ def network(
         stochastic: bool = False,
         pad_value: float = 0.0,
         name: str = name,
-    ): ...
+    ) -> None: ...
 
     def decorate(function: Callable[..., Any]) -> Network:
         signature, own = _signature(function, shared, float_ends)

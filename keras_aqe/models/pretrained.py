@@ -3,7 +3,7 @@ import importlib.resources
 import keras
 
 
-def load_pretrained(name):
+def load_pretrained(name: str) -> keras.Model:
     """Loads a trained network that comes with the package.
 
     Args:
@@ -22,8 +22,11 @@ def load_pretrained(name):
     Example:
 
     ```python
+    import keras_aqe as aqe
+    from keras_aqe import converters
+
     model = aqe.models.load_pretrained("minw-d24-cifar10-1-1")
-    converted = keras_aqe.converters.convert(model, target="tflite")
+    converted = converters.convert(model, target="tflite")
     ```
     """
     folder = _folder()

@@ -1,11 +1,14 @@
 import keras
 
 from keras_aqe.models.network import network
+from keras_aqe.models.parts import Parts
 from keras_aqe.models.residual import residual_block
 
 
 @network((32, 32, 3), 10, smallest=4, name="resnet110")
-def ResNet110(parts, x, *, depth: int = 110, filters: int = 16):
+def ResNet110(
+    parts: Parts, x: keras.KerasTensor, *, depth: int = 110, filters: int = 16
+) -> keras.KerasTensor:
     """ResNet-110 for CIFAR with M-bit inputs and N-bit weights.
 
     A 3x3 convolution, three stages of 18 residual blocks of two 3x3

@@ -1,13 +1,20 @@
 import keras
 
 from keras_aqe.models.network import network
+from keras_aqe.models.parts import Parts
 from keras_aqe.models.residual import residual_block
 
 _BLOCKS = 8
 
 
 @network((224, 224, 3), 1000, smallest=32, name="resnet18")
-def ResNet18(parts, x, *, quantize_shortcut: bool = True, filters: int = 64):
+def ResNet18(
+    parts: Parts,
+    x: keras.KerasTensor,
+    *,
+    quantize_shortcut: bool = True,
+    filters: int = 64,
+) -> keras.KerasTensor:
     """ResNet-18 for ImageNet with M-bit inputs and N-bit weights.
 
     A 7x7 convolution and 3x3 max pooling, both with stride 2, four stages of

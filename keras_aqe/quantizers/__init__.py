@@ -1,6 +1,7 @@
 """Quantizers: hard functions of few values, trained by an estimator."""
 
 import re
+from typing import Any
 
 import keras
 
@@ -23,11 +24,18 @@ __all__ = [
     "serialize",
 ]
 
-_NAMES = {"binary": Binary, "ternary": Ternary, "float16": Float16}
-_NUMBERED = {"po2": PowerOfTwo, "fixed": FixedPoint}
+# What the layers take for a quantizer.
+Identifier = Quantizer | str | dict[str, Any] | None
+
+_NAMES: dict[str, type[Quantizer]] = {
+    "binary": Binary,
+    "ternary": Ternary,
+    "float16": Float16,
+}
+_NUMBERED: dict[str, type[Quantizer]] = {"po2": PowerOfTwo, "fixed": FixedPoint}
 
 
-def get(identifier, **kwargs):
+def get(identifier: Identifier, **kwargs: Any) -> Quantizer | None:
     """Returns a quantizer for an object, a name or a config.
 
     Args:
@@ -36,6 +44,9 @@ def get(identifier, **kwargs):
             the number is the width) or a config made by
             `keras.saving.serialize_keras_object`.
         **kwargs: Arguments of the quantizer, only with a name.
+
+    Returns:
+        A `Quantizer`, or `None`.
 
     Raises:
         ValueError: If `identifier` is none of these.
@@ -62,7 +73,7 @@ def get(identifier, **kwargs):
     )
 
 
-def serialize(quantizer):
+def serialize(quantizer: Quantizer | None) -> dict[str, Any] | None:
     """Returns the config of a quantizer, from which `get` makes it again.
 
     Several layers that share a quantizer share it in the loaded model too.
@@ -81,7 +92,7 @@ def serialize(quantizer):
     return keras.saving.serialize_keras_object(quantizer)
 
 
-def of_width(bits, **kwargs):
+def of_width(bits: int, **kwargs: Any) -> Quantizer | None:
     """Returns the paper's quantizer of that width; `None` for 32 bits.
 
     1 is `Binary`, 2 `Ternary`, 3 and 4 `PowerOfTwo`, 8 `FixedPoint` and 16
@@ -93,9 +104,14 @@ def of_width(bits, **kwargs):
 
     Raises:
         ValueError: If `bits` is another number.
+
+    Example:
+
+    >>> of_width(3).levels
+    array([-1.  , -0.5 , -0.25,  0.  ,  0.25,  0.5 ,  1.  ], dtype=float32)
     """
-    names = {1: "binary", 2: "ternary", 3: "po2_3", 4: "po2_4"}
-    names |= {8: "fixed_8", 16: "float16", 32: None}
+    names: dict[int, str | None] = {1: "binary", 2: "ternary", 3: "po2_3"}
+    names |= {4: "po2_4", 8: "fixed_8", 16: "float16", 32: None}
     if bits not in names:
         raise ValueError(
             f"A width must be one of {list(names)} bits. Received: {bits}"

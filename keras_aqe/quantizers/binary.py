@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -16,6 +18,7 @@ class Binary(Quantizer):
         stochastic: Whether training uses `sign(x - z)`, `z ~ U[-1, 1]`
             (Eq. 7) in place of `sign(x)`.
         seed: Integer seed of the stochastic form.
+        **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
 
     Example:
 
@@ -27,12 +30,12 @@ class Binary(Quantizer):
     unit = 1.0
     levels = np.array([-1.0, 1.0], "float32")
 
-    def hard(self, x):
+    def hard(self, x: Any) -> tf.Tensor:
         x = tf.convert_to_tensor(x)
         return tf.where(x >= 0, tf.ones_like(x), -tf.ones_like(x))
 
-    def codes(self, x):
+    def codes(self, x: Any) -> tf.Tensor:
         return tf.where(tf.convert_to_tensor(x) >= 0, 1, -1)
 
-    def _stochastic_hard(self, x):
+    def _stochastic_hard(self, x: tf.Tensor) -> tf.Tensor:
         return self.hard(x - self._uniform(x, -1.0, 1.0))

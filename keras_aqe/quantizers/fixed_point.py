@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -20,6 +22,10 @@ class FixedPoint(Quantizer):
         stochastic: Whether training rounds at random, up or down, with the
             probabilities that keep the mean.
         seed: Integer seed of the stochastic form.
+        **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
+
+    Raises:
+        ValueError: If `bits` is out of range.
 
     Example:
 
@@ -27,7 +33,7 @@ class FixedPoint(Quantizer):
     array([-1.       ,  0.296875 ,  0.9921875], dtype=float32)
     """
 
-    def __init__(self, bits=8, **kwargs):
+    def __init__(self, bits: int = 8, **kwargs: Any) -> None:
         if bits not in range(2, 17):
             raise ValueError(
                 f"`bits` must be an integer from 2 to 16. Received: bits={bits}"
@@ -43,19 +49,19 @@ class FixedPoint(Quantizer):
     def _saturate(self, steps):
         return tf.clip_by_value(steps, -self._limit, self._limit - 1)
 
-    def hard(self, x):
+    def hard(self, x: Any) -> tf.Tensor:
         x = tf.convert_to_tensor(x)
         # float16 cannot hold 16-bit codes times their unit; float32 can.
         steps = tf.round(tf.cast(x, tf.float32) * self._limit)
         return tf.cast(self._saturate(steps) / self._limit, x.dtype)
 
-    def codes(self, x):
+    def codes(self, x: Any) -> tf.Tensor:
         steps = tf.round(tf.cast(x, tf.float32) * self._limit)
         return tf.cast(self._saturate(steps), tf.int32)
 
-    def _stochastic_hard(self, x):
+    def _stochastic_hard(self, x: tf.Tensor) -> tf.Tensor:
         steps = tf.floor(x * self._limit + self._uniform(x, 0.0, 1.0))
         return self._saturate(steps) / self._limit
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bits": self.bits}

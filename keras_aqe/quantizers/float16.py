@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -15,6 +17,7 @@ class Float16(Quantizer):
     Args:
         estimator: `"aqe"` or `"ste"`.
         stochastic: Not available: the steps of half precision depend on `x`.
+        **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
 
     Raises:
         ValueError: If `stochastic` is true.
@@ -28,7 +31,12 @@ class Float16(Quantizer):
     bits = 16
     unit = 2.0**-24
 
-    def __init__(self, estimator="aqe", stochastic=False, **kwargs):
+    def __init__(
+        self,
+        estimator: str = "aqe",
+        stochastic: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if stochastic:
             raise ValueError(
                 "`Float16` has no stochastic form. Use `stochastic=False`."
@@ -36,17 +44,18 @@ class Float16(Quantizer):
         super().__init__(estimator=estimator, **kwargs)
 
     @property
-    def levels(self):
+    def levels(self) -> np.ndarray:  # type: ignore[override]
+        """The values that `h` can take, ascending: 63,487 of them."""
         halves = np.arange(2**16, dtype="uint16").view("float16")
         return np.unique(halves[np.isfinite(halves)].astype("float32"))
 
-    def hard(self, x):
+    def hard(self, x: Any) -> tf.Tensor:
         x = tf.convert_to_tensor(x)
         limit = np.finfo("float16").max
         clipped = tf.clip_by_value(tf.cast(x, tf.float32), -limit, limit)
         return tf.cast(_round_to_half(clipped), x.dtype)
 
-    def codes(self, x):
+    def codes(self, x: Any) -> tf.Tensor:
         steps = tf.cast(self.hard(x), tf.float64) / self.unit
         return tf.cast(steps, tf.int64)
 

@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -34,6 +37,7 @@ class PowerOfTwo(Quantizer):
             neighbouring levels, with the probabilities that keep its mean
             (`x` in units of the scale; only for the default thresholds).
         seed: Integer seed of the stochastic form.
+        **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
 
     Raises:
         ValueError: If `bits` or `thresholds` do not fit the above, or if one
@@ -48,14 +52,14 @@ class PowerOfTwo(Quantizer):
 
     def __init__(
         self,
-        bits=3,
-        thresholds=None,
-        relative=None,
-        estimator="aqe",
-        stochastic=False,
-        seed=None,
-        **kwargs,
-    ):
+        bits: int = 3,
+        thresholds: Sequence[float] | None = None,
+        relative: bool | None = None,
+        estimator: str = "aqe",
+        stochastic: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         if bits not in range(2, 7):
             raise ValueError(
                 "`bits` must be an integer from 2 to 6 (1 bit is "
@@ -66,7 +70,7 @@ class PowerOfTwo(Quantizer):
         )
         self.bits = bits
         self.relative = relative
-        self._role = None
+        self._role: str | None = None
         self._magnitudes = 2.0 ** np.arange(2 - 2 ** (bits - 1), 1)
         self.unit = float(self._magnitudes[0])
         self.levels = np.concatenate(
@@ -95,7 +99,7 @@ class PowerOfTwo(Quantizer):
             )
         return thresholds
 
-    def adopt(self, role):
+    def adopt(self, role: str) -> None:
         if self._role not in (None, role):
             raise ValueError(
                 f"Quantizer {self.name!r} already quantizes a layer's "
@@ -138,16 +142,16 @@ class PowerOfTwo(Quantizer):
             ]
         )
 
-    def hard(self, x):
+    def hard(self, x: Any) -> tf.Tensor:
         x = tf.convert_to_tensor(x)
         heights = np.diff(self._magnitudes, prepend=0.0)
         return self._sum_of_steps(x, heights, x.dtype)
 
-    def codes(self, x):
+    def codes(self, x: Any) -> tf.Tensor:
         heights = np.diff(self._magnitudes / self.unit, prepend=0.0)
         return self._sum_of_steps(tf.convert_to_tensor(x), heights, tf.int32)
 
-    def _stochastic_hard(self, x):
+    def _stochastic_hard(self, x: tf.Tensor) -> tf.Tensor:
         scaled = tf.clip_by_value(
             x / tf.cast(self._scale(x), x.dtype), -1.0, 1.0
         )
@@ -161,7 +165,7 @@ class PowerOfTwo(Quantizer):
             result = tf.where(up, tf.cast(high, x.dtype), result)
         return result * tf.sign(scaled)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "bits": self.bits,

@@ -1,6 +1,9 @@
 """What every quantizer has in common."""
 
+from typing import Any
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_aqe import estimators
@@ -39,9 +42,30 @@ class Quantizer(keras.layers.Layer):
         estimate: The estimator as a function of inputs, `hard` and `alpha`.
         is_soft: Whether that last step saw blended values, so that the hard
             network is not the one that was trained.
+
+    Example:
+
+    >>> class Sign(Quantizer):
+    ...     bits, unit, levels = 1, 1.0, np.array([-1.0, 1.0], "float32")
+    ...     def codes(self, x):
+    ...         return tf.where(x >= 0, 1, -1)
+    ...     def hard(self, x):
+    ...         return tf.cast(self.codes(x), x.dtype)
+    >>> Sign()(np.array([-0.5, 0.5], "float32")).numpy()
+    array([-1.,  1.], dtype=float32)
     """
 
-    def __init__(self, estimator="aqe", stochastic=False, seed=None, **kwargs):
+    bits: int
+    unit: float
+    levels: np.ndarray
+
+    def __init__(
+        self,
+        estimator: str = "aqe",
+        stochastic: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         # Levels are exact in every float type, so nothing is cast: a kernel
         # stays float32 under mixed precision until it is quantized.
         kwargs.setdefault("autocast", False)
@@ -72,29 +96,44 @@ class Quantizer(keras.layers.Layer):
         )
 
     @property
-    def weights(self):
+    def weights(self) -> list[keras.Variable]:
         return [self.trained_alpha]
 
     @property
-    def is_soft(self):
+    def is_soft(self) -> bool:
+        """Whether the last training step saw blended values."""
         trained = float(keras.ops.convert_to_numpy(self.trained_alpha))
         return self.estimator == "aqe" and 0 < trained < 1
 
-    def hard(self, x):
-        """The hard quantizer `h(x)`; same shape and dtype as `x`."""
+    def hard(self, x: Any) -> tf.Tensor:
+        """The hard quantizer `h(x)`.
+
+        Args:
+            x: Float tensor of any shape, or what makes one.
+
+        Returns:
+            A tensor of the shape and dtype of `x`, of values in `levels`.
+        """
         raise NotImplementedError
 
-    def codes(self, x):
-        """The integers `h(x) / unit`; same shape as `x`."""
+    def codes(self, x: Any) -> tf.Tensor:
+        """The integers `h(x) / unit`.
+
+        Args:
+            x: Float tensor of any shape, or what makes one.
+
+        Returns:
+            An integer tensor of the shape of `x`.
+        """
         raise NotImplementedError
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         if not training:
             return self.hard(inputs)
         self.trained_alpha.assign(self.alpha)
         return self.blend(inputs)
 
-    def blend(self, inputs):
+    def blend(self, inputs: tf.Tensor) -> tf.Tensor:
         """What a training step computes, without being one.
 
         Args:
@@ -110,13 +149,16 @@ class Quantizer(keras.layers.Layer):
         hard = self._stochastic_hard(inputs)
         return self.estimate(inputs, lambda x: hard, self.alpha)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def adopt(self, role):
-        """Tells the quantizer what it quantizes: "input" or "kernel".
+    def adopt(self, role: str) -> None:
+        """Tells the quantizer what it quantizes.
 
         Called by the layer that takes the quantizer as an argument.
+
+        Args:
+            role: `"input"` or `"kernel"`.
         """
 
     def _uniform(self, x, low, high):
@@ -124,7 +166,12 @@ class Quantizer(keras.layers.Layer):
             tf.shape(x), low, high, dtype=x.dtype, seed=self._noise_seed
         )
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
+        """Reads alpha as Keras loads a file.
+
+        Raises:
+            ValueError: If the file is that of a shared quantizer.
+        """
         if not store.keys():
             raise ValueError(
                 f"The file has no variables of quantizer {self.name!r}: its "
@@ -134,7 +181,7 @@ class Quantizer(keras.layers.Layer):
             )
         super().load_own_variables(_with_trained_alpha(store))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "estimator": self.estimator,

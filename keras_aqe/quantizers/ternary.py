@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 
 from keras_aqe.quantizers.power_of_two import PowerOfTwo
@@ -22,6 +24,10 @@ class Ternary(PowerOfTwo):
         stochastic: Whether training rounds `x` at random to one of the two
             neighbouring levels (only for the default threshold).
         seed: Integer seed of the stochastic form.
+        **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
+
+    Raises:
+        ValueError: If `threshold` is negative, or given with `stochastic`.
 
     Example:
 
@@ -29,7 +35,12 @@ class Ternary(PowerOfTwo):
     array([-1.,  0.,  1.], dtype=float32)
     """
 
-    def __init__(self, threshold=None, relative=None, **kwargs):
+    def __init__(
+        self,
+        threshold: float | None = None,
+        relative: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             bits=2,
             thresholds=None if threshold is None else (threshold,),
@@ -38,10 +49,11 @@ class Ternary(PowerOfTwo):
         )
 
     @property
-    def threshold(self):
+    def threshold(self) -> float | None:
+        """`D` as it was given; `None` for the default."""
         return None if self.thresholds is None else self.thresholds[0]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["bits"], config["thresholds"]
         return {**config, "threshold": self.threshold}
