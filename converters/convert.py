@@ -1,11 +1,17 @@
 import dataclasses
 import os
 import pathlib
+import re
 import tempfile
 
 import keras
 
-from keras_aqe.converters.errors import ConversionError, EngineMissingError
+from keras_aqe.converters.errors import (
+    ConversionError,
+    EngineMissingError,
+    other_types,
+    unconvertible,
+)
 from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.interpreter import Interpreter
@@ -130,25 +136,49 @@ def convert(
             "`compact` is for target='tflite' only; 'packed' files have N "
             f"bits a weight anyway. Received: target={target!r}"
         )
-    graph = build(model, allow_soft)
-    emitted = TARGETS[target].emit(graph, Options(strict, compact))
-    # A digest is that of the types that a reader gets.
-    emitted = flatbuffer.read(flatbuffer.write(emitted))
-    file = metadata.seal(emitted, describe(emitted, graph, TARGETS[target]))
-    rows = report(file)
+    graph = None
+    try:
+        graph = build(model, allow_soft)
+        file = _file(graph, TARGETS[target], Options(strict, compact))
+        rows = report(file)
+    except Exception as error:
+        named, cause = error, error.__cause__
+        if not isinstance(error, ConversionError):
+            named = unconvertible(error, _layer_in(error, graph))
+            cause = error
+        if cause is None:
+            raise
+        types = [(tensor.name, tensor.dtype) for tensor in model.inputs]
+        raise ConversionError(f"{named}{other_types(types)}") from cause
     if strict:
         _require_integers(rows)
-    _require_engine(file, emitted, graph)
+    _require_engine(file, graph)
     return Converted(file, rows)
 
 
-def _require_engine(file, emitted, graph):
+def _file(graph, target, options):
+    emitted = target.emit(graph, options)
+    # A digest is that of the types that a reader gets.
+    emitted = flatbuffer.read(flatbuffer.write(emitted))
+    return metadata.seal(emitted, describe(emitted, graph, target))
+
+
+def _layer_in(error, graph):
+    """The layer whose operators an error of TensorFlow's converter names."""
+    places = [str(error), *map(str, getattr(error, "errors", []))]
+    numbers = re.findall(r"\bn(\d+)/", " ".join(places))
+    if graph is None or not numbers:
+        return None
+    return graph.nodes[int(numbers[0])].name
+
+
+def _require_engine(file, graph):
     try:
         Interpreter(file).try_out()
     except EngineMissingError:
         pass  # the file may be for another machine
     except ConversionError as error:
-        layer = layer_in(str(error), emitted, graph)
+        layer = layer_in(str(error), flatbuffer.read(file), graph)
         subject = "The model" if layer is None else f"Layer {layer!r}"
         raise ConversionError(
             f"{subject} was converted, but the result cannot run. {error}. "

@@ -1,3 +1,8 @@
+import contextlib
+import re
+import tempfile
+
+
 class ConversionError(ValueError):
     """A model cannot be converted, or a file is not what it should be.
 
@@ -26,3 +31,75 @@ def damaged(fault: object) -> ConversionError:
         f"The file is damaged: {fault}. Copy it again, or convert the model "
         "again."
     )
+
+
+@contextlib.contextmanager
+def naming(layer):
+    """Names a layer in whatever error is raised while it is converted.
+
+    Args:
+        layer: A Keras layer or operation, or a node that comes from one.
+    """
+    try:
+        yield
+    except ConversionError:
+        raise
+    except Exception as error:
+        raise unconvertible(error, layer.name) from error
+
+
+def unconvertible(error, layer=None):
+    """The error of a model that TensorFlow or Keras gives up on.
+
+    Args:
+        error: What they raised.
+        layer: Name of the layer that they were at, if it is known.
+    """
+    subject = "The model" if layer is None else f"Layer {layer!r}"
+    text = str(error)
+    # In this form TensorFlow's converter lists what is in no builtin operator.
+    missing = re.findall(r"'tf\.(\w+)' op", text)
+    if isinstance(error, OSError):
+        reason = (
+            f"a file could not be written ({error}). TensorFlow's converter "
+            f"needs space in {_temporary_directory()}; the environment "
+            "variable TMPDIR names another place"
+        )
+    elif missing:
+        reason = (
+            f"it needs {', '.join(sorted(set(missing)))} of TensorFlow, which "
+            ".tflite files do not have in this form. Use another layer"
+        )
+    else:
+        # Keras says first where, and puts the message itself in bold.
+        _, _, bold = text.partition("\x1b[1m")
+        lines = [line.strip() for line in (bold or text).splitlines()]
+        first = next(filter(None, lines), "without a message")
+        first = first.replace("\x1b[0m", "")[:200].rstrip(".")
+        reason = f"{type(error).__name__}: {first}"
+    return ConversionError(f"{subject} cannot be converted: {reason}.")
+
+
+def other_types(inputs):
+    """A sentence on inputs that are not float32; empty if there are none.
+
+    Args:
+        inputs: Pairs of name and dtype.
+    """
+    others = [
+        f"{name!r} ({dtype})" for name, dtype in inputs if dtype != "float32"
+    ]
+    if not others:
+        return ""
+    return (
+        f" Few layers compute in other types than float32, and not all inputs "
+        f"are: {', '.join(others)}. Give them that dtype, or put "
+        "`keras.layers.Rescaling(1.0)` behind them."
+    )
+
+
+def _temporary_directory():
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return "the directory for temporary files"

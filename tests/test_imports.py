@@ -52,6 +52,7 @@ FOREIGN = {
     "_get_function",
     "_initial_epoch",
     "_inputs_struct",
+    "_keras_history",
     "_nodes_by_depth",
     "_outputs_struct",
     "_run_through_graph",

@@ -1,5 +1,6 @@
 """Custom TFLite operators written from TensorFlow."""
 
+import contextlib
 import functools
 
 import numpy as np
@@ -78,21 +79,34 @@ def to_model(function):
         The parsed .tflite file, as from `flatbuffer.read`.
     """
     module = tf.Module()
-    # As a function of one signature, which is not traced again.
-    module.infer = concrete = function.get_concrete_function()
-    # A SavedModel only takes variables that its module knows of.
-    module.weights = concrete.variables
-    # Without a module the converter inlines functions, composites too.
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [concrete], module
-    )
-    converter.allow_custom_ops = True
-    # Parsing and writing the file once more would take a tenth of the time.
-    converter.exclude_conversion_metadata = True
-    model = flatbuffer.read(converter.convert())
+    with _functions_as_graphs():
+        # As a function of one signature, which is not traced again.
+        module.infer = concrete = function.get_concrete_function()
+        # A SavedModel only takes variables that its module knows of.
+        module.weights = concrete.variables
+        # Without a module the converter inlines functions, composites too.
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [concrete], module
+        )
+        converter.allow_custom_ops = True
+        # Parsing and writing the file once more would take a tenth of the
+        # time.
+        converter.exclude_conversion_metadata = True
+        model = flatbuffer.read(converter.convert())
     _sort_by_signature(model)
     _name_results(model.subgraphs[0])
     return model
+
+
+@contextlib.contextmanager
+def _functions_as_graphs():
+    """Eager functions would run the bodies of custom operators."""
+    eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(False)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
 
 
 def _sort_by_signature(model):

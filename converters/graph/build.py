@@ -10,37 +10,22 @@ import keras
 import numpy as np
 
 from keras_aqe import inference, layers, quantizers
-from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.graph import folding, lowering
+from keras_aqe.converters.errors import ConversionError, naming
+from keras_aqe.converters.graph import calls, folding, lowering, quantizing
+from keras_aqe.converters.graph.known import (
+    is_known,
+    is_selection,
+    require_known,
+)
 from keras_aqe.converters.graph.nodes import (
     Apply,
     Graph,
     Input,
-    Node,
     Quantize,
     Sum,
     Threshold,
 )
 
-# Layers that only move, repeat or drop elements, so that codes stay codes.
-_SELECTIONS = (
-    keras.layers.Concatenate,
-    keras.layers.Cropping1D,
-    keras.layers.Cropping2D,
-    keras.layers.Flatten,
-    keras.layers.GlobalMaxPooling1D,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.MaxPooling1D,
-    keras.layers.MaxPooling2D,
-    keras.layers.MaxPooling3D,
-    keras.layers.Permute,
-    keras.layers.RepeatVector,
-    keras.layers.Reshape,
-    keras.layers.UpSampling1D,
-    keras.layers.UpSampling2D,
-    keras.layers.ZeroPadding1D,
-    keras.layers.ZeroPadding2D,
-)
 _ZERO_PADDINGS = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)
 _REORDERINGS = (
     keras.layers.Flatten,
@@ -70,15 +55,7 @@ def build(model, allow_soft=False):
     _check(model)
     if not allow_soft:
         _check_alpha(model)
-    inputs = [
-        Input(
-            tensor.name,
-            tuple(tensor.shape),
-            dtype=tensor.dtype,
-            is_image=True,
-        )
-        for tensor in functional.inputs
-    ]
+    inputs = [_input(tensor) for tensor in functional.inputs]
     codes = []
     outputs = keras.tree.flatten(_run(functional, inputs, codes))
     input_names = [tensor.name for tensor in functional.inputs]
@@ -113,13 +90,41 @@ def _functional(model):
                 f"Model {model.name!r} was never built, so its shapes are not "
                 "known. Give it a `keras.Input` or call it on data first."
             )
+        _require_own_call(model)
         return model._functional
     if isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth"):
+        _require_own_call(model)
         return model
     raise ConversionError(
         "`convert` takes Functional and Sequential models. Received: "
         f"{type(model).__name__} {getattr(model, 'name', '')!r}. Rebuild it "
         "as `keras.Model(inputs, outputs)`."
+    )
+
+
+def _require_own_call(model):
+    """Refuses a model that does not do what its graph says."""
+    classes = type(model).__mro__
+    owner = next(cls for cls in classes if "call" in vars(cls))
+    if "call" in vars(model) or not owner.__module__.startswith("keras."):
+        raise ConversionError(
+            f"Model {model.name!r} has a `call` of its own "
+            f"({owner.__name__}), which its graph does not show. Rebuild it "
+            "as `keras.Model(inputs, outputs)`."
+        )
+
+
+def _input(tensor):
+    if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+        raise ConversionError(
+            f"Input {tensor.name!r} is sparse or ragged, which a file cannot "
+            "be. Make it a dense one."
+        )
+    return Input(
+        tensor.name,
+        (None, *tensor.shape[1:]),
+        dtype=tensor.dtype,
+        is_image=True,
     )
 
 
@@ -174,34 +179,80 @@ def _run(functional, inputs, codes):
 
 
 def _visitor(operation, codes):
+    def visit(*args, **kwargs):
+        with naming(operation):
+            args, kwargs = calls.prepare(operation, args, kwargs)
+            if isinstance(operation, keras.Model):
+                return _nested(operation, args, kwargs, codes)
+            node = _convert(operation, args, kwargs, codes)
+            if node is not args[0]:
+                node.mask = calls.output_mask(operation, args, kwargs)
+            return node
+
+    return visit
+
+
+def _nested(model, args, kwargs, codes):
+    functional = _functional(model)
+    (inputs,) = args
+    if kwargs.get("mask") is not None:
+        raise ConversionError(
+            f"Model {model.name!r} is called with a mask, which cannot be "
+            "converted. Let its input carry the mask, as `Masking` does."
+        )
+    if isinstance(inputs, dict) and not isinstance(
+        functional._inputs_struct, dict
+    ):
+        inputs = [inputs[tensor.name] for tensor in functional.inputs]
+    inputs = [
+        _as_given(node, tensor)
+        for node, tensor in zip(
+            keras.tree.flatten(inputs), functional.inputs, strict=True
+        )
+    ]
+    return _run(functional, inputs, codes)
+
+
+def _as_given(node, tensor):
+    """A node in the rank and the dtype of a nested model's input."""
+    if len(node.shape) != len(tensor.shape):
+        grows = len(node.shape) < len(tensor.shape)
+        change = keras.ops.expand_dims if grows else keras.ops.squeeze
+        node = _apply(
+            change(calls.spec(node), -1)._keras_history.operation, (node,), {}
+        )
+    return calls.cast(node, tensor.dtype)
+
+
+def _convert(operation, args, kwargs, codes):
     def quantize(source, quantizer):
         node = _quantize(source, quantizer, operation.name)
         codes.append(node)
         return node
 
-    def visit(*args, **kwargs):
-        if isinstance(operation, keras.Model):
-            inner = _functional(operation)
-            return _run(inner, keras.tree.flatten(args), codes)
-        if isinstance(operation, lowering.CONVERTIBLE):
-            source = args[0]
-            if operation.input_quantizer is not None:
-                source = quantize(source, operation.input_quantizer)
-            return lowering.lower(operation, source)
-        if isinstance(operation, layers.QuantActivation):
-            return quantize(args[0], operation.quantizer)
-        if isinstance(operation, quantizers.Quantizer):
-            return quantize(args[0], operation)
-        if _quantizers_of(operation):
-            raise ConversionError(
-                f"Layer {operation.name!r} of type "
-                f"{type(operation).__name__} cannot be converted. Quantized "
-                "layers that can be: "
-                f"{[c.__name__ for c in lowering.CONVERTIBLE]}."
-            )
-        return _apply(operation, args, kwargs)
+    def quantize_value(source, quantizer):
+        # A quantizer returns the type that it gets.
+        return calls.cast(quantize(source, quantizer), source.dtype)
 
-    return visit
+    if isinstance(operation, lowering.CONVERTIBLE):
+        require_known(operation, lowering.CONVERTIBLE)
+        source = args[0]
+        if operation.input_quantizer is not None:
+            source = quantize(source, operation.input_quantizer)
+        return lowering.lower(operation, calls.cast(source, "float32"))
+    if isinstance(operation, layers.QuantActivation):
+        require_known(operation, (layers.QuantActivation,))
+        return quantize_value(args[0], operation.quantizer)
+    if isinstance(operation, quantizers.Quantizer):
+        return quantize_value(args[0], operation)
+    if _quantizers_of(operation):
+        raise ConversionError(
+            f"Layer {operation.name!r} of type "
+            f"{type(operation).__name__} cannot be converted. Quantized "
+            "layers that can be: "
+            f"{[c.__name__ for c in lowering.CONVERTIBLE]}."
+        )
+    return _apply(operation, args, kwargs)
 
 
 def _quantizers_of(operation):
@@ -215,27 +266,18 @@ def _quantizers_of(operation):
 
 
 def _apply(operation, args, kwargs):
-    sources = [
-        value
-        for value in keras.tree.flatten((args, kwargs))
-        if isinstance(value, Node)
-    ]
-    specs = keras.tree.map_structure(_spec, (args, kwargs))
-    output = operation.compute_output_spec(*specs[0], **specs[1])
-    if keras.tree.is_nested(output):
-        raise ConversionError(
-            f"Layer {operation.name!r} returns several tensors, which cannot "
-            "be converted. Write it as layers that return one each."
-        )
+    sources = calls.nodes_of((args, kwargs))
+    shape, dtype = calls.output_spec(operation, args, kwargs)
+    specs = keras.tree.map_structure(calls.spec, (args, kwargs))
     if inference.is_identity(operation, *specs):
-        return _same(operation, sources[0], output.shape)
+        return _same(operation, sources[0], shape)
     node = Apply(
         operation.name,
-        tuple(output.shape),
+        shape,
         # What is made of the image without trained weights still is one.
         is_image=not _is_trained(operation)
         and all(source.is_image for source in sources),
-        dtype=output.dtype,
+        dtype=dtype,
         operation=operation,
         args=args,
         kwargs=kwargs,
@@ -243,14 +285,14 @@ def _apply(operation, args, kwargs):
     if _selects(operation, sources):
         node.bits, node.levels = sources[0].bits, sources[0].levels
         node.unit = sources[0].unit
-        if isinstance(operation, _ZERO_PADDINGS) and node.levels is not None:
+        if is_known(operation, _ZERO_PADDINGS) and node.levels is not None:
             node.levels = np.union1d(node.levels, 0)
             node.bits = max(node.bits, 2)
     return node
 
 
 def _same(operation, source, declared):
-    if tuple(declared) != source.shape:
+    if declared != source.shape:
         raise ConversionError(
             f"Layer {operation.name!r} declares outputs of shape {declared}, "
             f"but at inference it returns its input of shape {source.shape} "
@@ -275,9 +317,7 @@ def _is_trained(operation):
 
 def _selects(operation, sources):
     """Whether codes go in and the same kind of codes comes out."""
-    if not isinstance(operation, _SELECTIONS) or (
-        getattr(operation, "interpolation", "nearest") != "nearest"
-    ):
+    if not is_selection(operation):
         return False
     # A sum still needs its bias, so only codes pass as codes.
     first = sources[0]
@@ -290,13 +330,10 @@ def _selects(operation, sources):
     )
 
 
-def _spec(value):
-    if not isinstance(value, Node):
-        return value
-    return keras.KerasTensor(value.shape, getattr(value, "dtype", "float32"))
-
-
 def _quantize(source, quantizer, name):
+    quantizing.check(quantizer)
+    if source.dtype != "float32":
+        source, quantizer = quantizing.as_floats(source, quantizer, name)
     if quantizer.bits > 8:
         return Quantize(
             name,
@@ -311,7 +348,7 @@ def _quantize(source, quantizer, name):
         "unit": quantizer.unit,
         "levels": codes.astype("int64"),
     }
-    if isinstance(source, Apply) and isinstance(source.operation, _REORDERINGS):
+    if isinstance(source, Apply) and is_known(source.operation, _REORDERINGS):
         inner = _quantize(source.args[0], quantizer, name)
         return _apply(source.operation, (inner,), source.kwargs)
     chain, origin = folding.chain_of(source)

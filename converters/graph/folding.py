@@ -4,28 +4,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_aqe.converters.graph.known import is_known, is_max_pool
 from keras_aqe.converters.graph.nodes import Apply
 from keras_aqe.layers import HardTanh
 
-_POOLS = (
-    keras.layers.MaxPooling1D,
-    keras.layers.MaxPooling2D,
-    keras.layers.MaxPooling3D,
+_MONOTONE = (
+    keras.activations.elu,
+    keras.activations.hard_sigmoid,
+    keras.activations.hard_tanh,
+    keras.activations.leaky_relu,
+    keras.activations.linear,
+    keras.activations.relu,
+    keras.activations.relu6,
+    keras.activations.selu,
+    keras.activations.sigmoid,
+    keras.activations.softplus,
+    keras.activations.softsign,
+    keras.activations.tanh,
 )
-_MONOTONE = {
-    "elu",
-    "hard_sigmoid",
-    "hard_tanh",
-    "leaky_relu",
-    "linear",
-    "relu",
-    "relu6",
-    "selu",
-    "sigmoid",
-    "softplus",
-    "softsign",
-    "tanh",
-}
 # Beyond any sum of image values, and far from float32's overflow.
 FLOAT_LIMIT = np.float32(1e30)
 
@@ -44,7 +40,8 @@ def chain_of(node, pools=True):
     while (
         isinstance(node, Apply)
         and is_foldable(node.operation)
-        and (pools or not is_pool(node.operation))
+        and node.args[0].dtype == "float32"
+        and (pools or not is_max_pool(node.operation))
     ):
         chain.insert(0, node.operation)
         node = node.args[0]
@@ -53,28 +50,25 @@ def chain_of(node, pools=True):
 
 def is_foldable(operation):
     """Whether a layer is a max pool or monotone in each channel alone."""
-    if isinstance(operation, keras.layers.BatchNormalization):
-        return is_batch_norm(operation)
-    if isinstance(operation, keras.layers.Activation):
+    if is_known(operation, (keras.layers.Activation,)):
         return is_monotone(operation.activation)
-    return isinstance(operation, (HardTanh, keras.layers.ReLU, *_POOLS))
-
-
-def is_pool(operation):
-    """Whether a layer is a max pool."""
-    return isinstance(operation, _POOLS)
+    return (
+        is_batch_norm(operation)
+        or is_max_pool(operation)
+        or is_known(operation, (HardTanh, keras.layers.ReLU))
+    )
 
 
 def is_hard_tanh(operation):
     """Whether a layer limits values to [-1, 1] and does nothing else."""
-    if isinstance(operation, keras.layers.Activation):
-        return getattr(operation.activation, "__name__", None) == "hard_tanh"
-    return isinstance(operation, HardTanh)
+    if is_known(operation, (keras.layers.Activation,)):
+        return operation.activation is keras.activations.hard_tanh
+    return is_known(operation, (HardTanh,))
 
 
 def is_batch_norm(operation):
     """Whether a layer is batch normalisation of the last axis."""
-    return isinstance(operation, keras.layers.BatchNormalization) and (
+    return is_known(operation, (keras.layers.BatchNormalization,)) and (
         operation.axis in (-1, operation.input_spec.ndim - 1)
     )
 
@@ -97,19 +91,19 @@ def scale_and_bias(batch_norm):
 
 def power_of_two(operation):
     """The factor of a layer that multiplies by a power of two, or `None`."""
-    if not isinstance(operation, keras.layers.Rescaling) or (
-        np.size(operation.scale) > 1 or np.any(operation.offset)
+    if not is_known(operation, (keras.layers.Rescaling,)) or (
+        np.shape(operation.scale) not in ((), (1,)) or np.any(operation.offset)
     ):
         return None
     scale = float(np.ravel(operation.scale)[0])
-    return scale if scale > 0 and np.log2(scale).is_integer() else None
+    # Beyond that, products would leave float32's range.
+    usual = 2.0**-32 <= scale <= 2.0**32
+    return scale if usual and np.log2(scale).is_integer() else None
 
 
 def is_monotone(activation):
     """Whether an activation function is known never to fall."""
-    return activation is None or (
-        getattr(activation, "__name__", None) in _MONOTONE
-    )
+    return activation is None or any(activation is f for f in _MONOTONE)
 
 
 def fold(node, chain, quantizer):
@@ -135,7 +129,7 @@ def fold(node, chain, quantizer):
     direction = np.ones(node.kernel.shape[-1], "float32")
     steps = []
     for layer in chain:
-        if is_pool(layer):
+        if is_max_pool(layer):
             # Pooling keeps the largest, so a falling channel is turned first.
             turn = direction * _direction(node.shape, node.levels, functions)
             direction = _turn(steps, turn, direction)
@@ -201,7 +195,7 @@ def _fold_values(shape, levels, functions, quantizer):
 
 def _inference(layer):
     """What a layer computes, batch normalisation in two operations."""
-    if not isinstance(layer, keras.layers.BatchNormalization):
+    if not is_batch_norm(layer):
         return layer
     scale, bias = scale_and_bias(layer)
     return lambda x: x * scale + bias

@@ -12,6 +12,8 @@ from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.graph.nodes import Spread, Sum, Window
 from keras_aqe.layers.quantized import same_padding
 
+# float32 holds all whole numbers up to here.
+_LARGEST_PAD_CODE = 2**24
 CONVERTIBLE = (
     layers.QuantConv1D,
     layers.QuantConv2D,
@@ -36,6 +38,12 @@ def lower(layer, source):
         raise ConversionError(
             f"Layer {layer.name!r} has data_format='channels_first', which "
             "TFLite does not have. Use 'channels_last'."
+        )
+    if layer.quantization_mode is not None:
+        raise ConversionError(
+            f"Layer {layer.name!r} was quantized to "
+            f"{layer.quantization_mode!r} by Keras, so its own quantizers no "
+            "longer count. Convert the model as it was before `quantize`."
         )
     if isinstance(layer, layers.QuantDense):
         if getattr(layer, "lora_enabled", False):
@@ -70,9 +78,17 @@ def _codes(layer, latent):
     quantizer = layer.kernel_quantizer
     if quantizer is None:
         return latent, 1.0
+    kernel = np.asarray(quantizer(latent, training=False))
     if quantizer.bits > 8:
-        return np.asarray(quantizer.hard(latent)), 1.0
-    return np.asarray(quantizer.codes(latent), "float32"), quantizer.unit
+        return kernel, 1.0
+    codes = np.asarray(quantizer.codes(latent), "float32")
+    if not np.array_equal(codes * np.float32(quantizer.unit), kernel):
+        raise ConversionError(
+            f"Layer {layer.name!r} has a kernel quantizer of type "
+            f"{type(quantizer).__name__} whose `codes` times `unit` are not "
+            "what it returns. Make them equal."
+        )
+    return codes, quantizer.unit
 
 
 def _composed(layer):
@@ -146,7 +162,28 @@ def _window(layer, source):
     strides, dilation, pads = zip(
         *row, *zip(layer.strides, layer.dilation_rate, pads)
     )
-    return Window(strides, dilation, pads, layer.pad_value / source.unit)
+    return Window(strides, dilation, pads, _pad_code(layer, source, pads))
+
+
+def _pad_code(layer, source, pads):
+    """What padding fills in, as a code of the source."""
+    code = layer.pad_value / source.unit
+    if not np.any(pads):
+        return 0.0
+    if not np.isfinite(code):
+        raise ConversionError(
+            f"Layer {layer.name!r} has pad_value={layer.pad_value}, with which "
+            "its sums at the edges are no numbers. Use a finite one."
+        )
+    whole = code == np.rint(code) and abs(code) <= _LARGEST_PAD_CODE
+    if source.levels is not None and not whole:
+        raise ConversionError(
+            f"Layer {layer.name!r} has pad_value={layer.pad_value}, and its "
+            f"input has codes in steps of {source.unit}, so sums at the edges "
+            "would be no whole numbers of it. Use one of its levels, as "
+            f"{float(source.levels[-1] * source.unit)}, or 0."
+        )
+    return code
 
 
 def _sum(layer, source, kernel, unit, window=None):
@@ -168,7 +205,7 @@ def _sum(layer, source, kernel, unit, window=None):
     )
     if source.levels is not None and bits <= 8:
         reach = np.abs(kernel).sum(axis=tuple(range(kernel.ndim - 1)))
-        bound = int(reach.max() * np.abs(source.levels).max())
+        bound = int(reach.max() * node.largest_code)
         node.levels = np.array([-bound, bound])
     return node
 

@@ -16,20 +16,25 @@ class Node:
         name: Name of the Keras layer that the value comes from.
         shape: Shape of the value, `None` for the batch.
         bits: Width of the value; 32 is plain float.
+        dtype: Type of the value in Keras.
         unit: The value is `unit` times what the node's tensor holds.
         levels: The codes that the tensor can hold, ascending integers, or
-            `None` where it holds floats.
+            `None` where it holds the value itself, numbers of `dtype`.
         is_image: Whether the value is a network input, as it is or as layers
             without trained weights leave it.
+        mask: The node that tells which steps of a sequence count, or `None`
+            if all do.
         number: Its place in the graph. Tensors of a file are named after it.
     """
 
     name: str
     shape: tuple
     bits: int = 32
+    dtype: str = "float32"
     unit: float = 1.0
     levels: np.ndarray | None = None
     is_image: bool = False
+    mask: "Node | None" = None
     number: int | None = None
 
     def sources(self):
@@ -40,16 +45,13 @@ class Node:
 
 @dataclasses.dataclass(eq=False)
 class Input(Node):
-    """A network input of a `dtype`."""
-
-    dtype: str = "float32"
+    """A network input."""
 
 
 @dataclasses.dataclass(eq=False)
 class Apply(Node):
     """An ordinary Keras operation on `args` and `kwargs` that hold nodes."""
 
-    dtype: str = "float32"
     operation: object = None
     args: tuple = ()
     kwargs: dict = dataclasses.field(default_factory=dict)
@@ -57,6 +59,13 @@ class Apply(Node):
     def sources(self):
         values = keras.tree.flatten((self.args, self.kwargs))
         return [value for value in values if isinstance(value, Node)]
+
+
+@dataclasses.dataclass(eq=False)
+class Cast(Node):
+    """The value of another node in this one's `dtype`."""
+
+    source: Node = None
 
 
 @dataclasses.dataclass(eq=False)
@@ -122,6 +131,12 @@ class Sum(Node):
     def groups(self):
         """Groups of channels that do not see each other."""
         return self.source.shape[-1] // self.kernel.shape[-2]
+
+    @property
+    def largest_code(self):
+        """The largest magnitude of a code that is summed, padding's too."""
+        padded = 0.0 if self.window is None else self.window.pad_code
+        return max(np.abs(self.source.levels).max(), abs(padded))
 
 
 @dataclasses.dataclass(eq=False)

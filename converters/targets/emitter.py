@@ -4,12 +4,22 @@ Codes and accumulators are whole numbers held in float32, where sums up to
 2^24 are exact.
 """
 
-import keras
+import contextlib
+import re
+
 import numpy as np
 import tensorflow as tf
 
+from keras_aqe.converters.errors import ConversionError, naming
+from keras_aqe.converters.file.custom_ops import to_model
+from keras_aqe.converters.graph import calls
 from keras_aqe.converters.graph import nodes as g
+from keras_aqe.converters.graph.known import is_selection
+from keras_aqe.converters.targets import checks, dtypes
 from keras_aqe.layers.quantized import same_padding
+
+# A name that TensorFlow takes and that means nothing else in a file.
+_PLAIN_NAME = "(?!(input|output|n[0-9]))[A-Za-z][A-Za-z0-9_.]{0,63}"
 
 
 class Emitter:
@@ -17,20 +27,31 @@ class Emitter:
 
     Args:
         graph: A `nodes.Graph`.
+
+    Attributes:
+        batch: Size of a batch, `None` for any.
+        input_dtypes: What the target's interpreters take.
     """
+
+    batch = None
+    input_dtypes = dtypes.ALL
 
     def __init__(self, graph):
         self.graph = graph
 
-    def function(self, batch):
-        """A concrete function from the inputs to the outputs as float32."""
-        # Converters sort inputs and outputs by name.
-        several = len(self.graph.inputs) > 1
+    def model(self):
+        """The parsed file, as `flatbuffer.read` returns it."""
+        model = to_model(self._function())
+        checks.check(model, self.graph.nodes)
+        return model
+
+    def _function(self):
+        """A `tf.function` from the inputs to the outputs."""
         signature = [
             tf.TensorSpec(
-                (batch, *node.shape[1:]),
-                node.dtype,
-                f"input_{index:03}_{node.name}" if several else node.name,
+                (self.batch, *node.shape[1:]),
+                self._input_dtype(node),
+                self._argument(index, node.name),
             )
             for index, node in enumerate(self.graph.inputs)
         ]
@@ -45,12 +66,30 @@ class Emitter:
 
         return infer
 
+    def _input_dtype(self, node):
+        if node.dtype not in self.input_dtypes:
+            raise ConversionError(
+                f"Input {node.name!r} has dtype {node.dtype}, which files of "
+                "this target cannot take. Give it one of "
+                f"{list(self.input_dtypes)}."
+            )
+        return node.dtype
+
+    def _argument(self, index, name):
+        """What TensorFlow calls an input."""
+        plain = re.sub("[^A-Za-z0-9_]", "_", name)[:64]
+        if len(self.graph.inputs) == 1 and re.fullmatch(_PLAIN_NAME, name):
+            return name
+        # Converters sort inputs and outputs by name.
+        return f"input_{index:03}_{plain}"
+
     def outputs(self):
         """The values of the graph's outputs."""
         # One node after the other, since deep networks are deeper than
         # Python's stack.
         for node in self.graph.nodes:
-            self.write(node)
+            with naming(node):
+                self.write(node)
         return [self.value(node) for node in self.graph.outputs]
 
     def write(self, node):
@@ -65,11 +104,13 @@ class Emitter:
                 self._tensors[node] = write(node)
         return self._tensors[node]
 
+    @contextlib.contextmanager
     def _scope(self, node):
         """Names operators so that `metadata` finds them in the file."""
         # Short, since Larq Compute Engine cuts names; the slash makes it
         # absolute.
-        return tf.name_scope(f"n{node.number}/")
+        with naming(node), tf.name_scope(f"n{node.number}/"):
+            yield
 
     def value(self, node):
         """The float value of a node, as its Keras layer returns it."""
@@ -80,6 +121,8 @@ class Emitter:
     def _scaled(self, node, x):
         if node.unit != 1:
             x = x * node.unit
+        if node.levels is not None and node.dtype != "float32":
+            x = tf.cast(x, node.dtype)
         if isinstance(node, g.Sum):
             if node.bias is not None:
                 x = x + node.bias
@@ -89,15 +132,31 @@ class Emitter:
 
     def _write_apply(self, node):
         read = self.tensor if node.levels is not None else self.value
-        args, kwargs = keras.tree.map_structure(
-            lambda value: read(value) if isinstance(value, g.Node) else value,
-            (node.args, node.kwargs),
-        )
-        if isinstance(node.operation, keras.layers.Layer) and (
-            node.operation._call_has_training_arg
+        if (
+            node.dtype in dtypes.NARROW_INTEGERS
+            and node.levels is None
+            and is_selection(node.operation)
         ):
-            kwargs = {**kwargs, "training": False}
-        return node.operation(*args, **kwargs)
+            # Interpreters would take them for codes.
+            y = self._applied(node, lambda x: tf.cast(read(x), tf.float32))
+            return tf.cast(y, node.dtype)
+        y = self._applied(node, read)
+        if node.levels is None and y.dtype != node.dtype:
+            raise ConversionError(
+                f"Layer {node.name!r} says that it returns {node.dtype}, but "
+                f"returns {y.dtype.name}. Mend its `compute_output_spec`."
+            )
+        return y
+
+    def _applied(self, node, read):
+        unrolled = contextlib.nullcontext()
+        if self.batch is None:
+            unrolled = calls.unrolled(node.operation)
+        with unrolled:
+            return calls.apply(node.operation, node.args, node.kwargs, read)
+
+    def _write_cast(self, node):
+        return tf.cast(self.value(node.source), node.dtype)
 
     def _write_quantize(self, node):
         x = self.value(node.source)

@@ -67,7 +67,7 @@ class Channels:
         thresholds = np.where(turned < 0, (1 - thresholds)[::-1], thresholds)
         magnitude = np.abs(self.kernel)
         axes = tuple(range(magnitude.ndim - 1))
-        reach = magnitude.sum(axes) * np.abs(sum_.source.levels).max()
+        reach = magnitude.sum(axes) * sum_.largest_code
         reach = reach.astype("int64")
         step = 1
         if sum_.window is None and _all_odd(self.kernel, sum_.source.levels):

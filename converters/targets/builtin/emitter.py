@@ -4,8 +4,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters.file.custom_ops import to_model
+from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.graph import nodes as g
+from keras_aqe.converters.graph.known import (
+    is_channels_last,
+    is_known,
+    is_max_pool,
+    is_reshape,
+)
 from keras_aqe.converters.targets.builtin import int8
 from keras_aqe.converters.targets.builtin.channels import Channels
 from keras_aqe.converters.targets.builtin.operators import Constant, Operators
@@ -20,7 +26,6 @@ _MOVES = (
     keras.layers.Permute,
 )
 _ZERO_PADDINGS = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)
-_RESHAPES = (keras.layers.Flatten, keras.layers.Reshape)
 _POOLS = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)
 # Multiplied with this, any difference of two float32 sums is beyond 6.
 _GAIN = 2.0**60
@@ -44,7 +49,7 @@ def emit(graph, options):
         The parsed file, as from `flatbuffer.read`.
     """
     emitter = BuiltinEmitter(graph, options.compact)
-    model = to_model(emitter.function(batch=None))
+    model = emitter.model()
     emitter.operators.insert(model)
     return model
 
@@ -80,24 +85,27 @@ class BuiltinEmitter(Emitter):
             super().write(node)
 
     def value(self, node):
-        x = self.tensor(node)
-        if x.dtype != tf.int8:
+        if not _is_int8(node):
             return super().value(node)
+        x = self.tensor(node)
         with self._scope(node):
-            return self.operators.write(int8.dequantize(), [x], node.shape)
+            x = self.operators.write(int8.dequantize(), [x], node.shape)
+            return x if node.dtype == "float32" else tf.cast(x, node.dtype)
 
     def _write_apply(self, node):
-        if isinstance(node.operation, _RESHAPES) and None not in node.shape[1:]:
+        if is_reshape(node.operation) and None not in node.shape[1:]:
             # Keras asks for the batch at run time, which XNNPACK cannot.
             read = self.tensor if node.levels is not None else self.value
             return tf.reshape(read(node.args[0]), (-1, *node.shape[1:]))
-        if not _is_int8(node) or isinstance(node.operation, _MOVES):
+        if not _is_int8(node) or is_known(node.operation, _MOVES):
             return super()._write_apply(node)
-        if isinstance(node.operation, _ZERO_PADDINGS):
+        if is_known(node.operation, _ZERO_PADDINGS) and is_channels_last(
+            node.operation
+        ):
             pads = np.reshape(node.operation.padding, (-1, 2)).tolist()
             x = self.tensor(node.args[0])
             return self._pad(node, x, [(0, 0), *pads, (0, 0)])
-        if _is_pool(node.operation):
+        if is_max_pool(node.operation, _POOLS):
             x = self.tensor(node.args[0])
             return self._pool(x, node.operation, node.unit)
         floats = g.Apply(
@@ -133,7 +141,7 @@ class BuiltinEmitter(Emitter):
         return self._float_sum(node, 1.0)
 
     def _pad(self, node, x, paddings, code=0.0):
-        if x.dtype != tf.int8:
+        if not _is_int8(node):
             return super()._pad(node, x, paddings, code)
         shape = [
             size and size + sum(pads) for size, pads in zip(x.shape, paddings)
@@ -155,10 +163,11 @@ class BuiltinEmitter(Emitter):
         if sequence:
             x = tf.reshape(x, (-1, 1, *x.shape[1:]))
         if node.window is not None:
+            _check_pad_code(node)
             x, padding = self._padded(node, x)
         if gain is not None:
             arguments["kernel_scale"] = gain
-            if x.dtype == tf.int8:
+            if _is_int8(node.source):
                 x = self.operators.write(int8.dequantize(), [x], x.shape)
                 arguments["kernel_scale"] = gain / node.source.unit
         operator = int8.sum_of_products(
@@ -320,10 +329,15 @@ def _is_int8(node):
     )
 
 
-def _is_pool(operation):
-    return isinstance(operation, _POOLS) and (
-        operation.data_format == "channels_last"
-    )
+def _check_pad_code(node):
+    limits = np.iinfo("int8")
+    code = node.window.pad_code
+    if _is_int8(node.source) and not limits.min <= code <= limits.max:
+        raise ConversionError(
+            f"Layer {node.name!r} has pad_value={code * node.source.unit:g}, "
+            f"code {code:g} of its input, which int8 cannot hold. Use a level "
+            "of its input quantizer."
+        )
 
 
 def _split(steps):

@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.file.custom_ops import to_model
 from keras_aqe.converters.graph import nodes as g
+from keras_aqe.converters.graph.known import is_flatten, is_max_pool
+from keras_aqe.converters.targets import dtypes
 from keras_aqe.converters.targets.emitter import Emitter
 from keras_aqe.converters.targets.lce import operators as ops
 from keras_aqe.converters.targets.lce.planes import planes
@@ -49,8 +50,7 @@ def emit(graph, options):
         ConversionError: If a quantized layer cannot run as XNOR under
             `strict`, or sums are too large to be exact.
     """
-    function = LceEmitter(graph, options.strict).function(batch=1)
-    return to_model(function)
+    return LceEmitter(graph, options.strict).model()
 
 
 def float_rule(node, graph):
@@ -72,6 +72,9 @@ class LceEmitter(Emitter):
         strict: See `emit`.
     """
 
+    batch = 1
+    input_dtypes = dtypes.BASIC
+
     def __init__(self, graph, strict):
         super().__init__(graph)
         self.strict = strict
@@ -81,7 +84,9 @@ class LceEmitter(Emitter):
 
     def write(self, node):
         # A sum is written as its uses need it.
-        if not isinstance(node, g.Sum):
+        if node.levels is None:
+            self.tensor(node)
+        elif not isinstance(node, g.Sum):
             self._once(self._write_spatial, node)
 
     def _write_sum(self, node):
@@ -183,7 +188,7 @@ class LceEmitter(Emitter):
             return [ops.quantize(_with_four_axes(x))]
         if isinstance(node, g.Apply) and len(node.shape) == 4:
             # These planes rise with the code, as its maximum does.
-            if isinstance(node.operation, keras.layers.MaxPooling2D):
+            if is_max_pool(node.operation, (keras.layers.MaxPooling2D,)):
                 _, bits = self._planes(node.args[0])
                 return [ops.max_pool(x, node.operation) for x in bits]
         return None
@@ -291,9 +296,7 @@ def _with_four_axes(x):
 
 def _before_flatten(node):
     """The codes before a flatten, since a kernel can cover them as well."""
-    while isinstance(node, g.Apply) and (
-        isinstance(node.operation, keras.layers.Flatten)
-    ):
+    while isinstance(node, g.Apply) and is_flatten(node.operation):
         node = node.args[0]
     return node
 

@@ -6,9 +6,9 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters.file.custom_ops import to_model
 from keras_aqe.converters.graph import folding
 from keras_aqe.converters.graph import nodes as g
+from keras_aqe.converters.graph.known import is_reshape
 from keras_aqe.converters.targets.emitter import Emitter
 from keras_aqe.converters.targets.packed import fits, packing, pooling
 from keras_aqe.converters.targets.packed import operators as ops
@@ -33,8 +33,7 @@ def emit(graph, options):
         ConversionError: If a quantized layer cannot be packed under
             `strict`.
     """
-    function = PackedEmitter(graph, options.strict).function(batch=None)
-    return to_model(function)
+    return PackedEmitter(graph, options.strict).model()
 
 
 class PackedEmitter(Emitter):
@@ -120,7 +119,7 @@ class PackedEmitter(Emitter):
                 return None
             if pooling.is_max(node.operation, source.shape):
                 return self._max_pool(self.codes(source), source.shape, node)
-            if isinstance(node.operation, fits.RESHAPES):
+            if is_reshape(node.operation):
                 return self._moved(node)
         return None
 

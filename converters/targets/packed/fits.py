@@ -6,12 +6,12 @@ import tensorflow as tf
 
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.graph import nodes as g
+from keras_aqe.converters.graph.known import is_known, is_reshape
 from keras_aqe.converters.targets.packed import limits, packing
 from keras_aqe.converters.targets.target import is_float_width
 from keras_aqe.summary import operation
 
 _PREPROCESSING = (keras.layers.Normalization, keras.layers.Rescaling)
-RESHAPES = (keras.layers.Flatten, keras.layers.Reshape)
 # Beyond, products of docs/format.md's float inputs may be anything.
 _FLOAT_INPUT_LIMIT = 2.0**121
 
@@ -120,7 +120,7 @@ def packed_shape(node):
     """
     while (
         isinstance(node, g.Apply)
-        and isinstance(node.operation, RESHAPES)
+        and is_reshape(node.operation)
         and len(node.shape) == 2
     ):
         node = node.args[0]
@@ -206,8 +206,10 @@ def uint8_image(node):
         if the node is something else.
     """
     layers = []
+    if isinstance(node, g.Cast):
+        node = node.source
     while isinstance(node, g.Apply) and (
-        isinstance(node.operation, _PREPROCESSING)
+        is_known(node.operation, _PREPROCESSING)
     ):
         layers.insert(0, node.operation)
         node = node.args[0]

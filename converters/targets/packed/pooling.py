@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_aqe.converters.graph.known import is_channels_last, is_known
 from keras_aqe.converters.targets.packed import limits
 
 _MAX = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)
@@ -24,7 +25,7 @@ def is_max(layer, shape):
         layer: A layer or function.
         shape: Shape of its input.
     """
-    return isinstance(layer, (*_MAX, *_GLOBAL_MAX)) and _fits(layer, shape)
+    return is_known(layer, (*_MAX, *_GLOBAL_MAX)) and _fits(layer, shape)
 
 
 def is_average(layer, shape, levels):
@@ -35,7 +36,7 @@ def is_average(layer, shape, levels):
         shape: Shape of its input.
         levels: The codes of the format that its input may have.
     """
-    if not isinstance(layer, (*_AVERAGE, *_GLOBAL_AVERAGE)) or (
+    if not is_known(layer, (*_AVERAGE, *_GLOBAL_AVERAGE)) or (
         not _fits(layer, shape)
     ):
         return False
@@ -44,7 +45,7 @@ def is_average(layer, shape, levels):
 
 
 def _fits(layer, shape):
-    if layer.data_format != "channels_last":
+    if not is_channels_last(layer):
         return False
     rows_and_columns = [1, *shape[1:-1]][-2:]
     size, strides, _ = window(layer, shape)

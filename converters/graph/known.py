@@ -1,0 +1,110 @@
+"""Which layers the converter takes for what their class computes.
+
+A layer is known by its class only as long as it overrides nothing of it, and
+by its arguments only as far as they leave it that meaning. Everything else is
+called as it is.
+"""
+
+import keras
+
+from keras_aqe.converters.errors import ConversionError
+
+# What a subclass may define without computing anything else.
+_MAKING = {
+    "__init__",
+    "build",
+    "build_from_config",
+    "from_config",
+    "get_build_config",
+    "get_config",
+}
+# Layers that only move, repeat or drop elements, so that codes stay codes.
+SELECTIONS = (
+    keras.layers.Concatenate,
+    keras.layers.Cropping1D,
+    keras.layers.Cropping2D,
+    keras.layers.Flatten,
+    keras.layers.GlobalMaxPooling1D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.MaxPooling1D,
+    keras.layers.MaxPooling2D,
+    keras.layers.MaxPooling3D,
+    keras.layers.Permute,
+    keras.layers.RepeatVector,
+    keras.layers.Reshape,
+    keras.layers.UpSampling1D,
+    keras.layers.UpSampling2D,
+    keras.layers.ZeroPadding1D,
+    keras.layers.ZeroPadding2D,
+)
+_MAX_POOLS = (
+    keras.layers.MaxPooling1D,
+    keras.layers.MaxPooling2D,
+    keras.layers.MaxPooling3D,
+)
+_CALLS = {"__call__", "__getattr__", "__getattribute__", "__new__"}
+
+
+def is_known(operation, classes):
+    """Whether an operation computes what one of some classes does."""
+    return _changes(operation, classes) == set()
+
+
+def require_known(layer, classes):
+    """Refuses a subclass that computes something else.
+
+    Raises:
+        ConversionError: If a layer is of one of the classes, but overrides
+            some of it.
+    """
+    changes = _changes(layer, classes)
+    if changes:
+        raise ConversionError(
+            f"{type(layer).__name__} {layer.name!r} overrides "
+            f"{', '.join(sorted(changes))}, so it computes something else "
+            "than the class that the converter knows. Leave that to a layer "
+            "of its own."
+        )
+
+
+def _changes(operation, classes):
+    """What an operation overrides of its class; `None` if it has another."""
+    own = {"call"} & vars(operation).keys()
+    for cls in type(operation).__mro__:
+        if cls in classes:
+            return {name for name in own if hasattr(cls, name)}
+        own |= {
+            name
+            for name in vars(cls).keys() - _MAKING
+            if not name.startswith("__") or name in _CALLS
+        }
+    return None
+
+
+def is_selection(operation):
+    """Whether every element that comes out is one that goes in, or 0."""
+    return is_known(operation, SELECTIONS) and (
+        getattr(operation, "interpolation", "nearest") == "nearest"
+    )
+
+
+def is_channels_last(layer):
+    """Whether a layer has its channels on the last axis."""
+    return getattr(layer, "data_format", "channels_last") == "channels_last"
+
+
+def is_flatten(operation):
+    """Whether an operation is a flatten that leaves the elements' order."""
+    return is_known(operation, (keras.layers.Flatten,)) and (
+        is_channels_last(operation)
+    )
+
+
+def is_reshape(operation):
+    """Whether an operation gives a shape and leaves the elements' order."""
+    return is_flatten(operation) or is_known(operation, (keras.layers.Reshape,))
+
+
+def is_max_pool(operation, classes=_MAX_POOLS):
+    """Whether an operation is a max pool that takes each channel alone."""
+    return is_known(operation, classes) and is_channels_last(operation)
