@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_aqe import layers
-from keras_aqe.converters import ConversionError, convert, verify
+from keras_aqe import layers, quantizers
+from keras_aqe.converters import ConversionError, Interpreter, convert, verify
 from keras_aqe.converters.graph.build import build
 from keras_aqe.inference import is_identity
 from tests.converters.networks import TARGETS, images, randomise
@@ -85,3 +85,21 @@ def test_a_crop_that_does_not_crop_at_inference():
     model = network(K.RandomCrop(4, 4, name="crop"))
     with pytest.raises(ConversionError, match="'crop'.*training data"):
         convert(model)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_masks_behind_quantized_layers(target):
+    """Steps that are all zero do not count in the mean, in the file too."""
+    bits = {"input_quantizer": "ternary", "kernel_quantizer": "binary"}
+    inputs = keras.Input((5, 4))
+    x = layers.QuantDense(6, **bits)(K.Masking()(inputs))
+    x = layers.HardTanh()(K.BatchNormalization()(x))
+    x = layers.QuantDense(6, **bits)(layers.QuantActivation("po2_3")(x))
+    outputs = K.GlobalAveragePooling1D()(quantizers.Ternary()(x))
+    model = randomise(keras.Model(inputs, outputs))
+    x = images((5, 4))
+    x[0, 3:] = x[2, 1:] = 0
+    short = keras.Model(model.input, model.layers[-2].output)(x)[0, :3]
+    np.testing.assert_allclose(model(x)[0], np.mean(short, axis=0), rtol=1e-6)
+    received = Interpreter(convert(model, target).flatbuffer).predict(x)
+    np.testing.assert_allclose(received, model(x), rtol=1e-6)
