@@ -2,6 +2,8 @@
 // in registers, so each one's products are added in the order of the format.
 // A product with a power of two is exact, so fusing it with the addition
 // changes nothing.
+#include "kernels/arm/neon.h"
+
 #include "kernels/arm/neon_codes.h"
 #include "kernels/kernels.h"
 
@@ -91,24 +93,61 @@ using Tile = void (*)(const float*, size_t, const uint8_t*, int64_t,
                       const int8_t*, float*);
 
 // A convolution's weights are floats; a dense layer streams them at 1, 2 or 4
-// bits each.
+// bits each. Patches are floats [tap][channel], zeros after the last.
 template <bool kDense>
-class Float {
- public:
-  using Acc = float;
-  static constexpr int kTile = kDense ? 1 : 4;
+struct Float : neon::NeonOutput<float> {
+  static constexpr int kRows = kDense ? 1 : 4;
+  static constexpr int kChannels = ::aqe::kChannels;
 
-  // Constants: [16 channels][chunk][value].
-  static size_t constants_bytes(const Layer& layer) {
-    const int tiles = (layer.out_channels + kChannels - 1) / kChannels;
-    return int64_t{tiles} * tile_bytes(layer);
+  static size_t pixel_bytes(const Layer& layer) {
+    return sizeof(float) * layer.in_channels;
+  }
+  static size_t patch_bytes(const Layer& layer) {
+    return round_up(sizeof(float) * row_values(layer), 64);
+  }
+  static size_t block_bytes(const Layer& layer) {
+    return tile_bytes(layer) * (kBlock / kChannels);
+  }
+  static bool decodes(const Layer& layer) {
+    return layer.input != Type::kFloat32;
   }
 
-  static void pack_constants(const Layer& layer, void* constants) {
+  static void load(const Layer& layer, const char* pixels, int count,
+                   int64_t bytes, char* to) {
+    if (layer.input == Type::kFloat32) {
+      std::memcpy(to, pixels, bytes);
+      return;
+    }
+    const auto* from = reinterpret_cast<const uint8_t*>(pixels);
+    auto* values = reinterpret_cast<float*>(to);
+    for (int i = 0; i < count; ++i) {
+      for (int c = 0; c < layer.in_channels; ++c, ++from, ++values) {
+        *values = static_cast<float>(*from) * layer.input_scale[c] +
+                  layer.input_offset[c];
+      }
+    }
+  }
+  static const char* pad_pixel(const Layer& layer, const void* constants) {
+    return neon::behind_output(layer, constants);
+  }
+  static void finish(const Layer& layer, char* patch) {
+    auto* row = reinterpret_cast<float*>(patch);
+    std::fill(row + layer.weights_per_output(), row + row_values(layer), 0.0f);
+  }
+
+  // Constants: a pixel of padding; [16 channels][chunk][value].
+  static size_t constants_bytes(const Layer& layer) {
+    const int tiles = (layer.out_channels + kChannels - 1) / kChannels;
+    return pad_bytes(layer) + tiles * tile_bytes(layer);
+  }
+
+  static void pack(const Layer& layer, char* constants) {
     std::memset(constants, 0, constants_bytes(layer));
+    std::fill_n(reinterpret_cast<float*>(constants), layer.in_channels,
+                static_cast<float>(layer.pad_value));
     for (int o = 0; o < layer.out_channels; ++o) {
-      auto* tile =
-          static_cast<uint8_t*>(constants) + o / kChannels * tile_bytes(layer);
+      auto* tile = reinterpret_cast<uint8_t*>(constants) + pad_bytes(layer) +
+                   o / kChannels * tile_bytes(layer);
       const int lane = o % kChannels;
       for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
         const int code = weight_code(layer, o, i);
@@ -126,34 +165,24 @@ class Float {
     }
   }
 
-  static size_t scratch_bytes(const Layer& layer) {
-    return kTile * row_values(layer) * sizeof(float);
-  }
-
-  Float(const Layer& layer, const char* constants, const void* input,
-        char* scratch)
-      : layer_(layer),
-        weights_(reinterpret_cast<const uint8_t*>(constants)),
-        input_(input),
-        rows_(reinterpret_cast<float*>(scratch)) {
-    vst1q_s8(table_, neon::code_table(layer.weight_bits));
-  }
-
-  void start_row(int n, int y) {
-    n_ = n;
-    y_ = y;
-  }
-
-  template <int kPixels>
-  void accumulate(int x, int block, float* acc) {
-    const int64_t values = row_values(layer_);
-    for (int i = 0; i < kPixels; ++i) gather(x + i, rows_ + i * values);
-    const Tile tile = find_tile<kPixels>(layer_);
-    const int count = channels_in_block(layer_.out_channels, block);
-    const uint8_t* weights =
-        weights_ + int64_t{block} * (kBlock / kChannels) * tile_bytes(layer_);
-    for (int o = 0; o < count; o += kChannels, weights += tile_bytes(layer_))
-      tile(rows_, values, weights, values / kChunk, table_, acc + o);
+  static void multiply(const Layer& layer, const void* constants,
+                       const char* patches, int rows, int block, float* acc) {
+    const auto* values = reinterpret_cast<const float*>(patches);
+    const int64_t stride =
+        static_cast<int64_t>(patch_bytes(layer) / sizeof(float));
+    const auto* weights = reinterpret_cast<const uint8_t*>(
+                              neon::behind_output(layer, constants)) +
+                          pad_bytes(layer) + block * block_bytes(layer);
+    const int8_t* table = neon::kCodes.of_planes[layer.weight_bits];
+    const Tile tile = find_tile<kRows>(layer), single = find_tile<1>(layer);
+    const int count = channels_in_block(layer.out_channels, block);
+    for (int o = 0; o < count; o += kChannels, weights += tile_bytes(layer)) {
+      for (int r = 0; r < rows; r += kRows) {
+        (rows - r == 1 ? single : tile)(values + r * stride, stride, weights,
+                                        row_values(layer) / kChunk, table,
+                                        acc + r * kBlock + o);
+      }
+    }
   }
 
  private:
@@ -171,62 +200,30 @@ class Float {
   static int field_of(const Layer& layer) {
     return kDense ? neon::field_bits(layer.weight_bits) : 32;
   }
+  static size_t pad_bytes(const Layer& layer) {
+    return round_up(pixel_bytes(layer), 64);
+  }
   static int64_t row_values(const Layer& layer) {
     return (layer.weights_per_output() + kChunk - 1) / kChunk * kChunk;
   }
   static int64_t tile_bytes(const Layer& layer) {
     return row_values(layer) * kChannels * field_of(layer) / 8;
   }
-
-  // What the window sees at one position; zeros after the last value.
-  void gather(int x, float* row) const {
-    float* to = row;
-    const int channels = layer_.in_channels;
-    neon::for_each_run(
-        layer_, y_, x,
-        [&](int64_t, int64_t count, int64_t in_y, int64_t in_x,
-            bool is_inside) {
-          const int64_t run = count * channels;
-          const int64_t first =
-              ((int64_t{n_} * layer_.in_height + in_y) * layer_.in_width +
-               in_x) *
-              channels;
-          if (!is_inside) {
-            std::fill_n(to, run, static_cast<float>(layer_.pad_value));
-          } else if (layer_.input == Type::kFloat32) {
-            std::copy_n(static_cast<const float*>(input_) + first, run, to);
-          } else {
-            const auto* from = static_cast<const uint8_t*>(input_) + first;
-            for (int64_t i = 0; i < run; i += channels) {
-              for (int c = 0; c < channels; ++c) {
-                to[i + c] =
-                    static_cast<float>(from[i + c]) * layer_.input_scale[c] +
-                    layer_.input_offset[c];
-              }
-            }
-          }
-          to += run;
-        });
-    std::fill(to, row + row_values(layer_), 0.0f);
-  }
-
-  const Layer& layer_;
-  const uint8_t* weights_;
-  const void* input_;
-  float* rows_;
-  int8_t table_[16];
-  int n_ = 0, y_ = 0;
 };
+
+template <bool kDense>
+constexpr Kernel float_kernel(const char* name, Operator op, WidthSet inputs) {
+  return TiledKernel<neon::OneMethod<Float<kDense>>>::kernel(name, op, inputs,
+                                                             kWeightWidths, 0);
+}
 
 }  // namespace
 
-extern const Kernel kConvFloatNeon = neon::kernel<Float<false>>(
-    "conv_2d_float_neon", Operator::kConv2D,
-    width_set(Type::kFloat32, Type::kUInt8), kWeightWidths, 0,
-    neon::has_one_group, kChannels);
-extern const Kernel kDenseFloatNeon = neon::kernel<Float<true>>(
-    "fully_connected_float_neon", Operator::kFullyConnected,
-    width_set(Type::kFloat32), kWeightWidths, 0, neon::has_one_group,
-    kChannels);
+extern const Kernel kConvFloatNeon =
+    float_kernel<false>("conv_2d_float_neon", Operator::kConv2D,
+                        width_set(Type::kFloat32, Type::kUInt8));
+extern const Kernel kDenseFloatNeon =
+    float_kernel<true>("fully_connected_float_neon", Operator::kFullyConnected,
+                       width_set(Type::kFloat32));
 
 }  // namespace aqe

@@ -1,5 +1,7 @@
 // Multiplication of codes with NEON, for CPUs without a dot product: 16 at a
 // time into bytes where the products are small, else in pairs into 32 bits.
+#include "kernels/arm/neon.h"
+
 #include "kernels/arm/neon_products.h"
 #include "kernels/kernels.h"
 
@@ -10,8 +12,9 @@ struct Multiply {
   using Weight = int8x16_t;
   static constexpr bool kCountsNegatives = false;
 
-  static void fill_tables(int weight_bits, int8_t* tables) {
-    vst1q_s8(tables, neon::code_table(weight_bits));
+  // The second is not looked at.
+  static const int8_t* tables(int weight_bits) {
+    return neon::kCodes.of_planes[weight_bits];
   }
 
   static Weight decode(uint8x16_t planes, const int8x16_t* tables) {
@@ -30,11 +33,9 @@ struct Multiply {
 
 }  // namespace
 
-extern const Kernel kConvMultiplyNeon = neon::kernel<neon::Products<Multiply>>(
-    "conv_2d_multiply_neon", Operator::kConv2D, kCodeWidths, kWeightWidths, 0,
-    neon::has_one_group, neon::kPair);
-extern const Kernel kDenseMultiplyNeon = neon::kernel<neon::Products<Multiply>>(
-    "fully_connected_multiply_neon", Operator::kFullyConnected, kCodeWidths,
-    kWeightWidths, 0, neon::has_one_group, neon::kPair);
+extern const Kernel kConvMultiplyNeon =
+    neon::products_kernel<Multiply>("conv_2d_multiply_neon", Operator::kConv2D);
+extern const Kernel kDenseMultiplyNeon = neon::products_kernel<Multiply>(
+    "fully_connected_multiply_neon", Operator::kFullyConnected);
 
 }  // namespace aqe

@@ -1,18 +1,15 @@
 // The output stage of the NEON kernels: 64 channels of one pixel.
 #pragma once
 
-#include <arm_neon.h>
+#include "kernels/arm/neon.h"
 
 #include <algorithm>
-#include <cstring>
+#include <type_traits>
 
 #include "keras_aqe/codes.h"
-#include "kernels/loops/blocks.h"
+#include "kernels/loops/tiles.h"
 
 namespace aqe::neon {
-
-// Bytes of an array after which another may start.
-constexpr size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // Constants: for each block of 64 channels the rows below, of 64 numbers each,
 // so that every load is whole. Codes: the thresholds, then what turns an
@@ -62,16 +59,6 @@ inline void pack_output(const Layer& layer, void* constants) {
                                                           : ~0u;
     }
   }
-}
-
-inline int32x4_t load(const int32_t* from) { return vld1q_s32(from); }
-inline float32x4_t load(const float* from) { return vld1q_f32(from); }
-inline void store(int32_t* to, int32x4_t values) { vst1q_s32(to, values); }
-inline void store(float* to, float32x4_t values) { vst1q_f32(to, values); }
-
-inline int32x4_t greater(int32x4_t a, int32x4_t b) { return vmaxq_s32(a, b); }
-inline float32x4_t greater(float32x4_t a, float32x4_t b) {
-  return vmaxq_f32(a, b);
 }
 
 // acc or -acc, by a mask of pack_output.
@@ -145,22 +132,18 @@ inline void store_words(int bits, const uint8x16_t* bytes, uint64_t valid,
   }
 }
 
-inline float32x4_t to_float(int32x4_t acc) { return vcvtq_f32_s32(acc); }
-inline float32x4_t to_float(float32x4_t acc) { return acc; }
-
-// Scales 64 channels with the rows of pack_output, in the place of `acc`.
+// Scales 64 channels with the rows of pack_output.
 template <class Acc>
-float* scale_block(const Layer& layer, Acc* acc, const uint32_t* rows) {
+void scale_block(const Layer& layer, const Acc* acc, const uint32_t* rows,
+                 float* values) {
   const auto* scale = reinterpret_cast<const float*>(rows);
   const float *bias = scale + kBlock, *offset = bias + kBlock;
-  auto* values = reinterpret_cast<float*>(acc);
   for (int i = 0; i < kBlock; i += 4) {
     float32x4_t real = to_float(load(acc + i));
     if (layer.offset != nullptr) real = vaddq_f32(real, load(offset + i));
     const float32x4_t scaled = vmulq_f32(real, load(scale + i));
     store(values + i, vaddq_f32(scaled, load(bias + i)));
   }
-  return values;
 }
 
 // To the nearest code, ties to even; not a number gives 0.
@@ -175,26 +158,26 @@ inline void round_block(const float* values, int8_t* codes) {
 // The stage for one block of a pixel. `acc` has 64 elements; those of channels
 // that do not exist may be anything.
 template <class Acc>
-void store_pixel(const Layer& layer, const void* constants, Acc* acc, int block,
-                 void* pixel) {
+void store_pixel(const Layer& layer, const void* constants, const Acc* acc,
+                 int block, void* pixel) {
   const int count = channels_in_block(layer.out_channels, block);
   const int rows = output_rows(layer);
   const auto* row =
       static_cast<const uint32_t*>(constants) + int64_t{block} * rows * kBlock;
+  const auto copy = [&](const void* numbers) {
+    std::memcpy(static_cast<char*>(pixel) + int64_t{4} * block * kBlock,
+                numbers, size_t{4} * count);
+  };
   if (layer.scale != nullptr) {
-    const float* values = scale_block(layer, acc, row);
-    if (layer.rounds()) {
-      int8_t codes[kBlock];
-      round_block(values, codes);
-      std::memcpy(static_cast<char*>(pixel) + block * kBlock, codes, count);
-      return;
-    }
-  }
-  if (layer.output == Type::kInt32 || layer.output == Type::kFloat32) {
-    std::memcpy(static_cast<char*>(pixel) + int64_t{4} * block * kBlock, acc,
-                size_t{4} * count);
+    float values[kBlock];
+    scale_block(layer, acc, row, values);
+    if (!layer.rounds()) return copy(values);
+    int8_t codes[kBlock];
+    round_block(values, codes);
+    std::memcpy(static_cast<char*>(pixel) + block * kBlock, codes, count);
     return;
   }
+  if (layer.output == Type::kInt32) return copy(acc);
   uint8x16_t index[4];
   for (int i = 0; i < 4; ++i)
     index[i] = count_passed(acc + 16 * i, row + 16 * i, rows - 1);
@@ -212,5 +195,72 @@ void store_pixel(const Layer& layer, const void* constants, Acc* acc, int block,
   store_words(width, index, valid,
               static_cast<uint64_t*>(pixel) + int64_t{block} * width);
 }
+
+// What the loop over tiles does with 64 sums.
+template <class AccType>
+struct NeonOutput {
+  using Acc = AccType;
+  using Set = Neon;
+
+  static TapSums tap_sums(const Layer&, const void*) { return {}; }
+  static bool decodes(const Layer&) { return false; }
+
+  static void max(const Acc* acc, int rows, int stride, int columns,
+                  Acc* best) {
+    for (int i = 0; i < kBlock; i += 4) {
+      auto most = load(acc + i);
+      for (int y = 0; y < rows; ++y) {
+        for (int x = 0; x < columns; ++x)
+          most = greater(most, load(acc + y * stride + x * kBlock + i));
+      }
+      neon::store(best + i, most);
+    }
+  }
+
+  // acc += plus0 + plus1 - minus0 - minus1 - minus2, 64 sums each.
+  static void combine(const int32_t* plus0, const int32_t* plus1,
+                      const int32_t* minus0, const int32_t* minus1,
+                      const int32_t* minus2, int32_t* acc) {
+    for (int i = 0; i < kBlock; i += 4) {
+      const int32x4_t plus = vaddq_s32(load(plus0 + i), load(plus1 + i));
+      const int32x4_t minus = vaddq_s32(
+          vaddq_s32(load(minus0 + i), load(minus1 + i)), load(minus2 + i));
+      neon::store(acc + i, vsubq_s32(vaddq_s32(load(acc + i), plus), minus));
+    }
+  }
+
+  static void store(const Layer& layer, const void* constants, const Acc* acc,
+                    int block, char* pixel) {
+    store_pixel(layer, constants, acc, block, pixel);
+  }
+};
+
+// Constants of a Method stand behind those of the output stage.
+template <class Constants>
+auto* behind_output(const Layer& layer, Constants* constants) {
+  using Byte = std::conditional_t<std::is_const_v<Constants>, const char, char>;
+  return static_cast<Byte*>(constants) + output_bytes(layer);
+}
+
+// The kernel of one Method, which also says
+//   kRows, kChannels                    as in TiledKernel
+//   constants_bytes(layer), pack(layer, constants)
+//                                       its own constants
+template <class Method>
+struct OneMethod {
+  static constexpr int kRows = Method::kRows, kChannels = Method::kChannels;
+
+  static size_t constants_bytes(const Layer& layer) {
+    return output_bytes(layer) + Method::constants_bytes(layer);
+  }
+  static void pack(const Layer& layer, void* constants) {
+    pack_output(layer, constants);
+    Method::pack(layer, behind_output(layer, constants));
+  }
+  template <class Call>
+  static auto with_method(const Layer&, Call call) {
+    return call(Method());
+  }
+};
 
 }  // namespace aqe::neon

@@ -1,8 +1,11 @@
 // XNOR on bit planes with NEON: the constants, and the rows that the inner loop
 // of neon_planes.h runs over.
-#include "kernels/arm/neon_planes.h"
+#include "kernels/arm/neon.h"
 
-#include "kernels/arm/neon_conv.h"
+#include <cstdlib>
+
+#include "kernels/arm/neon_output.h"
+#include "kernels/arm/neon_planes.h"
 #include "kernels/kernels.h"
 
 namespace aqe {
@@ -12,77 +15,95 @@ using neon::kPlaneBytes;
 using neon::kQuad;
 using neon::plane_count;
 
-// Words of one operand's group, as its file has them, to magnitudes and sign.
-void split(int bits, const uint64_t* group, uint64_t* planes) {
-  if (bits <= 2) {
-    std::copy_n(group, bits, planes);
-  } else {
-    planes[0] = group[0] & ~group[1];
-    planes[1] = ~group[0] & group[1];
-    planes[2] = group[0] & group[1];
-    planes[3] = group[2];
-  }
+// The words of a group of 3-bit codes, as a file has them, to magnitudes 1, 2,
+// 4 and sign.
+void split(const uint64_t* group, uint64_t* planes) {
+  planes[0] = group[0] & ~group[1];
+  planes[1] = ~group[0] & group[1];
+  planes[2] = group[0] & group[1];
+  planes[3] = group[2];
 }
 
-// Where word `index` of the first plane stands in a row; the next plane's is
-// 2 words further.
-int64_t word_position(int64_t index, int planes) {
-  return index / 2 * 2 * planes + index % 2;
+int64_t groups_of_window(const Layer& layer) {
+  return window_taps(layer) * words(layer.in_channels);
 }
 
-// Puts `count` groups into a row, from word `index` on.
-void put_words(const uint64_t* groups, int bits, int64_t index, int64_t count,
-               uint64_t* row) {
-  if (bits == 1) {
-    std::memcpy(row + index, groups, size_t{8} * count);
-    return;
-  }
-  const int planes = plane_count(bits);
-  for (const int64_t end = index + count; index < end; ++index) {
-    uint64_t split_planes[4];
-    split(bits, groups, split_planes);
-    uint64_t* at = row + word_position(index, planes);
-    for (int p = 0; p < planes; ++p) at[2 * p] = split_planes[p];
-    groups += bits;
-  }
+bool needs_tap_sums(const Layer& layer) {
+  return layer.input == Type::kPacked1 && layer.pad_value == 0 &&
+         layer.op == Operator::kConv2D;
 }
 
-class Planes {
- public:
-  using Acc = int32_t;
-  static constexpr int kTile = 4;
+// A group in a patch has its planes as the inner loop wants them.
+size_t patch_pixel_bytes(const Layer& layer) {
+  return size_t{8} * words(layer.in_channels) * plane_count(bits(layer.input));
+}
 
-  // Constants: a pixel of the padding code; for each output channel what is
-  // the same at all positions; for 1-bit input, for each tap and output channel
-  // the sum of the weights, to be taken off where the tap is padded; the
-  // weights, after which a step more is read than there is.
+// Constants: a pixel of padding as in a patch; for each output channel what is
+// the same at all positions; for 1-bit input padded with 0, TapSums; the
+// weights, after which a step more is read than there is. A step is two groups,
+// [plane] [group]; weights are [4 channels][step][channel].
+struct Layout {
+  int64_t chunks, row_bytes, quad_bytes;
+  size_t base, tap_sums, weights, end;
+
+  explicit Layout(const Layer& layer) {
+    const size_t channels = size_t{kBlock} * block_count(layer.out_channels);
+    const int quads = (layer.out_channels + kQuad - 1) / kQuad;
+    chunks = (groups_of_window(layer) + 1) / 2;
+    row_bytes = chunks * kPlaneBytes * plane_count(bits(layer.input));
+    quad_bytes = chunks * kPlaneBytes * plane_count(layer.weight_bits) * kQuad;
+    base = round_up(patch_pixel_bytes(layer), 64);
+    tap_sums = base + 4 * channels;
+    weights = tap_sums + (needs_tap_sums(layer) ? TapSums::bytes(layer) : 0);
+    end = weights + quads * quad_bytes + kQuad * kPlaneBytes;
+  }
+};
+
+struct Planes : neon::NeonOutput<int32_t> {
+  static constexpr int kRows = 4, kChannels = kQuad;
+
+  static size_t pixel_bytes(const Layer& layer) {
+    return patch_pixel_bytes(layer);
+  }
+  // Behind a row one number of its own, and a step that is only read.
+  static size_t patch_bytes(const Layer& layer) {
+    return round_up(Layout(layer).row_bytes + 8 + kPlaneBytes, 64);
+  }
+  static size_t block_bytes(const Layer& layer) {
+    return Layout(layer).quad_bytes * (kBlock / kQuad);
+  }
   static size_t constants_bytes(const Layer& layer) {
-    return weights_offset(layer) + int64_t{quads(layer)} * quad_bytes(layer) +
-           kQuad * kPlaneBytes;
+    return Layout(layer).end;
   }
 
-  static void pack_constants(const Layer& layer, void* constants) {
-    auto* bytes = static_cast<char*>(constants);
-    std::memset(bytes, 0, constants_bytes(layer));
+  static void pack(const Layer& layer, char* constants) {
+    const Layout at(layer);
+    std::memset(constants, 0, at.end);
     for (int c = 0; layer.pad_value != 0 && c < layer.in_channels; ++c)
-      store_code(layer.input, bytes, c, layer.pad_value);
-
-    auto* base = reinterpret_cast<int32_t*>(bytes + base_offset(layer));
-    auto* tap_sums = reinterpret_cast<int32_t*>(bytes + tap_offset(layer));
+      store_code(layer.input, constants, c, layer.pad_value);
+    if (layer.input == Type::kPacked3) {
+      // From the last on, since a group grows.
+      auto* pixel = reinterpret_cast<uint64_t*>(constants);
+      for (int g = words(layer.in_channels) - 1; g >= 0; --g) {
+        uint64_t group[3];
+        std::copy_n(pixel + 3 * g, 3, group);
+        split(group, pixel + 4 * g);
+      }
+    }
+    auto* base = reinterpret_cast<int32_t*>(constants + at.base);
+    auto* tap_sums = reinterpret_cast<int32_t*>(constants + at.tap_sums);
     const int planes = plane_count(layer.weight_bits);
-    const int groups = words(layer.in_channels);
     for (int o = 0; o < layer.out_channels; ++o) {
-      auto* quad = reinterpret_cast<uint64_t*>(bytes + weights_offset(layer) +
-                                               o / kQuad * quad_bytes(layer));
+      auto* quad = reinterpret_cast<uint64_t*>(constants + at.weights +
+                                               o / kQuad * at.quad_bytes);
       for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
         const int64_t tap = i / layer.in_channels;
         const int c = static_cast<int>(i % layer.in_channels);
         const int code = weight_code(layer, o, i);
         base[o] += code < 0 ? -code : code;
-        if (layer.input == Type::kPacked1 && layer.pad_value == 0)
-          tap_sums[(o / kBlock * neon::taps(layer) + tap) * kBlock +
-                   o % kBlock] += code;
-        const int64_t index = tap * groups + c / 64;
+        if (needs_tap_sums(layer))
+          TapSums::at_tap(layer, tap, tap_sums)[o] += code;
+        const int64_t index = tap * words(layer.in_channels) + c / 64;
         uint64_t* word =
             quad + (index / 2 * kQuad + o % kQuad) * 2 * planes + index % 2;
         const uint64_t bit = uint64_t{1} << (c % 64);
@@ -91,135 +112,94 @@ class Planes {
           word[2 * (std::abs(code) / 2)] |= bit;  // 1, 2, 4 to 0, 1, 2
       }
     }
+    if (needs_tap_sums(layer)) TapSums::integrate(layer, tap_sums);
   }
 
-  static size_t scratch_bytes(const Layer& layer) {
-    return kTile * row_bytes(layer) + kPlaneBytes;
+  static TapSums tap_sums(const Layer& layer, const void* constants) {
+    if (!needs_tap_sums(layer)) return {};
+    return TapSums(layer, reinterpret_cast<const int32_t*>(
+                              neon::behind_output(layer, constants) +
+                              Layout(layer).tap_sums));
   }
 
-  Planes(const Layer& layer, const char* constants, const void* input,
-         char* scratch)
-      : layer_(layer),
-        constants_(constants),
-        input_(input),
-        rows_(scratch),
-        tile_(neon::find_tile<kTile>(layer)),
-        single_(neon::find_tile<1>(layer)) {}
-
-  void start_row(int n, int y) {
-    n_ = n;
-    y_ = y;
+  static void load(const Layer& layer, const char* pixels, int, int64_t bytes,
+                   char* to) {
+    const int width = bits(layer.input);
+    if (width <= 2) {
+      std::memcpy(to, pixels, bytes);
+      return;
+    }
+    const auto* group = reinterpret_cast<const uint64_t*>(pixels);
+    const auto* end = reinterpret_cast<const uint64_t*>(pixels + bytes);
+    auto* planes = reinterpret_cast<uint64_t*>(to);
+    for (; group < end; group += width, planes += plane_count(width))
+      split(group, planes);
+  }
+  static const char* pad_pixel(const Layer& layer, const void* constants) {
+    return neon::behind_output(layer, constants);
   }
 
-  template <int kPixels>
-  void accumulate(int x, int block, int32_t* acc) {
-    bool is_padded[kPixels];
-    for (int i = 0; i < kPixels; ++i)
-      is_padded[i] = gather(x + i, rows_ + i * row_bytes(layer_));
-    const neon::PlanesTile tile = kPixels == 1 ? single_ : tile_;
-    const int step =
-        neon::tile_pixels(bits(layer_.input), layer_.weight_bits, kPixels);
-    const int count = channels_in_block(layer_.out_channels, block);
-    const auto* weights = reinterpret_cast<const uint8_t*>(
-        constants_ + weights_offset(layer_) +
-        int64_t{block} * (kBlock / kQuad) * quad_bytes(layer_));
-    for (int o = 0; o < count; o += kQuad, weights += quad_bytes(layer_)) {
-      for (int i = 0; i < kPixels; i += step) {
-        tile(reinterpret_cast<const uint8_t*>(rows_) + i * row_bytes(layer_),
-             row_bytes(layer_), weights, chunks(layer_), acc + i * kBlock + o);
+  // Puts the same plane of two groups side by side.
+  static void finish(const Layer& layer, char* patch) {
+    const Layout at(layer);
+    const int planes = plane_count(bits(layer.input));
+    auto* row = reinterpret_cast<uint64_t*>(patch);
+    if (groups_of_window(layer) % 2)
+      std::fill_n(row + groups_of_window(layer) * planes, planes, uint64_t{0});
+    if (planes == 1) return;
+    for (int64_t chunk = 0; chunk < at.chunks; ++chunk, row += 2 * planes) {
+      uint64_t pair[8];
+      std::copy_n(row, 2 * planes, pair);
+      for (int p = 0; p < planes; ++p) {
+        row[2 * p] = pair[p];
+        row[2 * p + 1] = pair[planes + p];
       }
     }
-    for (int i = 0; i < kPixels; ++i) {
-      finish(block, rows_ + i * row_bytes(layer_), acc + i * kBlock);
-      if (is_padded[i] && layer_.input == Type::kPacked1 &&
-          layer_.pad_value == 0)
-        take_off_padding(x + i, block, acc + i * kBlock);
+    const int32_t sum = sum_of_magnitudes(layer, patch);
+    std::memcpy(patch + at.row_bytes, &sum, sizeof sum);
+  }
+
+  static void multiply(const Layer& layer, const void* constants,
+                       const char* patches, int rows, int block, int32_t* acc) {
+    const Layout at(layer);
+    const char* own = neon::behind_output(layer, constants);
+    const size_t stride = patch_bytes(layer);
+    const auto* patch = reinterpret_cast<const uint8_t*>(patches);
+    const auto* weights = reinterpret_cast<const uint8_t*>(own + at.weights) +
+                          block * block_bytes(layer);
+    const auto tile = neon::find_tile<kRows>(layer);
+    const auto single = neon::find_tile<1>(layer);
+    const int step =
+        neon::tile_pixels(bits(layer.input), layer.weight_bits, kRows);
+    const int count = channels_in_block(layer.out_channels, block);
+    for (int o = 0; o < count; o += kQuad, weights += at.quad_bytes) {
+      for (int r = 0; r < rows; r += step) {
+        (rows - r == 1 ? single : tile)(patch + r * stride, stride, weights,
+                                        at.chunks, acc + r * kBlock + o);
+      }
+    }
+    if (layer.input == Type::kPacked2 && layer.weight_bits == 2) return;
+    const auto* base =
+        reinterpret_cast<const int32_t*>(own + at.base) + block * kBlock;
+    for (int r = 0; r < rows; ++r, acc += kBlock) {
+      int32_t sum = 0;
+      if (layer.input != Type::kPacked1)
+        std::memcpy(&sum, patches + r * stride + at.row_bytes, sizeof sum);
+      for (int o = 0; o < kBlock; o += 4) {
+        const int32x4_t all = layer.input == Type::kPacked1
+                                  ? vld1q_s32(base + o)
+                                  : vdupq_n_s32(sum);
+        vst1q_s32(acc + o, vsubq_s32(all, vshlq_n_s32(vld1q_s32(acc + o), 1)));
+      }
     }
   }
 
  private:
-  static int quads(const Layer& layer) {
-    return (layer.out_channels + kQuad - 1) / kQuad;
-  }
-  static int64_t chunks(const Layer& layer) {
-    return (neon::taps(layer) * words(layer.in_channels) + 1) / 2;
-  }
-  static int64_t row_bytes(const Layer& layer) {
-    return chunks(layer) * kPlaneBytes * plane_count(bits(layer.input));
-  }
-  static int64_t quad_bytes(const Layer& layer) {
-    return chunks(layer) * kPlaneBytes * plane_count(layer.weight_bits) * kQuad;
-  }
-  static size_t base_offset(const Layer& layer) {
-    return neon::aligned(pixel_bytes(layer.input, layer.in_channels));
-  }
-  static size_t tap_offset(const Layer& layer) {
-    return base_offset(layer) +
-           size_t{4} * kBlock * block_count(layer.out_channels);
-  }
-  static size_t weights_offset(const Layer& layer) {
-    const bool has_tap_sums =
-        layer.input == Type::kPacked1 && layer.pad_value == 0;
-    return tap_offset(layer) +
-           (has_tap_sums
-                ? size_t{4} * kBlock * block_count(layer.out_channels) *
-                      neon::taps(layer)
-                : 0);
-  }
-
-  // Copies what the window sees at one position into a row; whether some of it
-  // is padded.
-  bool gather(int x, char* row) const {
-    const int groups = words(layer_.in_channels);
-    const int width = bits(layer_.input);
-    const int planes = plane_count(width);
-    auto* to = reinterpret_cast<uint64_t*>(row);
-    bool is_padded = false;
-    int64_t index = 0;
-    neon::for_each_run(
-        layer_, y_, x,
-        [&](int64_t, int64_t count, int64_t in_y, int64_t in_x,
-            bool is_inside) {
-          is_padded |= !is_inside;
-          const auto* from = reinterpret_cast<const uint64_t*>(
-              is_inside ? pixel_at(layer_.input, layer_.in_channels, input_,
-                                   (int64_t{n_} * layer_.in_height + in_y) *
-                                           layer_.in_width +
-                                       in_x)
-                        : constants_);
-          // There is one padding pixel only.
-          const int64_t repeats = is_inside ? 1 : count;
-          const int64_t run = is_inside ? count * groups : groups;
-          for (int64_t i = 0; i < repeats; ++i, index += run)
-            put_words(from, width, index, run, to);
-        });
-    if (index % 2) {
-      uint64_t* at = to + word_position(index, planes);
-      for (int p = 0; p < planes; ++p) at[2 * p] = 0;
-    }
-    return is_padded;
-  }
-
-  // Counts to sums.
-  void finish(int block, const char* row, int32_t* acc) const {
-    if (layer_.input == Type::kPacked2 && layer_.weight_bits == 2) return;
-    const auto* base =
-        reinterpret_cast<const int32_t*>(constants_ + base_offset(layer_)) +
-        int64_t{block} * kBlock;
-    const int32x4_t of_row = vdupq_n_s32(
-        layer_.input == Type::kPacked1 ? 0 : sum_of_magnitudes(row));
-    for (int o = 0; o < kBlock; o += 4) {
-      const int32x4_t all =
-          layer_.input == Type::kPacked1 ? vld1q_s32(base + o) : of_row;
-      vst1q_s32(acc + o, vsubq_s32(all, vshlq_n_s32(vld1q_s32(acc + o), 1)));
-    }
-  }
-
-  int32_t sum_of_magnitudes(const char* row) const {
-    const int planes = plane_count(bits(layer_.input));
+  static int32_t sum_of_magnitudes(const Layer& layer, const char* row) {
+    const int planes = plane_count(bits(layer.input));
     const auto* bytes = reinterpret_cast<const uint8_t*>(row);
     uint32x4_t sum = vdupq_n_u32(0);
-    for (int64_t chunk = 0; chunk < chunks(layer_); ++chunk) {
+    for (int64_t chunk = 0; chunk < Layout(layer).chunks; ++chunk) {
       uint8x16_t counts = vdupq_n_u8(0);
       for (int k = planes - 2; k >= 0; --k) {
         counts = vaddq_u8(vshlq_n_u8(counts, 1),
@@ -230,50 +210,26 @@ class Planes {
     }
     return static_cast<int32_t>(vaddvq_u32(sum));
   }
-
-  void take_off_padding(int x, int block, int32_t* acc) const {
-    const auto* sums =
-        reinterpret_cast<const int32_t*>(constants_ + tap_offset(layer_)) +
-        block * neon::taps(layer_) * kBlock;
-    neon::for_each_run(
-        layer_, y_, x,
-        [&](int64_t tap, int64_t count, int64_t, int64_t, bool is_inside) {
-          for (int64_t i = tap; !is_inside && i < tap + count; ++i)
-            subtract(sums + i * kBlock, acc);
-        });
-  }
-
-  static void subtract(const int32_t* values, int32_t* acc) {
-    for (int o = 0; o < kBlock; o += 4)
-      vst1q_s32(acc + o, vsubq_s32(vld1q_s32(acc + o), vld1q_s32(values + o)));
-  }
-
-  const Layer& layer_;
-  const char* constants_;
-  const void* input_;
-  char* rows_;
-  neon::PlanesTile tile_, single_;
-  int n_ = 0, y_ = 0;
 };
 
 bool has_tile(const Layer& layer) {
   const int in = bits(layer.input), weight = layer.weight_bits;
-  return layer.groups == 1 && (in == 1 || weight == 1 || in + weight == 4);
+  return fits_tiles(layer) && (in == 1 || weight == 1 || in + weight == 4);
 }
 
-constexpr WidthSet kOneTwo = width_set(1, 2);
-constexpr WidthSet kOneToThree = width_set(1, 2, 3);
+constexpr Kernel planes_kernel(const char* name, Operator op, WidthSet widths) {
+  return TiledKernel<neon::OneMethod<Planes>>::kernel(name, op, widths, widths,
+                                                      0, has_tile);
+}
 
 }  // namespace
 
 extern const Kernel kConvXnorNeon =
-    neon::kernel<Planes>("conv_2d_xnor_neon", Operator::kConv2D, kOneTwo,
-                         kOneTwo, 0, neon::has_one_group, kQuad);
+    planes_kernel("conv_2d_xnor_neon", Operator::kConv2D, width_set(1, 2));
 extern const Kernel kConvPlanesNeon =
-    neon::kernel<Planes>("conv_2d_planes_neon", Operator::kConv2D, kOneToThree,
-                         kOneToThree, 0, has_tile, kQuad);
-extern const Kernel kDensePlanesNeon = neon::kernel<Planes>(
-    "fully_connected_planes_neon", Operator::kFullyConnected, kOneToThree,
-    kOneToThree, 0, has_tile, kQuad);
+    planes_kernel("conv_2d_planes_neon", Operator::kConv2D, width_set(1, 2, 3));
+extern const Kernel kDensePlanesNeon =
+    planes_kernel("fully_connected_planes_neon", Operator::kFullyConnected,
+                  width_set(1, 2, 3));
 
 }  // namespace aqe

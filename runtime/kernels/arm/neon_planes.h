@@ -12,6 +12,10 @@
 // cannot overflow. For 2 by 2 bits both counts are of m_a & m_b.
 #pragma once
 
+#include "kernels/arm/neon.h"
+
+#include <algorithm>
+
 #include "kernels/arm/neon_output.h"
 #include "kernels/arm/neon_xnor.h"
 

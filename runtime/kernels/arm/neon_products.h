@@ -2,6 +2,8 @@
 // shift or by a multiplication. Weights stay at 1, 2 or 4 bits each.
 #pragma once
 
+#include "kernels/arm/neon.h"
+
 #include "kernels/arm/neon_codes.h"
 
 namespace aqe::neon {
@@ -12,6 +14,7 @@ constexpr int kPair = 2;  // channels of a tile
 //   Weight decode(planes, tables): 16 weights, ready to use;
 //   add_narrow(acc, a, weight): acc plus the products, in 8-bit lanes;
 //   add_wide(total, a, weight): the same, in pairs, into 32-bit lanes;
+//   tables(weight_bits): two of 16 bytes to decode with;
 //   kCountsNegatives: whether each negative weight's product is 1 too small.
 //
 // kNarrow: products are summed in bytes for `flush` chunks, which is as many
@@ -72,22 +75,30 @@ __attribute__((noinline)) void products_tile(
 }
 
 template <class Product>
-class Products {
- public:
-  using Acc = int32_t;
-  static constexpr int kTile = 4;
+struct Products : CodePatches<Products<Product>> {
+  using Patches = CodePatches<Products<Product>>;
+  static constexpr int kRows = 4, kChannels = kPair;
 
-  // Constants: for each output channel the number of its negative weights; the
-  // weights, [pair of channels][chunk][channel].
+  static int64_t row_bytes(const Layer& layer) {
+    return chunks(layer) * chunk_codes(layer);
+  }
+  static size_t block_bytes(const Layer& layer) {
+    return pair_bytes(layer) * (kBlock / kPair);
+  }
+
+  // Constants: a pixel of padding; for each output channel the number of its
+  // negative weights; the weights, [pair of channels][chunk][channel].
   static size_t constants_bytes(const Layer& layer) {
     const int pairs = (layer.out_channels + kPair - 1) / kPair;
     return weights_offset(layer) + int64_t{pairs} * pair_bytes(layer);
   }
 
-  static void pack_constants(const Layer& layer, void* constants) {
-    auto* bytes = static_cast<uint8_t*>(constants);
-    std::memset(bytes, 0, constants_bytes(layer));
-    auto* negatives = reinterpret_cast<int32_t*>(bytes);
+  static void pack(const Layer& layer, char* constants) {
+    std::memset(constants, 0, constants_bytes(layer));
+    Patches::pack_pad_pixel(layer, constants);
+    auto* bytes = reinterpret_cast<uint8_t*>(constants);
+    auto* negatives =
+        reinterpret_cast<int32_t*>(bytes + Patches::pad_bytes(layer));
     const int field = field_bits(layer.weight_bits);
     for (int o = 0; o < layer.out_channels; ++o) {
       uint8_t* pair = bytes + weights_offset(layer) +
@@ -104,45 +115,34 @@ class Products {
     }
   }
 
-  static size_t scratch_bytes(const Layer& layer) {
-    return CodeRows::scratch_bytes(layer) + kTile * row_bytes(layer);
-  }
-
-  Products(const Layer& layer, const char* constants, const void* input,
-           char* scratch)
-      : layer_(layer),
-        constants_(constants),
-        codes_(layer, input, scratch),
-        rows_(reinterpret_cast<int8_t*>(scratch) +
-              CodeRows::scratch_bytes(layer)),
-        flush_(127 / greatest_product(layer) / (chunk_codes(layer) / 16)),
-        tile_(find_tile<kTile>(layer)),
-        single_(find_tile<1>(layer)) {
-    Product::fill_tables(layer.weight_bits, tables_);
-  }
-
-  void start_row(int n, int y) { codes_.start_row(n, y); }
-
-  template <int kPixels>
-  void accumulate(int x, int block, int32_t* acc) {
-    const size_t bytes = row_bytes(layer_);
-    for (int i = 0; i < kPixels; ++i)
-      codes_.gather(x + i, rows_ + i * bytes, bytes);
-    const int count = channels_in_block(layer_.out_channels, block);
-    const auto* weights = reinterpret_cast<const uint8_t*>(
-        constants_ + weights_offset(layer_) +
-        int64_t{block} * (kBlock / kPair) * pair_bytes(layer_));
-    for (int o = 0; o < count; o += kPair, weights += pair_bytes(layer_)) {
-      (kPixels == 1 ? single_ : tile_)(rows_, bytes, weights, chunks(layer_),
-                                       flush_, tables_, acc + o);
+  static void multiply(const Layer& layer, const void* constants,
+                       const char* patches, int rows, int block, int32_t* acc) {
+    const char* own = behind_output(layer, constants);
+    const size_t stride = Patches::patch_bytes(layer);
+    const auto* weights = reinterpret_cast<const uint8_t*>(own) +
+                          weights_offset(layer) +
+                          int64_t{block} * block_bytes(layer);
+    // As many chunks as bytes can hold the sums of.
+    const int64_t flush =
+        127 / greatest_product(layer) / (chunk_codes(layer) / 16);
+    const int8_t* tables = Product::tables(layer.weight_bits);
+    const auto tile = find_tile<kRows>(layer), single = find_tile<1>(layer);
+    const int count = channels_in_block(layer.out_channels, block);
+    for (int o = 0; o < count; o += kPair, weights += pair_bytes(layer)) {
+      for (int r = 0; r < rows; r += kRows) {
+        (rows - r == 1 ? single : tile)(
+            reinterpret_cast<const int8_t*>(patches) + r * stride, stride,
+            weights, chunks(layer), flush, tables, acc + r * kBlock + o);
+      }
     }
     if constexpr (Product::kCountsNegatives) {
-      const auto* negatives = reinterpret_cast<const int32_t*>(constants_) +
-                              int64_t{block} * kBlock;
-      for (int i = 0; i < kPixels; ++i, acc += kBlock) {
+      const auto* negatives =
+          reinterpret_cast<const int32_t*>(own + Patches::pad_bytes(layer)) +
+          int64_t{block} * kBlock;
+      for (int r = 0; r < rows; ++r, acc += kBlock) {
         for (int o = 0; o < kBlock; o += 4)
-          vst1q_s32(acc + o,
-                    vaddq_s32(vld1q_s32(acc + o), vld1q_s32(negatives + o)));
+          neon::store(acc + o, vaddq_s32(neon::load(acc + o),
+                                         neon::load(negatives + o)));
       }
     }
   }
@@ -182,23 +182,19 @@ class Products {
     return (layer.weights_per_output() + chunk_codes(layer) - 1) /
            chunk_codes(layer);
   }
-  static int64_t row_bytes(const Layer& layer) {
-    return chunks(layer) * chunk_codes(layer);
-  }
   static int64_t pair_bytes(const Layer& layer) {
     return chunks(layer) * 16 * kPair;
   }
   static size_t weights_offset(const Layer& layer) {
-    return size_t{4} * kBlock * block_count(layer.out_channels);
+    return Patches::pad_bytes(layer) +
+           size_t{4} * kBlock * block_count(layer.out_channels);
   }
-
-  const Layer& layer_;
-  const char* constants_;
-  CodeRows codes_;
-  int8_t* rows_;
-  int8_t tables_[32] = {};
-  int64_t flush_;
-  Tile tile_, single_;
 };
+
+template <class Product>
+constexpr Kernel products_kernel(const char* name, Operator op) {
+  return TiledKernel<OneMethod<Products<Product>>>::kernel(
+      name, op, kCodeWidths, kWeightWidths, 0);
+}
 
 }  // namespace aqe::neon

@@ -1,4 +1,6 @@
 // Quantize with NEON.
+#include "kernels/arm/neon.h"
+
 #include "kernels/arm/neon_output.h"
 #include "kernels/kernels.h"
 #include "kernels/loops/quantize.h"

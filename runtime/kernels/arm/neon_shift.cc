@@ -1,11 +1,31 @@
 // SHIFT with NEON: each input value is shifted by the weight's exponent, the
 // sign flips the result's bits, and what that leaves out, 1 for each negative
 // weight, is added once at the end. No multiply instruction.
+#include "kernels/arm/neon.h"
+
 #include "kernels/arm/neon_products.h"
 #include "kernels/kernels.h"
 
 namespace aqe {
 namespace {
+
+// of_planes[bits]: exponents, then signs; a zero shifts everything out.
+struct Shifts {
+  int8_t of_planes[5][32] = {};
+  constexpr Shifts() {
+    for (int bits = 1; bits <= 4; ++bits) {
+      for (unsigned planes = 0; planes < 1u << bits; ++planes) {
+        const int code = code_from_planes(bits, planes);
+        int exponent = -16;
+        for (int value = code < 0 ? -code : code; value; value >>= 1)
+          exponent = exponent < 0 ? 0 : exponent + 1;
+        of_planes[bits][planes] = static_cast<int8_t>(exponent);
+        of_planes[bits][16 + planes] = code < 0 ? -1 : 0;
+      }
+    }
+  }
+};
+constexpr Shifts kShifts;
 
 struct Shift {
   struct Weight {
@@ -13,16 +33,8 @@ struct Shift {
   };
   static constexpr bool kCountsNegatives = true;
 
-  // Exponents, then signs; a zero shifts everything out.
-  static void fill_tables(int weight_bits, int8_t* tables) {
-    for (unsigned planes = 0; planes < 1u << weight_bits; ++planes) {
-      const int code = code_from_planes(weight_bits, planes);
-      int exponent = -16;
-      for (int value = std::abs(code); value; value >>= 1)
-        exponent = exponent < 0 ? 0 : exponent + 1;
-      tables[planes] = static_cast<int8_t>(exponent);
-      tables[16 + planes] = code < 0 ? -1 : 0;
-    }
+  static const int8_t* tables(int weight_bits) {
+    return kShifts.of_planes[weight_bits];
   }
 
   static Weight decode(uint8x16_t planes, const int8x16_t* tables) {
@@ -56,11 +68,9 @@ struct Shift {
 
 }  // namespace
 
-extern const Kernel kConvShiftNeon = neon::kernel<neon::Products<Shift>>(
-    "conv_2d_shift_neon", Operator::kConv2D, kCodeWidths, kWeightWidths, 0,
-    neon::has_one_group, neon::kPair);
-extern const Kernel kDenseShiftNeon = neon::kernel<neon::Products<Shift>>(
-    "fully_connected_shift_neon", Operator::kFullyConnected, kCodeWidths,
-    kWeightWidths, 0, neon::has_one_group, neon::kPair);
+extern const Kernel kConvShiftNeon =
+    neon::products_kernel<Shift>("conv_2d_shift_neon", Operator::kConv2D);
+extern const Kernel kDenseShiftNeon = neon::products_kernel<Shift>(
+    "fully_connected_shift_neon", Operator::kFullyConnected);
 
 }  // namespace aqe

@@ -103,7 +103,7 @@ class Gather {
     if (columns == 0) return;
     const int64_t neighbour = Method::patch_bytes(layer_);
     Method::Set::copy_words(to - neighbour + (window_.width - columns) * step_,
-                            columns * step_ / 4, to);
+                            (columns * step_ + 3) / 4, to);
   }
 
   AQE_TARGET void copy_row(const char* pixels, int count, char* to) const {

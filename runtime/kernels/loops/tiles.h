@@ -25,7 +25,8 @@
 //   store(layer, constants, acc, block, pixel)
 //                                           the output stage
 //   Set::copy_words(from, count, to)        so many 32-bit words
-// VectorOutput of x86/output.h has Set, Acc and what comes after multiply.
+// VectorOutput of x86/ and NeonOutput of arm/ have Set, Acc and what comes
+// after multiply.
 //
 // AQE_TARGET, defined before, is the attribute of the instruction set, so that
 // what a Method does for each position is compiled into the loop.
@@ -158,7 +159,8 @@ AQE_TARGET void run_tiles(const Layer& layer, const void* constants,
 template <class Choose>
 struct TiledKernel {
   static constexpr Kernel kernel(const char* name, Operator op, WidthSet inputs,
-                                 WidthSet weights, uint32_t features) {
+                                 WidthSet weights, uint32_t features,
+                                 bool (*supports)(const Layer&) = fits_tiles) {
     return {name,
             op,
             inputs,
@@ -166,7 +168,7 @@ struct TiledKernel {
             features,
             Choose::kRows,
             Choose::kChannels,
-            fits_tiles,
+            supports,
             Choose::constants_bytes,
             Choose::pack,
             scratch_bytes,

@@ -1,0 +1,35 @@
+// The vectors of NEON, for the loops that all instruction sets share. Comes
+// before their headers.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <cstdint>
+#include <cstring>
+
+// Every aarch64 CPU has NEON.
+#define AQE_TARGET
+
+namespace aqe::neon {
+
+struct Neon {
+  // Copies so many 32-bit words.
+  static void copy_words(const void* from, int64_t count, void* to) {
+    std::memcpy(to, from, 4 * count);
+  }
+};
+
+inline int32x4_t load(const int32_t* from) { return vld1q_s32(from); }
+inline float32x4_t load(const float* from) { return vld1q_f32(from); }
+inline void store(int32_t* to, int32x4_t values) { vst1q_s32(to, values); }
+inline void store(float* to, float32x4_t values) { vst1q_f32(to, values); }
+
+inline int32x4_t greater(int32x4_t a, int32x4_t b) { return vmaxq_s32(a, b); }
+inline float32x4_t greater(float32x4_t a, float32x4_t b) {
+  return vmaxq_f32(a, b);
+}
+
+inline float32x4_t to_float(int32x4_t acc) { return vcvtq_f32_s32(acc); }
+inline float32x4_t to_float(float32x4_t acc) { return acc; }
+
+}  // namespace aqe::neon
