@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_aqe.converters.errors import ConversionError, EngineMissingError
-from keras_aqe.converters.file import bounds, flatbuffer
+from keras_aqe.converters.file import bounds, flatbuffer, loops, operators
 from keras_aqe.converters.load import load
 from keras_aqe.converters.signature import Signature
 from keras_aqe.converters.targets import TARGETS
@@ -65,8 +65,10 @@ class Interpreter:
                 f"num_threads={num_threads!r}"
             )
         file = load(flatbuffer)
+        operators.check(file.model)
         for target in TARGETS.values():
             target.check(file.model)
+        loops.check(file.model)
         bounds.check(file.model)
         self._signature = Signature(file)
         self.input_names = self._signature.input_names

@@ -45,6 +45,9 @@ def _check_order(model, graph):
             if index in known:
                 _refuse(graph.tensors[index], "a value already")
             known.add(index)
+    for index in graph.outputs:
+        if index not in known:
+            _refuse(graph.tensors[index], "no value, though it is an output")
 
 
 def _check_quantization(tensor):

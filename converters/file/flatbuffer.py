@@ -1,5 +1,6 @@
 """Reads and writes .tflite files."""
 
+import functools
 import hashlib
 import struct
 
@@ -57,14 +58,14 @@ def _check_indices(model):
             model.buffers[tensor.buffer]
         for operator in graph.operators:
             model.operatorCodes[operator.opcodeIndex]
-        for indices in (
-            graph.inputs,
-            graph.outputs,
-            *(operator.inputs for operator in graph.operators),
-            *(operator.outputs for operator in graph.operators),
+        # -1 is an input that is left out.
+        for least, indices in (
+            (0, graph.inputs),
+            (0, graph.outputs),
+            *((-1, operator.inputs) for operator in graph.operators),
+            *((0, operator.outputs) for operator in graph.operators),
         ):
-            # -1 is an input that is left out.
-            if any(not -1 <= index < count for index in indices):
+            if any(not least <= index < count for index in indices):
                 raise IndexError(f"an operator's tensor is not among {count}")
 
 
@@ -95,22 +96,26 @@ def operator_names(model, graph=None):
         model: A parsed file.
         graph: One of its graphs, by default the first.
     """
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    builtin = {
-        code: name
-        for name, code in vars(schema.BuiltinOperator).items()
-        if isinstance(code, int)
-    }
     names = []
     for operator in (graph or model.subgraphs[0]).operators:
         code = model.operatorCodes[operator.opcodeIndex]
         number = max(code.builtinCode, code.deprecatedBuiltinCode)
-        custom = code.customCode
         # A newer TensorFlow may know more of them.
-        name = builtin.get(number, f"BUILTIN_{number}")
+        name = _builtin_names().get(number, f"BUILTIN_{number}")
+        custom = code.customCode if name == "CUSTOM" else None
         names.append(custom.decode() if custom else name)
     return names
+
+
+@functools.cache
+def _builtin_names():
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    return {
+        code: name
+        for name, code in vars(schema.BuiltinOperator).items()
+        if isinstance(code, int)
+    }
 
 
 def weighted_operators(model):
