@@ -108,12 +108,8 @@ class Interpreter:
             )
             for start in range(0, max(size, 1), step)
         ]
-        outputs = [
-            parts[0] if len(parts) == 1 else np.concatenate(parts)
-            for parts in zip(*runs)
-        ]
-        if size < step * len(runs):
-            outputs = [output[:size] for output in outputs]
+        kept = size if size < step * len(runs) else None
+        outputs = [_joined(parts)[:kept] for parts in zip(*runs)]
         return self._signature.group(outputs)
 
     def try_out(self):
@@ -134,6 +130,16 @@ def _filled(array, size):
     if not missing:
         return array
     return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+
+
+def _joined(parts):
+    """The examples of an output from all runs."""
+    if len({part.shape[1:] for part in parts}) > 1 or parts[0].ndim == 0:
+        raise ConversionError(
+            "The file's outputs are no arrays with the examples first: one "
+            f"has the shapes {[part.shape for part in parts[:3]]}."
+        )
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _engine(file, num_threads):

@@ -1,5 +1,7 @@
 """Small files of many operators, for tests of damaged and edited ones."""
 
+import functools
+
 import keras
 
 from keras_aqe import layers
@@ -37,7 +39,7 @@ def _residual():
 
 
 def _sequence():
-    x = inputs = keras.Input((8, 3))
+    x = inputs = keras.Input((8, 3), name="x")
     x = layers.QuantConv1D(5, 3, padding="causal", kernel_quantizer="po2_3")(x)
     x = keras.layers.BatchNormalization()(x)
     x = layers.QuantActivation("po2_3")(x)
@@ -73,9 +75,11 @@ def _recurrent():
     return keras.Model(inputs, layers.QuantDense(2, **_BINARY)(x))
 
 
+@functools.cache
 def small_files(target):
     """Bytes of files that `convert` made for a target."""
+    networks = [_plain, _residual, _sequence, _floats, _recurrent]
     return [
-        convert(build(), target, strict=False).flatbuffer
-        for build in (_plain, _residual, _sequence, _floats, _recurrent)
+        convert(network(), target, strict=False).flatbuffer
+        for network in networks
     ]
