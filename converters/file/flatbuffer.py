@@ -73,7 +73,6 @@ def _check_names(model):
     """Raises one of the errors of `read` if a name is no UTF-8."""
     signatures = model.signatureDefs or []
     named = [
-        *(model.metadata or []),
         *model.subgraphs,
         *(tensor for graph in model.subgraphs for tensor in graph.tensors),
         *(entry for s in signatures for entry in s.inputs or []),

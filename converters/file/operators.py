@@ -49,6 +49,8 @@ _SCALELESS = {
     *("SQUEEZE", "STRIDED_SLICE", "TILE", "TOPK_V2", "TRANSPOSE", "UNPACK"),
     *("WHERE", "WHILE", "ZEROS_LIKE"),
 }
+# Factor between the scales of an operator that multipliers can express.
+_MOST_APART = 2.0**30
 _SCALED_TYPES = ("INT8", "INT16", "UINT8")
 # Custom operators that are checked elsewhere: by `targets.lce` and, since the
 # format is its own, by the runtime.
@@ -184,6 +186,7 @@ def _check_options(signature, operator):
 
 def _check_scales(name, tensors):
     """One scale for each tensor of small integers, but those of kernels."""
+    single = []
     free = [f"input {place}" for place in _PER_CHANNEL.get(name, ())]
     for place, tensor in tensors.items():
         if _type_name(tensor) not in _SCALED_TYPES:
@@ -196,6 +199,10 @@ def _check_scales(name, tensors):
             raise ValueError(f"has no scale of {place}")
         if counts != {1} and place not in free:
             raise ValueError(f"has several scales of {place}")
+        if place not in free:
+            single.append(float(scales[0]))
+    if single and not max(single) <= _MOST_APART * min(single):
+        raise ValueError("has scales too far apart")
 
 
 def _shape(tensor):

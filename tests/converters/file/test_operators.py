@@ -156,6 +156,14 @@ def test_small_integers_without_a_scale(model):
     refused(model, "QUANTIZE has no scale of output 0")
 
 
+def test_scales_too_far_apart(model):
+    """LiteRT 2.3 aborts the process."""
+    model = copy.deepcopy(model)
+    graph, operator = first(model, "PADV2")
+    graph.tensors[operator.inputs[0]].quantization.scale = np.array([1e38], "f")
+    refused(model, "scales too far apart")
+
+
 @pytest.mark.parametrize("name", ["LSH_PROJECTION", "HASHTABLE", "SVDF"])
 def test_operators_that_no_keras_model_has(model, name):
     model = copy.deepcopy(model)
