@@ -112,7 +112,7 @@ class Interpreter:
         outputs = [_joined(parts)[:kept] for parts in zip(*runs)]
         return self._signature.group(outputs)
 
-    def try_out(self):
+    def try_out(self) -> None:
         """Runs one example of no meaning, so that the engine checks the file.
 
         Raises:

@@ -1,5 +1,9 @@
+from __future__ import annotations
+
 import contextlib
 import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -8,6 +12,9 @@ from keras_aqe.callbacks import find
 from keras_aqe.converters.file import codes, metadata
 from keras_aqe.converters.interpreter import Interpreter
 from keras_aqe.converters.load import load
+
+if TYPE_CHECKING:
+    from keras_aqe.converters.convert import Converted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,24 +30,38 @@ class Verification:
         code_agreement: Share of equal codes after each quantizer, by the
             name of its layer (`#2` and so on at further calls), as far as
             they stand in the file one by one.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_aqe as aqe
+    from keras_aqe import converters
+
+    model = aqe.models.MINWNet("D", filters=4, dense_units=8)
+    converted = converters.convert(model, target="tflite")
+    images = np.zeros((2, 32, 32, 3), "float32")
+    verification = converters.verify(model, converted, images)
+    print(verification, verification.code_agreement)
+    ```
     """
 
     examples: int
     label_agreement: float
     max_relative_error: float
-    code_agreement: dict
+    code_agreement: dict[str, float]
 
     @property
-    def labels_equal(self):
+    def labels_equal(self) -> bool:
         """Whether all labels are equal."""
         return self.label_agreement == 1.0
 
     @property
-    def codes_equal(self):
+    def codes_equal(self) -> bool:
         """Whether all codes that could be compared are equal."""
         return all(share == 1.0 for share in self.code_agreement.values())
 
-    def __str__(self):
+    def __str__(self) -> str:
         different = {
             name: share
             for name, share in self.code_agreement.items()
@@ -58,7 +79,11 @@ class Verification:
         return text
 
 
-def verify(model, converted, x):
+def verify(
+    model: keras.Model,
+    converted: str | os.PathLike[str] | bytes | Converted,
+    x: Any,
+) -> Verification:
     """Runs a model and its converted file on the same inputs.
 
     Compares the outputs, and the codes after every quantizer of activations.
@@ -98,7 +123,7 @@ def verify(model, converted, x):
     for ours, theirs in zip(expected, received):
         same = ours.argmax(axis=-1) == theirs.argmax(axis=-1)
         agreement = min(agreement, float(same.mean()))
-        scale = max(float(np.abs(ours).max()), np.finfo("float32").tiny)
+        scale = max(float(np.abs(ours).max()), float(np.finfo("float32").tiny))
         error = max(error, float(np.abs(ours - theirs).max()) / scale)
     return Verification(
         len(expected[0]),

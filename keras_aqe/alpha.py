@@ -7,7 +7,20 @@ from keras_aqe.quantizers import Quantizer
 
 
 def find(model: keras.Model) -> list[Quantizer]:
-    """Returns all quantizers of a model, those of nested models too."""
+    """Returns all quantizers of a model, those of nested models too.
+
+    Args:
+        model: A `keras.Model`.
+
+    Returns:
+        A list of `keras_aqe.quantizers.Quantizer`, each once.
+
+    Example:
+
+    >>> model = aqe.models.MINWNet("D", filters=2, dense_units=4)
+    >>> sorted({quantizer.bits for quantizer in find(model)})
+    [1]
+    """
     # _flatten_layers is the only way that Keras has to see sublayers.
     return [
         layer

@@ -8,7 +8,7 @@ from keras_aqe import quantizers
 _QUANTIZERS = ("quantizer", "input_quantizer", "kernel_quantizer")
 
 
-def to_float32(model):
+def to_float32(model: keras.Model) -> keras.Model:
     """Returns a copy of a model that computes in float32.
 
     For models trained under `mixed_float16`, `mixed_bfloat16` or another

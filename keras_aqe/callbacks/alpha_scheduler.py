@@ -1,4 +1,6 @@
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -6,6 +8,7 @@ import numpy as np
 from keras_aqe import schedules
 from keras_aqe.alpha import find, set_alpha
 from keras_aqe.callbacks.hard_statistics import HardStatistics
+from keras_aqe.callbacks.logs import Logs
 
 
 class AlphaScheduler(keras.callbacks.Callback):
@@ -51,7 +54,12 @@ class AlphaScheduler(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, schedule=None, total_steps=None, restart=False):
+    def __init__(
+        self,
+        schedule: Callable[[float], float] | None = None,
+        total_steps: int | None = None,
+        restart: bool = False,
+    ) -> None:
         super().__init__()
         if schedule is None:
             schedule = schedules.Linear(start=0.1)
@@ -68,8 +76,11 @@ class AlphaScheduler(keras.callbacks.Callback):
             )
         self.total_steps = total_steps
         self.restart = restart
+        self._alpha: float
+        # Batches that were done when the run began, once that is known.
+        self._offset: Any = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._quantizers = find(self.model)
         if not self._quantizers:
             raise ValueError(
@@ -85,12 +96,12 @@ class AlphaScheduler(keras.callbacks.Callback):
             )
         self._offset = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         # Not before, since other callbacks restore backups at train begin.
         if self._offset is None:
             self._begin(epoch)
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         self._batches = self.model.steps_per_execution
         if self.params.get("steps") is not None:
             left = self.params["steps"] - batch
@@ -104,22 +115,22 @@ class AlphaScheduler(keras.callbacks.Callback):
             self._statistics = HardStatistics(self.model)
         set_alpha(self.model, self._alpha)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self._done += self._batches
         if self._statistics:
             self._statistics.count(self._batches)
             if self._ends_epoch:
                 self._statistics.settle()
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs = None) -> None:
         self._settle()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._settle()
         if logs is not None:
             logs["alpha"] = self._alpha
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         if self._is_soft():
             warnings.warn(
                 f"Training ended at alpha = {self._trained_alpha():.3f}: the "
@@ -174,17 +185,17 @@ class AlphaScheduler(keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def _is_soft(self):
+    def _is_soft(self) -> bool:
         return any(quantizer.is_soft for quantizer in self._quantizers)
 
-    def _trained_alpha(self):
+    def _trained_alpha(self) -> float:
         """The lowest alpha that a quantizer was trained at last."""
         return min(
             float(keras.ops.convert_to_numpy(quantizer.trained_alpha))
             for quantizer in self._quantizers
         )
 
-    def _alpha_of(self, step):
+    def _alpha_of(self, step: float) -> float:
         """Alpha of a batch of this call; -1 is the one before the first."""
         progress = (self._offset + step) / self._total
         progress = min(max(progress, 0.0), 1.0)

@@ -1,4 +1,10 @@
+from collections.abc import Collection
+from typing import Any
+
 import keras
+import numpy as np
+
+from keras_aqe.callbacks.logs import Logs
 
 
 class BlendHistory(keras.callbacks.Callback):
@@ -38,7 +44,13 @@ class BlendHistory(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, kernel=None, activation=None, x=None, epochs=None):
+    def __init__(
+        self,
+        kernel: str | None = None,
+        activation: str | None = None,
+        x: Any = None,
+        epochs: Collection[int] | None = None,
+    ) -> None:
         super().__init__()
         if (activation is None) != (x is None):
             raise ValueError(
@@ -49,9 +61,11 @@ class BlendHistory(keras.callbacks.Callback):
         self.activation = activation
         self.x = x
         self.epochs = epochs
-        self.kernels, self.activations, self.alphas = {}, {}, {}
+        self.kernels: dict[int, np.ndarray] = {}
+        self.activations: dict[int, np.ndarray] = {}
+        self.alphas: dict[int, float] = {}
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         if self.kernel is not None:
             self._layer(self.kernel, "kernel_quantizer")
         if self.activation is not None:
@@ -62,7 +76,7 @@ class BlendHistory(keras.callbacks.Callback):
             inputs = model.inputs[0] if sequential else model.input
             self._before = keras.Model(inputs, layer.input)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         epoch += 1
         if self.epochs is not None and epoch not in self.epochs:
             return

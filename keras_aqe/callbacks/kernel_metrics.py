@@ -1,6 +1,9 @@
+from collections.abc import Sequence
+
 import keras
 
 from keras_aqe import metrics as metrics_
+from keras_aqe.callbacks.logs import Logs
 
 
 class KernelMetrics(keras.callbacks.Callback):
@@ -31,7 +34,11 @@ class KernelMetrics(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, metrics=None, update_freq="epoch"):
+    def __init__(
+        self,
+        metrics: Sequence[keras.metrics.Metric] | None = None,
+        update_freq: str = "epoch",
+    ) -> None:
         super().__init__()
         if update_freq not in ("epoch", "batch"):
             raise ValueError(
@@ -43,19 +50,19 @@ class KernelMetrics(keras.callbacks.Callback):
         self.metrics = list(metrics)
         self.update_freq = update_freq
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         # What the first epoch is compared with.
         self._update()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         for metric in self.metrics:
             metric.reset_state()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if self.update_freq == "batch":
             self._update()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if self.update_freq == "epoch":
             self._update()
         if logs is not None:

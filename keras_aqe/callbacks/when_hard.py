@@ -3,6 +3,7 @@ import warnings
 import keras
 
 from keras_aqe.alpha import find
+from keras_aqe.callbacks.logs import Logs
 
 
 class WhenHard(keras.callbacks.CallbackList):
@@ -40,24 +41,24 @@ class WhenHard(keras.callbacks.CallbackList):
     ```
     """
 
-    def __init__(self, *callbacks):
+    def __init__(self, *callbacks: keras.callbacks.Callback) -> None:
         super().__init__(list(callbacks))
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._is_hard = False
         super().on_train_begin(logs)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if self._is_hard:
             super().on_train_batch_end(batch, logs)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         quantizers = find(self.model)
         self._is_hard = not any(quantizer.is_soft for quantizer in quantizers)
         if self._is_hard:
             super().on_epoch_end(epoch, logs)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         if not self._is_hard:
             names = [type(callback).__name__ for callback in self.callbacks]
             warnings.warn(
