@@ -33,8 +33,8 @@ class Emitter:
         input_dtypes: What the target's interpreters take.
     """
 
-    batch = None
-    input_dtypes = dtypes.ALL
+    batch: int | None = None
+    input_dtypes: tuple[str, ...] = dtypes.ALL
 
     def __init__(self, graph):
         self.graph = graph
