@@ -78,8 +78,8 @@ class Signature:
         if isinstance(structure, int):
             if by_name:
                 (x,) = self._named(x, [self.input_names[structure]])
-            elif isinstance(x, (list, tuple)) and len(x) == 1:
-                x = x[0]
+            elif _is_list_of_one_array(x):
+                (x,) = x
             values[structure] = x
             return
         if by_name and not isinstance(structure, dict):
@@ -114,6 +114,13 @@ class Signature:
             for name, spec in zip(self.input_names, self._specs)
         ]
         return ", ".join(described) or "no inputs"
+
+
+def _is_list_of_one_array(x):
+    """Whether `x` is that, and not an array of one example as a list."""
+    return (
+        isinstance(x, (list, tuple)) and len(x) == 1 and hasattr(x[0], "shape")
+    )
 
 
 def _layout(file, kind):

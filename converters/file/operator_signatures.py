@@ -134,6 +134,7 @@ _TABLE = {
     "SHAPE": "* -> il@1",
     "RANK": "* -> i",
     "BROADCAST_ARGS": "il@1 =@1 -> =@1",
+    "BUCKETIZE": "fdil -> i",
     "FILL": "il@1 * -> =1",
     "RANGE": "fil@0 =@0 =@0 -> =@1",
     "ONE_HOT": "il i@0-1 * =2 -> =2",

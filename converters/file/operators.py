@@ -15,11 +15,11 @@ _SIZES = {
     *("strideW", "dilationDFactor", "dilationHFactor", "dilationWFactor"),
 }
 _LARGEST_SIZE = 2**15
-# Options that have no default: sizes, and numbers of graphs.
+# Options that have no default.
 _NEEDED = {
     *_SIZES,
     *("bodySubgraphIndex", "condSubgraphIndex"),
-    *("elseSubgraphIndex", "thenSubgraphIndex"),
+    *("boundaries", "elseSubgraphIndex", "thenSubgraphIndex"),
 }
 # Options that are numbers of a few choices, from 0 on.
 _CHOICES = {
@@ -176,6 +176,8 @@ def _check_options(signature, operator):
         name = signature.options.__name__.removesuffix("T")
         raise ValueError(f"has no {name}")
     for name, value in vars(options).items():
+        if name in _NEEDED and value is None:
+            raise ValueError(f"has no option {name}")
         if name in _SIZES and not 1 <= value <= _LARGEST_SIZE:
             raise ValueError(f"has option {name} = {value}")
         if name in _CHOICES and not 0 <= value < _CHOICES[name]:

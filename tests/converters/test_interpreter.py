@@ -109,6 +109,7 @@ def test_a_single_input_goes_by_its_name_too(converted):
     expected = model.predict(x, verbose=0)
     for passed in (x, [x], (x,), {"x": x}, x.tolist(), x.astype("float64")):
         assert_same(expected, interpreter.predict(passed))
+    assert_same(expected[:1], interpreter.predict(x[:1].tolist()))
 
 
 IMAGE, META = batches(2)

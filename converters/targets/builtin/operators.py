@@ -206,8 +206,14 @@ class _Graph:
     def drop_unused_codes(self):
         """Interpreters refuse files that name a custom operator at all."""
         codes = self._model.operatorCodes
-        used = sorted({o.opcodeIndex for o in self._graph.operators})
-        for operator in self._graph.operators:
+        # Those of loops stand in graphs of their own.
+        operators = [
+            operator
+            for graph in self._model.subgraphs
+            for operator in graph.operators
+        ]
+        used = sorted({operator.opcodeIndex for operator in operators})
+        for operator in operators:
             operator.opcodeIndex = used.index(operator.opcodeIndex)
         self._model.operatorCodes = [codes[index] for index in used]
 
