@@ -65,8 +65,9 @@ class Interpreter:
                 f"num_threads={num_threads!r}"
             )
         file = load(flatbuffer)
-        operators.check(file.model)
-        for target in TARGETS.values():
+        custom = [target for target in TARGETS.values() if target.prefix]
+        operators.check(file.model, [target.prefix for target in custom])
+        for target in custom:
             target.check(file.model)
         loops.check(file.model)
         bounds.check(file.model)

@@ -14,6 +14,7 @@ from keras_aqe import tables
 from keras_aqe.converters.errors import ConversionError, damaged
 from keras_aqe.converters.file import constants, flatbuffer, metadata
 from keras_aqe.converters.load import load
+from keras_aqe.converters.targets import KERNELS
 from keras_aqe.summary import operation
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class _Reader:
         self._model = model
         self._description = description
         self._names = flatbuffer.operator_names(model)
-        self._weighted = set(flatbuffer.weighted_operators(model))
+        self._weighted = set(flatbuffer.weighted_operators(model, KERNELS))
         # The constants that no row has counted yet.
         self._left = constants.of_file(model)
 
@@ -239,10 +240,9 @@ class _Reader:
                 f"not all of its operators {carriers}, which should carry "
                 f"layer {entry['name']!r}, have a kernel"
             )
-        # The runtime's own operators add floats, but multiply with N bits.
         is_float = is_plain or any(
             flatbuffer.is_float(self._model, i)
-            and not self._names[i].startswith("Aqe")
+            and self._names[i] not in KERNELS
             for i in carriers
         )
         return Row(

@@ -10,14 +10,10 @@ import numpy as np
 from keras_aqe.converters.errors import ConversionError, damaged
 
 _KERNELS = {
-    "AqeConv2D",
-    "AqeDepthwiseConv2D",
-    "AqeFullyConnected",
     "BATCH_MATMUL",
     "CONV_2D",
     "DEPTHWISE_CONV_2D",
     "FULLY_CONNECTED",
-    "LceBconv2d",
 }
 
 
@@ -117,12 +113,18 @@ def _builtin_names():
     }
 
 
-def weighted_operators(model):
-    """Indices of the operators that multiply with a constant kernel."""
+def weighted_operators(model, custom=()):
+    """Indices of the operators that multiply with a constant kernel.
+
+    Args:
+        model: A parsed file.
+        custom: Names of the custom operators among them.
+    """
+    kernels = _KERNELS.union(custom)
     return [
         index
         for index, name in enumerate(operator_names(model))
-        if name in _KERNELS and _kernel(model, index) is not None
+        if name in kernels and _kernel(model, index) is not None
     ]
 
 

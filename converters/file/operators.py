@@ -52,16 +52,15 @@ _SCALELESS = {
 # Factor between the scales of an operator that multipliers can express.
 _MOST_APART = 2.0**30
 _SCALED_TYPES = ("INT8", "INT16", "UINT8")
-# Custom operators that are checked elsewhere: by `targets.lce` and, since the
-# format is its own, by the runtime.
-_CUSTOM = ("Aqe", "Lce")
 
 
-def check(model):
+def check(model, custom=()):
     """Checks all tensors and operators of a file.
 
     Args:
         model: A parsed file.
+        custom: What the names of custom operators begin with that are checked
+            elsewhere. Others are unknown.
 
     Raises:
         ConversionError: If an operator is not as it should be, or unknown.
@@ -72,7 +71,8 @@ def check(model):
         names = flatbuffer.operator_names(model, graph)
         for name, operator in zip(names, graph.operators):
             try:
-                _check_operator(graph, name, operator)
+                if not name.startswith(tuple(custom)):
+                    _check_operator(graph, name, operator)
             except ValueError as error:
                 raise damaged(f"operator {name} {error}") from error
 
@@ -104,8 +104,6 @@ def _check_tensor(model, tensor):
 def _check_operator(graph, name, operator):
     signature = operator_signatures.find(name)
     if signature is None:
-        if name.startswith(_CUSTOM):
-            return
         raise ValueError("is none that files of Keras models have")
     _check_options(signature, operator)
     tensors = check_arguments(signature, graph, operator)

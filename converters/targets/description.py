@@ -51,7 +51,8 @@ def describe(model, graph, target):
     Raises:
         ConversionError: If the file has no operator for a quantized layer.
     """
-    weighted = set(flatbuffer.weighted_operators(model))
+    operators = flatbuffer.weighted_operators(model, target.kernels)
+    weighted = set(operators)
     owned = _owned(model, graph, weighted)
     layers, normalizations = [], []
     for node in graph.nodes:

@@ -27,14 +27,21 @@ class Target:
         emit: Function from a `nodes.Graph` and `Options` to a parsed file.
         float_rule: Function from a `nodes.Sum` and its `nodes.Graph` to the
             reason why the target may run it in float, or `None`.
-        check: Function that raises `ConversionError` if an operator of this
-            target in a parsed file is not as it should be.
+        prefix: What the names of its custom operators begin with; empty if
+            it has none.
+        kernels: The custom operators that multiply with a kernel, in codes
+            even where their input is of floats.
+        check: Function that raises `ConversionError` if a custom operator of
+            a parsed file is not as it should be. Those of the packed format
+            are the runtime's to check.
         takes_compact: Whether `Options.compact` means anything to it.
     """
 
     name: str
     emit: Callable
     float_rule: Callable
+    prefix: str = ""
+    kernels: tuple[str, ...] = ()
     check: Callable = lambda model: None
     takes_compact: bool = False
 

@@ -18,6 +18,7 @@ from keras_aqe.converters import (
     verify,
 )
 from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe.converters.targets import KERNELS
 from tests.converters.networks import images, randomise
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -85,7 +86,7 @@ def test_metadata_of_other_tools_may_be_added(converted):
 
 def test_an_edited_weight_is_noticed(converted):
     parsed = flatbuffer.read(converted.flatbuffer)
-    index = flatbuffer.weighted_operators(parsed)[1]
+    index = flatbuffer.weighted_operators(parsed, KERNELS)[1]
     graph = parsed.subgraphs[0]
     tensor = graph.tensors[graph.operators[index].inputs[1]]
     data = parsed.buffers[tensor.buffer].data.copy()

@@ -12,11 +12,10 @@ from keras_aqe.converters.graph.known import (
     is_max_pool,
     is_reshape,
 )
-from keras_aqe.converters.targets.builtin import int8
+from keras_aqe.converters.targets.builtin import fits, int8
 from keras_aqe.converters.targets.builtin.channels import Channels
 from keras_aqe.converters.targets.builtin.operators import Constant, Operators
 from keras_aqe.converters.targets.emitter import Emitter
-from keras_aqe.converters.targets.target import is_float_width
 
 # Layers whose Keras code runs on int8 as it does on floats.
 _MOVES = (
@@ -54,19 +53,6 @@ def emit(graph, options):
     return model
 
 
-def float_rule(node, graph):
-    """Why a quantized layer may run in float; `None` if it may not."""
-    if node.source.is_image:
-        return "image layer"
-    if is_float_width(node):
-        return "float width"
-    feeds_float = node in graph.outputs or any(
-        node in other.sources() and not isinstance(other, g.Threshold)
-        for other in graph.nodes
-    )
-    return "feeds float" if feeds_float else None
-
-
 class BuiltinEmitter(Emitter):
     """Writes nodes whose codes fit as int8 tensors, others as floats.
 
@@ -85,7 +71,7 @@ class BuiltinEmitter(Emitter):
             super().write(node)
 
     def value(self, node):
-        if not _is_int8(node):
+        if not fits.is_int8(node):
             return super().value(node)
         x = self.tensor(node)
         with self._scope(node):
@@ -97,7 +83,7 @@ class BuiltinEmitter(Emitter):
             # Keras asks for the batch at run time, which XNNPACK cannot.
             read = self.tensor if node.levels is not None else self.value
             return tf.reshape(read(node.args[0]), (-1, *node.shape[1:]))
-        if not _is_int8(node) or is_known(node.operation, _MOVES):
+        if not fits.is_int8(node) or is_known(node.operation, _MOVES):
             return super()._write_apply(node)
         if is_known(node.operation, _ZERO_PADDINGS) and is_channels_last(
             node.operation
@@ -119,7 +105,7 @@ class BuiltinEmitter(Emitter):
 
     def _write_quantize(self, node):
         codes = super()._write_quantize(node)
-        if not _is_int8(node):
+        if not fits.is_int8(node):
             return codes
         return self._quantized(codes * node.unit, node)
 
@@ -141,7 +127,7 @@ class BuiltinEmitter(Emitter):
         return self._float_sum(node, 1.0)
 
     def _pad(self, node, x, paddings, code=0.0):
-        if not _is_int8(node):
+        if not fits.is_int8(node):
             return super()._pad(node, x, paddings, code)
         shape = [
             size and size + sum(pads) for size, pads in zip(x.shape, paddings)
@@ -167,7 +153,7 @@ class BuiltinEmitter(Emitter):
             x, padding = self._padded(node, x)
         if gain is not None:
             arguments["kernel_scale"] = gain
-            if _is_int8(node.source):
+            if fits.is_int8(node.source):
                 x = self.operators.write(int8.dequantize(), [x], x.shape)
                 arguments["kernel_scale"] = gain / node.source.unit
         operator = int8.sum_of_products(
@@ -184,10 +170,10 @@ class BuiltinEmitter(Emitter):
         return tf.reshape(y, (-1, *shape[1:]))
 
     def _write_threshold(self, node):
-        if not _is_int8(node):
+        if not fits.is_int8(node):
             return super()._write_threshold(node)
         if (
-            _is_int8(node.source.source)
+            fits.is_int8(node.source.source)
             and node.source.levels is not None
             and int8.fits_int8(node.source.kernel)
         ):
@@ -319,20 +305,10 @@ class BuiltinEmitter(Emitter):
         return tf.reshape(x, (-1, *shape[1:]))
 
 
-def _is_int8(node):
-    """Whether a node's tensor holds its codes as int8."""
-    return (
-        not isinstance(node, g.Sum)
-        and node.levels is not None
-        and node.levels[0] >= -128
-        and node.levels[-1] <= 127
-    )
-
-
 def _check_pad_code(node):
     limits = np.iinfo("int8")
     code = node.window.pad_code
-    if _is_int8(node.source) and not limits.min <= code <= limits.max:
+    if fits.is_int8(node.source) and not limits.min <= code <= limits.max:
         raise ConversionError(
             f"Layer {node.name!r} has pad_value={code * node.source.unit:g}, "
             f"code {code:g} of its input, which int8 cannot hold. Use a level "

@@ -18,14 +18,11 @@ from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.graph.known import is_flatten, is_max_pool
 from keras_aqe.converters.targets import dtypes
 from keras_aqe.converters.targets.emitter import Emitter
+from keras_aqe.converters.targets.lce import fits
 from keras_aqe.converters.targets.lce import operators as ops
 from keras_aqe.converters.targets.lce.planes import planes
-from keras_aqe.converters.targets.target import is_float_width
 from keras_aqe.layers.quantized import same_padding
-from keras_aqe.summary import operation
 
-# float32 holds all multiples of 1/2 up to here.
-_EXACT = 2**23
 # The negative number nearest to 0.
 _BELOW_ZERO = -np.finfo("float32").smallest_subnormal
 _PIXELWISE = g.Window((1, 1), (1, 1), ((0, 0), (0, 0)))
@@ -51,13 +48,6 @@ def emit(graph, options):
             `strict`, or sums are too large to be exact.
     """
     return LceEmitter(graph, options.strict).model()
-
-
-def float_rule(node, graph):
-    """Why LCE may run a quantized layer in float; `None` if it may not."""
-    if node.source.is_image:
-        return "image layer"
-    return "float width" if is_float_width(node) else None
 
 
 class LceEmitter(Emitter):
@@ -112,7 +102,7 @@ class LceEmitter(Emitter):
 
     def _write_spatial(self, node):
         if isinstance(node, g.Sum):
-            if _has_planes(node):
+            if fits.has_planes(node):
                 return self._sum(node)
             self._check(node)
             x = super()._write_sum(node)
@@ -131,7 +121,7 @@ class LceEmitter(Emitter):
         """Accumulators times ±1 for each channel, plus a bias if binary."""
         (form, bits), kernel, stride = self._operands(node)
         weights, signs = _kernel_planes(kernel)
-        _check_exact(node, kernel, form, weights)
+        fits.check_exact(node, kernel, form, weights)
         terms = [
             _total(
                 ops.convolution(x, sign * turn, stride, factor * weight, bias)
@@ -263,10 +253,10 @@ class LceEmitter(Emitter):
 
     def _is_alone(self, node):
         """Whether a sum on planes feeds one `Threshold` and nothing else."""
-        return _has_planes(node) and self._uses[node] == 1
+        return fits.has_planes(node) and self._uses[node] == 1
 
     def _check(self, node):
-        reason = _obstacle(node)
+        reason = fits.obstacle(node)
         if reason and self.strict:
             raise ConversionError(
                 f"Layer {node.name!r} would not run as XNOR under "
@@ -348,44 +338,3 @@ def _is_padded_by_lce(window, kernel, source):
     # sticks out on two opposite sides.
     fits = all((taps - 1) * dilation < size for size, taps, _, dilation in axes)
     return window.pad_code == 0 and not form.offset and fits
-
-
-def _has_planes(node):
-    """Whether a layer is written as sums over planes."""
-    return (
-        node.source.levels is not None
-        and node.weight_bits <= 8
-        and min(node.source.bits, node.weight_bits) <= 4
-    )
-
-
-def _check_exact(node, kernel, inputs, weights):
-    taps = np.prod(kernel.shape[:-1])
-    reach = np.abs(kernel).sum(axis=(0, 1, 2)).max()
-    # The halves of two planes make quarters in the sums over a kernel's.
-    largest = max(2 * weights.reach * taps, inputs.reach * reach)
-    if largest >= _EXACT:
-        raise ConversionError(
-            f"Layer {node.name!r} has sums up to {int(largest):,}, and LCE "
-            f"adds in float32, which is exact up to {_EXACT:,} only. Use "
-            "target='packed', fewer bits or fewer inputs."
-        )
-
-
-def _obstacle(node):
-    """Why LCE cannot run a quantized layer as XNOR; `None` if it can."""
-    source = node.source
-    if "MAC" in operation(source.bits, node.weight_bits) or source.is_image:
-        return None
-    if source.bits == 32:
-        return (
-            "its input is neither quantized nor the network's own input. Give "
-            "it `input_quantizer='binary'`, or put "
-            "`QuantActivation('binary')` before it."
-        )
-    wide = "input" if source.bits > 8 else "kernel"
-    bits = max(source.bits, node.weight_bits)
-    return (
-        f"its {wide} has {bits} bits, which are floats and no sum of a few "
-        "±1. Quantize it to 8 bits or fewer."
-    )

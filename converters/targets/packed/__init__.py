@@ -4,4 +4,10 @@ from keras_aqe.converters.targets.packed import fits
 from keras_aqe.converters.targets.packed.emitter import emit
 from keras_aqe.converters.targets.target import Target
 
-TARGET = Target("packed", emit, fits.float_rule)
+TARGET = Target(
+    "packed",
+    emit,
+    fits.float_rule,
+    prefix="Aqe",
+    kernels=("AqeConv2D", "AqeDepthwiseConv2D", "AqeFullyConnected"),
+)

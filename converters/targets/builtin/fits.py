@@ -1,0 +1,27 @@
+"""What builtin operators on int8 can hold."""
+
+from keras_aqe.converters.graph import nodes as g
+from keras_aqe.converters.targets.target import is_float_width
+
+
+def float_rule(node, graph):
+    """Why a quantized layer may run in float; `None` if it may not."""
+    if node.source.is_image:
+        return "image layer"
+    if is_float_width(node):
+        return "float width"
+    feeds_float = node in graph.outputs or any(
+        node in other.sources() and not isinstance(other, g.Threshold)
+        for other in graph.nodes
+    )
+    return "feeds float" if feeds_float else None
+
+
+def is_int8(node):
+    """Whether a node's tensor holds its codes as int8."""
+    return (
+        not isinstance(node, g.Sum)
+        and node.levels is not None
+        and node.levels[0] >= -128
+        and node.levels[-1] <= 127
+    )
