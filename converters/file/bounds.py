@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_aqe.converters.errors import damaged
 from keras_aqe.converters.file import flatbuffer
+from keras_aqe.converters.file.flatbuffer import schema
 
 _LEAST_SCALE = np.finfo("float32").tiny
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -93,8 +94,6 @@ def _numbers(quantization, name):
 
 def _limits(number):
     """Limits of an integer type of tensors; `None` for others."""
-    from tensorflow.lite.python import schema_py_generated as schema
-
     types = schema.TensorType
     names = {
         types.INT8: "int8",

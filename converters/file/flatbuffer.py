@@ -6,9 +6,13 @@ import struct
 
 import flatbuffers
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from keras_aqe.converters.errors import ConversionError, damaged
 
+# Fields that came to the schema after the first files were written. They count
+# for a digest where they are set, so that older files keep theirs.
+_LATER_FIELDS = {"blockShape", "quantSpec"}
 _KERNELS = {
     "BATCH_MATMUL",
     "CONV_2D",
@@ -23,8 +27,6 @@ def read(flatbuffer):
     Raises:
         ConversionError: If the bytes are not a TFLite file.
     """
-    from tensorflow.lite.python import schema_py_generated as schema
-
     if len(flatbuffer) < 8 or bytes(flatbuffer[4:8]) != b"TFL3":
         raise ConversionError(
             "These bytes are no .tflite file: the identifier 'TFL3' is "
@@ -104,8 +106,6 @@ def operator_names(model, graph=None):
 
 @functools.cache
 def _builtin_names():
-    from tensorflow.lite.python import schema_py_generated as schema
-
     return {
         code: name
         for name, code in vars(schema.BuiltinOperator).items()
@@ -136,8 +136,6 @@ def weight_bytes(model, indices):
 
 def is_float(model, index):
     """Whether an operator works on floats."""
-    from tensorflow.lite.python import schema_py_generated as schema
-
     tensor = model.subgraphs[0].operators[index].inputs[0]
     floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
     return model.subgraphs[0].tensors[tensor].type in floats
@@ -145,8 +143,6 @@ def is_float(model, index):
 
 def holds_integers(model, tensor):
     """Whether the tensor of an index holds integers (truth values are none)."""
-    from tensorflow.lite.python import schema_py_generated as schema
-
     types = schema.TensorType
     integers = (types.INT8, types.INT16, types.INT32, types.INT64)
     return model.subgraphs[0].tensors[tensor].type in integers
@@ -186,8 +182,6 @@ def metadata(model, name):
 
 def set_metadata(model, name, data):
     """Adds a metadata entry to a parsed file, or replaces its content."""
-    from tensorflow.lite.python import schema_py_generated as schema
-
     data = np.frombuffer(data, "uint8")
     for entry in model.metadata or []:
         if entry.name == name.encode():
@@ -225,6 +219,8 @@ def _hash(value, hashed):
             _hash(item, hashed)
     elif hasattr(value, "Pack"):
         for name, field in sorted(vars(value).items()):
+            if name in _LATER_FIELDS and field is None:
+                continue
             hashed.update(f"{name}:".encode())
             _hash(field, hashed)
     else:

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_aqe.converters.errors import damaged
 from keras_aqe.converters.file import flatbuffer
+from keras_aqe.converters.file.flatbuffer import schema
 
 # Longer than any sequence that a recurrent layer is given.
 _MOST_STEPS = 2**16
@@ -153,8 +154,6 @@ def _counts(model, graph, operator, body, comparison):
 
 def _constant(model, graph, index):
     """The one integer that a constant tensor holds, else `None`."""
-    from tensorflow.lite.python import schema_py_generated as schema
-
     tensor = graph.tensors[index]
     data = model.buffers[tensor.buffer].data
     types = {schema.TensorType.INT32: "<i4", schema.TensorType.INT64: "<i8"}

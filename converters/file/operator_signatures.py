@@ -23,7 +23,7 @@ import dataclasses
 import functools
 import re
 
-from tensorflow.lite.python import schema_py_generated as schema
+from keras_aqe.converters.file.flatbuffer import schema
 
 _TABLE = {
     # One value for each.

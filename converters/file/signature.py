@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_aqe.converters.errors import damaged
+from keras_aqe.converters.file.flatbuffer import schema
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +50,6 @@ def spec(graph, index):
 
 
 def _numpy_types():
-    from tensorflow.lite.python import schema_py_generated as schema
-
     names = [
         *("bool", "complex64", "complex128", "float16", "float32", "float64"),
         *("int8", "int16", "int32", "int64"),

@@ -1,8 +1,8 @@
 """The builtin operators that quantized layers become, one function each."""
 
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
 
+from keras_aqe.converters.file.flatbuffer import schema
 from keras_aqe.converters.targets.builtin.operators import Constant, Operator
 
 _ACTIVATIONS = {

@@ -9,10 +9,10 @@ import dataclasses
 
 import numpy as np
 from flatbuffers import flexbuffers
-from tensorflow.lite.python import schema_py_generated as schema
 
 from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.file.custom_ops import custom_op
+from keras_aqe.converters.file.flatbuffer import schema
 
 _PLACEHOLDER = "AqeBuiltin"
 _TYPES = {
