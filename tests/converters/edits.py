@@ -5,8 +5,8 @@ import pickle
 import struct
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
-from tensorflow.lite.python import schema_py_generated as schema
 
 from keras_aqe.converters.file import flatbuffer, metadata
 
