@@ -2,10 +2,9 @@
 
 import re
 
-from tensorflow.lite.python import schema_py_generated as schema
-
 from keras_aqe.converters.errors import ConversionError, other_types
 from keras_aqe.converters.file import flatbuffer
+from keras_aqe.converters.file.flatbuffer import schema
 from keras_aqe.converters.graph.nodes import Input
 
 # Interpreters take these for codes with a scale, or cannot compute in them.

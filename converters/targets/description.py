@@ -191,12 +191,18 @@ def layer_in(message, model, graph):
     """
     operators = model.subgraphs[0].operators
     # Our delegate's words first, since interpreters number delegated operators
-    # anew.
-    for pattern in (r"\(operator (\d+)\)", r"Node number (\d+) \("):
-        for index in map(int, re.findall(pattern, message)):
-            if index < len(operators):
-                for node in _nodes(model, graph, operators[index]):
-                    return node.name
+    # anew; our own checks of files go by the operator's name.
+    found = [
+        *re.findall(r"\(operator (\d+)\)", message),
+        *re.findall(r"Node number (\d+) \(", message),
+    ]
+    names = flatbuffer.operator_names(model)
+    for name in re.findall(r"operator (\w+) has", message):
+        found += [i for i, other in enumerate(names) if other == name]
+    for index in map(int, found):
+        if index < len(operators):
+            for node in _nodes(model, graph, operators[index]):
+                return node.name
     return None
 
 

@@ -10,7 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from tensorflow.lite.python import schema_py_generated as schema
+from ai_edge_litert import schema_py_generated as schema
 
 from keras_aqe.converters import ConversionError, Interpreter, convert
 from keras_aqe.converters.file import flatbuffer, operator_signatures
