@@ -121,11 +121,10 @@ struct VectorOutput {
     for (int i = 0; i < count; i += kLanes) {
       const Some some(count - i);
       const auto value = Lanes::turn(Lanes::load(acc + i), directions.at(i));
-      for (int k = 0; k < levels; ++k) {
-        const Acc* own = thresholds + int64_t{k} * layer.out_channels + i;
-        passes[k] |=
-            Set::bits(some, Lanes::compare(some, value, Set::load(some, own)))
-            << i;
+      const Acc* own = thresholds + i;
+      for (int k = 0; k < levels; ++k, own += layer.out_channels) {
+        const auto passed = Lanes::compare(some, value, Set::load(some, own));
+        passes[k] |= Set::bits(some, passed) << i;
       }
     }
   }

@@ -47,6 +47,11 @@ struct PlanesLayout {
   int64_t channels, steps, step_words;
   size_t init, pad, tap_sums, weights, end;
 
+  // Alone, since each position at the border asks.
+  static size_t pad_offset(const Layer& layer) {
+    return sizeof(int32_t) * kBlock * block_count(layer.out_channels);
+  }
+
   explicit PlanesLayout(const Layer& layer) {
     const int together = words_at_a_time(bits(layer.input), layer.weight_bits);
     const int64_t words = window_taps(layer) * aqe::words(layer.in_channels);
@@ -54,7 +59,7 @@ struct PlanesLayout {
     steps = (words + together - 1) / together;
     step_words = together * layer.weight_bits;
     init = 0;
-    pad = sizeof(int32_t) * channels;
+    pad = pad_offset(layer);
     tap_sums = pad + round_up(pixel_bytes(layer.input, layer.in_channels), 64);
     weights = tap_sums + (needs_tap_sums(layer) ? TapSums::bytes(layer) : 0);
     end = weights + steps * step_words * channels * 8;
@@ -131,7 +136,8 @@ struct Planes : VectorOutput<typename Bits::Lanes> {
     Set::copy_words(pixels, bytes / 4, to);
   }
   static const char* pad_pixel(const Layer& layer, const void* constants) {
-    return static_cast<const char*>(constants) + PlanesLayout(layer).pad;
+    return static_cast<const char*>(constants) +
+           PlanesLayout::pad_offset(layer);
   }
   AQE_TARGET static void finish(const Layer& layer, char* patch) {
     Bits::finish(reinterpret_cast<uint64_t*>(patch), filled_words(layer),
@@ -151,12 +157,12 @@ struct Planes : VectorOutput<typename Bits::Lanes> {
         block * kSplits * split_words;
     const auto* init =
         reinterpret_cast<const int32_t*>(bytes + at.init) + block * kBlock;
-    const bool is_single = layer.out_pixels() == 1 && !layer.has_pool;
+    const auto run = layer.out_pixels() == 1 && !layer.has_pool
+                         ? Bits::template multiply<1>
+                         : Bits::template multiply<Bits::kMostRows>;
     const int filled = parts_of_block(layer, block, kChannels);
     for (int split = 0; split < filled; ++split) {
       for (int r = 0; r < rows; r += Bits::kMostRows) {
-        const auto run = is_single ? Bits::template multiply<1>
-                                   : Bits::template multiply<Bits::kMostRows>;
         run(patch + r * stride, stride, weights + split * split_words, at.steps,
             init + split * kChannels, acc + r * kBlock + split * kChannels);
       }
