@@ -17,6 +17,16 @@ enum class Operator : uint8_t {
   kDequantize,
 };
 
+constexpr bool is_convolution(Operator op) {
+  return op == Operator::kConv2D || op == Operator::kDepthwiseConv2D;
+}
+constexpr bool is_pooling(Operator op) {
+  return op == Operator::kMaxPool2D || op == Operator::kAveragePool2D;
+}
+constexpr bool has_weights(Operator op) {
+  return is_convolution(op) || op == Operator::kFullyConnected;
+}
+
 // How a tensor's values are stored. The packed types equal their number of
 // bits.
 enum class Type : uint8_t {
