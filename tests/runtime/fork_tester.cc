@@ -16,7 +16,7 @@
 namespace {
 
 constexpr int kUnits = 1000, kForks = 50;
-constexpr unsigned kSeconds = 60; // after which a child counts as hanging
+constexpr unsigned kSeconds = 60;  // after which a child counts as hanging
 
 // Sanitizers have locks of their own, which a fork while a thread starts can
 // leave locked, and ThreadSanitizer knows no threads made after a fork.
@@ -32,48 +32,43 @@ using Counts = std::array<std::atomic<int>, kUnits>;
 
 // Whether a pool computes each unit of a call once. On the stack: a fork while
 // a thread allocates can leave the lock of a sanitizer's allocator locked.
-bool computes(aqe::ThreadPool &pool) {
+bool computes(aqe::ThreadPool& pool) {
   Counts times{};
   pool.run(
-      [](void *state, int, int64_t begin, int64_t end) {
+      [](void* state, int, int64_t begin, int64_t end) {
         for (int64_t unit = begin; unit < end; ++unit)
-          ++(*static_cast<Counts *>(state))[unit];
+          ++(*static_cast<Counts*>(state))[unit];
       },
       &times, kUnits);
   return std::all_of(times.begin(), times.end(),
-                     [](const std::atomic<int> &count) { return count == 1; });
+                     [](const std::atomic<int>& count) { return count == 1; });
 }
 
 using Pools = std::vector<std::unique_ptr<aqe::ThreadPool>>;
 
 // As a child: 0 if all is well.
-int run_child(Pools *pools, int depth) {
+int run_child(Pools* pools, int depth) {
   alarm(kSeconds);
-  for (auto &pool : *pools) {
-    if (!computes(*pool))
-      return 1;
+  for (auto& pool : *pools) {
+    if (!computes(*pool)) return 1;
   }
   auto own = std::make_unique<aqe::ThreadPool>(kStartsInChild ? 3 : 1);
-  if (!computes(*own))
-    return 2;
+  if (!computes(*own)) return 2;
   if (depth > 0) {
     // A child of the child, with pools of both.
     pools->push_back(std::move(own));
     const pid_t child = fork();
-    if (child == 0)
-      _exit(run_child(pools, depth - 1));
+    if (child == 0) _exit(run_child(pools, depth - 1));
     int status = 0;
     waitpid(child, &status, 0);
-    if (status != 0)
-      return 3;
-    if (!computes(*pools->back()))
-      return 4;
+    if (status != 0) return 3;
+    if (!computes(*pools->back())) return 4;
   }
   pools->clear();
   return 0;
 }
 
-} // namespace
+}  // namespace
 
 int main() {
   Pools pools;
@@ -82,25 +77,21 @@ int main() {
   std::atomic<bool> stop{false};
   std::atomic<bool> agrees{true};
   std::vector<std::thread> others;
-  for (const auto &pool : pools) {
+  for (const auto& pool : pools) {
     others.emplace_back([&agrees, &stop, pool = pool.get()] {
-      while (!stop)
-        agrees = agrees && computes(*pool);
+      while (!stop) agrees = agrees && computes(*pool);
     });
   }
   others.emplace_back([&] {
-    while (!stop)
-      aqe::ThreadPool(kForksWhileOthersStart ? 2 : 1);
+    while (!stop) aqe::ThreadPool(kForksWhileOthersStart ? 2 : 1);
   });
 
-  if (!kForksWhileOthersStart)
-    sleep(1);
+  if (!kForksWhileOthersStart) sleep(1);
   int failed = 0;
   for (int i = 0; i < 2 * kForks; ++i) {
-    if (i == kForks) { // from now on the pools sleep
+    if (i == kForks) {  // from now on the pools sleep
       stop = true;
-      for (std::thread &other : others)
-        other.join();
+      for (std::thread& other : others) other.join();
     }
     const pid_t child = fork();
     if (child == 0)
@@ -112,8 +103,7 @@ int main() {
       ++failed;
     }
   }
-  for (auto &pool : pools)
-    agrees = agrees && computes(*pool);
+  for (auto& pool : pools) agrees = agrees && computes(*pool);
   std::printf("%d of %d children failed\n", failed, 2 * kForks);
   return failed != 0 || !agrees;
 }
