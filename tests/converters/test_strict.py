@@ -1,0 +1,49 @@
+"""What `strict` promises (docs/conversion.md), for widths of all kinds."""
+
+import keras
+import pytest
+
+from keras_aqe import layers, quantizers
+from keras_aqe.converters import ConversionError, convert
+from tests.converters.networks import TARGETS, randomise
+
+# Bits of inputs and weights, and their operation.
+WIDTHS = [
+    *((1, 1, "XNOR"), (2, 3, "XNOR"), (3, 4, "SHIFT"), (8, 3, "SHIFT")),
+    *((8, 4, "MAC"), (4, 8, "MAC"), (8, 8, "MAC")),
+    *((16, 1, "XNOR ADDER"), (2, 16, "XNOR ADDER"), (3, 32, "SHIFT ADDER")),
+    *((4, 16, "MAC"), (16, 16, "MAC"), (32, 32, "MAC")),
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("input_bits, weight_bits, operation", WIDTHS)
+def test_strict(target, input_bits, weight_bits, operation):
+    """One layer whose sum is quantized again, behind one on the image."""
+    x = inputs = keras.Input((6,))
+    x = layers.QuantDense(6, kernel_quantizer="binary", name="image")(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = layers.QuantDense(
+        5,
+        input_quantizer=quantizers.of_width(input_bits),
+        kernel_quantizer=quantizers.of_width(weight_bits),
+        name="layer",
+    )(x)
+    x = layers.QuantActivation("binary")(x)
+    model = randomise(keras.Model(inputs, x))
+    try:
+        report = convert(model, target).report
+    except ConversionError as error:
+        assert "'layer'" in str(error) and "strict=False" in str(error)
+        # Where the operation is one of the target's, it is kept.
+        assert max(input_bits, weight_bits) >= 8
+        row = convert(model, target, strict=False).report[1]
+        assert row.kind == "float"
+        return
+    image, row = report
+    assert image.note == ("" if target == "packed" else "image layer")
+    assert row.operation == operation
+    is_wide = max(input_bits, weight_bits) >= 16
+    assert row.note in ("", "float width" if is_wide else "")
+    if row.note:
+        assert target == "tflite" or operation == "MAC"
