@@ -14,6 +14,7 @@ from keras_aqe.converters.errors import (
 )
 from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.graph.build import build
+from keras_aqe.converters.graph.pixels import with_uint8_input
 from keras_aqe.converters.interpreter import Interpreter
 from keras_aqe.converters.report import RUNS_IN_FLOAT, Report, report
 from keras_aqe.converters.targets import TARGETS
@@ -74,6 +75,7 @@ def convert(
     strict: bool = True,
     compact: bool = False,
     allow_soft: bool = False,
+    image: keras.layers.Layer | list[keras.layers.Layer] | None = None,
 ) -> Converted:
     """Converts a trained model to a .tflite file that computes the same.
 
@@ -105,6 +107,9 @@ def convert(
             alpha = 1 is converted all the same. The file is then exactly the
             hard network that `model.evaluate` measures, which is far worse
             than the blended one that was trained.
+        image: The `Rescaling` or `Normalization`, or a list of such layers,
+            that `model`'s images went through before it saw them. The file
+            then takes images of uint8 and does so itself.
 
     Returns:
         A `Converted`.
@@ -112,7 +117,8 @@ def convert(
     Raises:
         ConversionError: If the model cannot be converted; the message names
             the layer and says what to do.
-        ValueError: If `target` is unknown, or has no use for `compact`.
+        ValueError: If `target` is unknown, or has no use for `compact`, or
+            `image` is something else.
 
     Example:
 
@@ -136,6 +142,8 @@ def convert(
             "`compact` is for target='tflite' only; 'packed' files have N "
             f"bits a weight anyway. Received: target={target!r}"
         )
+    if image is not None:
+        model = with_uint8_input(model, image)
     graph = None
     try:
         graph = build(model, allow_soft)
@@ -157,10 +165,10 @@ def convert(
 
 
 def _file(graph, target, options):
-    emitted = target.emit(graph, options)
+    emitted, codes = target.emit(graph, options)
     # A digest is that of the types that a reader gets.
     emitted = flatbuffer.read(flatbuffer.write(emitted))
-    return metadata.seal(emitted, describe(emitted, graph, target))
+    return metadata.seal(emitted, describe(emitted, codes, graph, target))
 
 
 def _layer_in(error, graph):

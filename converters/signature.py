@@ -68,6 +68,10 @@ class Signature:
             for spec in self._specs
         ]
 
+    def structure(self, arrays):
+        """The arrays of a file's inputs as the Keras model takes them."""
+        return _grouped(self._taken, arrays)
+
     def group(self, outputs):
         """The file's outputs as the Keras model returns them."""
         return _grouped(self._returned, outputs)

@@ -9,17 +9,33 @@ import keras
 import numpy as np
 
 from keras_aqe.callbacks import find
-from keras_aqe.converters.file import codes, metadata
+from keras_aqe.converters.file import metadata
+from keras_aqe.converters.file.codes import Stored
+from keras_aqe.converters.graph.build import build
+from keras_aqe.converters.graph.pixels import with_uint8_input
 from keras_aqe.converters.interpreter import Interpreter
 from keras_aqe.converters.load import load
+from keras_aqe.converters.reference import Reference
+from keras_aqe.converters.signature import Signature
 
 if TYPE_CHECKING:
     from keras_aqe.converters.convert import Converted
+
+# The last scale and bias may round differently, relative to the largest output.
+_TOLERANCE = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
     """How a converted file compares with its model; prints as text.
+
+    Two kinds of differences are told apart. Sums of whole numbers and of
+    multiples of a power of two are exact. Other float sums, such as those of a
+    float image, depend on the order in which an engine or a processor adds,
+    and where one lies within rounding of a threshold, Keras and the file may
+    have neighbouring codes. A fault is what no rounding explains: each code
+    of the file is compared with what the layers of the model make of the
+    *file's own* codes before it, so differences do not spread.
 
     Args:
         examples: Number of inputs compared.
@@ -29,7 +45,11 @@ class Verification:
             largest output of the model.
         code_agreement: Share of equal codes after each quantizer, by the
             name of its layer (`#2` and so on at further calls), as far as
-            they stand in the file one by one.
+            the file holds them.
+        within_rounding: Number of codes whose sum lies within rounding of a
+            threshold, by quantizer; those with none are left out.
+        faults: Number of codes, by quantizer, and of values, by output, that
+            no rounding explains; those with none are left out.
 
     Example:
 
@@ -50,6 +70,8 @@ class Verification:
     label_agreement: float
     max_relative_error: float
     code_agreement: dict[str, float]
+    within_rounding: dict[str, int]
+    faults: dict[str, int]
 
     @property
     def labels_equal(self) -> bool:
@@ -60,6 +82,11 @@ class Verification:
     def codes_equal(self) -> bool:
         """Whether all codes that could be compared are equal."""
         return all(share == 1.0 for share in self.code_agreement.values())
+
+    @property
+    def faultless(self) -> bool:
+        """Whether rounding explains all differences, if there are any."""
+        return not self.faults
 
     def __str__(self) -> str:
         different = {
@@ -76,6 +103,12 @@ class Verification:
         )
         for name, share in different.items():
             text += f"\n{name}: {100 * share:.4f} % of codes equal"
+        for name, count in self.within_rounding.items():
+            text += f"\n{name}: {count} sums within rounding of a threshold"
+        for name, count in self.faults.items():
+            text += f"\n{name}: {count} values that no rounding explains"
+        if different and self.faultless:
+            text += "\nRounding of float sums explains all differences."
         return text
 
 
@@ -83,22 +116,30 @@ def verify(
     model: keras.Model,
     converted: str | os.PathLike[str] | bytes | Converted,
     x: Any,
+    image: keras.layers.Layer | list[keras.layers.Layer] | None = None,
+    batch_size: int = 32,
 ) -> Verification:
     """Runs a model and its converted file on the same inputs.
 
-    Compares the outputs, and the codes after every quantizer of activations.
-    The codes are read from the same file, with its inner tensors made
-    outputs; those that the file does not hold as one tensor (codes of more
-    than one bit under `target="lce"`) are left out.
+    Compares the outputs, and the codes after every quantizer of activations,
+    and says of differences whether rounding explains them. The codes are read
+    from the same file, with its inner tensors made outputs.
 
     Args:
         model: The Keras model, run with `training=False`.
         converted: The file: what `convert` returned for the model, its path
             or its bytes.
         x: A batch of inputs, as `model` takes it.
+        image: What `convert` was told as `image`; `x` is then of uint8.
+        batch_size: Number of examples that are compared at a time, which
+            bounds the memory it takes.
 
     Returns:
         A `Verification`; of several outputs, the worst.
+
+    Raises:
+        ConversionError: If it is no file of `convert`, or a damaged one.
+        ValueError: If the file is not one of this model, or `x` does not fit.
 
     Example:
 
@@ -111,26 +152,148 @@ def verify(
     converted = converters.convert(model, target="tflite")
     images = np.zeros((2, 32, 32, 3), "float32")
     verification = converters.verify(model, converted, images)
-    assert verification.labels_equal and verification.codes_equal
+    assert verification.labels_equal and verification.faultless
     ```
     """
-    with _recorded(model) as calls:
-        expected = keras.tree.flatten(model(x, training=False))
-    expected = [keras.ops.convert_to_numpy(value) for value in expected]
-    file = load(converted)
-    received = keras.tree.flatten(Interpreter(file.data).predict(x))
-    agreement, error = 1.0, 0.0
-    for ours, theirs in zip(expected, received):
-        same = ours.argmax(axis=-1) == theirs.argmax(axis=-1)
-        agreement = min(agreement, float(same.mean()))
-        scale = max(float(np.abs(ours).max()), float(np.finfo("float32").tiny))
-        error = max(error, float(np.abs(ours - theirs).max()) / scale)
-    return Verification(
-        len(expected[0]),
-        agreement,
-        error,
-        _code_agreement(file, x, calls),
-    )
+    if image is not None:
+        model = with_uint8_input(model, image)
+    comparison = _Comparison(model, load(converted))
+    arrays = comparison.signature.arrays(x)
+    for start in range(0, len(arrays[0]), batch_size):
+        comparison.add([a[start : start + batch_size] for a in arrays])
+    return comparison.result()
+
+
+class _Comparison:
+    """Counts equal and different values, batch by batch."""
+
+    def __init__(self, model, file):
+        self._model = model
+        self.signature = Signature(file)
+        description = metadata.read(file.model)
+        self._entries = description["codes"]
+        # Whether it may be converted is not for this to say.
+        self._graph = build(model, allow_soft=True)
+        if len(self._entries) != len(self._graph.codes) or (
+            len(file.model.subgraphs[0].outputs) != len(self._graph.outputs)
+        ):
+            raise ValueError(
+                "The file is not one of this model: it has "
+                f"{len(self._entries)} quantizers of activations, and model "
+                f"{model.name!r} has {len(self._graph.codes)}."
+            )
+        self._stored = [
+            Stored(**entry["stored"]) if "stored" in entry else None
+            for entry in self._entries
+        ]
+        inner = [i for s in self._stored if s is not None for i in s.tensors]
+        graph = file.model.subgraphs[0]
+        self._outputs = len(graph.outputs)
+        graph.outputs = np.array([*graph.outputs, *inner], "int32")
+        self._interpreter = Interpreter(metadata.seal(file.model, description))
+        self._names = _distinct([entry["name"] for entry in self._entries])
+        self._examples = 0
+        self._labels = np.zeros(self._outputs)
+        self._error = 0.0
+        self._equal, self._compared = {}, {}
+        self._within_rounding, self._faults = {}, {}
+
+    def add(self, inputs):
+        """Compares a batch, one array for each input."""
+        x = self.signature.structure(inputs)
+        with _recorded(self._model) as calls:
+            expected = self._model(x, training=False)
+        expected = [np.asarray(y) for y in keras.tree.flatten(expected)]
+        received = keras.tree.flatten(self._interpreter.predict(x))
+        codes = self._codes(calls, received[self._outputs :])
+        received = received[: self._outputs]
+        self._examples += len(inputs[0])
+        reference = Reference(
+            self._graph,
+            inputs,
+            {
+                node: found
+                for node, found in zip(self._graph.codes, codes)
+                if found is not None
+            },
+        )
+        for name, node, entry, call, found in zip(
+            self._names,
+            self._graph.codes,
+            self._entries,
+            calls,
+            codes,
+            strict=True,
+        ):
+            if found is not None:
+                wanted = np.float32(call / entry["unit"])
+                self._add_codes(name, reference, node, found, wanted)
+        for index, (ours, theirs) in enumerate(
+            zip(expected, received, strict=True)
+        ):
+            self._add_output(index, reference, ours, theirs)
+
+    def _codes(self, calls, tensors):
+        """The file's codes after each quantizer, `None` if it has none."""
+        found, tensors = [], list(tensors)
+        for stored, call in zip(self._stored, calls, strict=True):
+            if stored is None:
+                found.append(None)
+                continue
+            planes = [tensors.pop(0) for _ in stored.tensors]
+            stored = dataclasses.replace(stored, tensors=planes)
+            found.append(stored.decode(call.shape))
+        return found
+
+    def _add_codes(self, name, reference, node, found, expected):
+        same = found == expected
+        _count(self._equal, name, same.sum())
+        _count(self._compared, name, same.size)
+        if same.all() and not reference.is_rounded(node):
+            return
+        low, high = reference.codes(node)
+        _count(self._within_rounding, name, (low < high).sum())
+        _count(self._faults, name, ((found < low) | (found > high)).sum())
+
+    def _add_output(self, index, reference, expected, found):
+        same = expected.argmax(axis=-1) == found.argmax(axis=-1)
+        self._labels[index] += same.mean() * len(expected)
+        scale = max(float(np.abs(expected).max()), np.finfo("float32").tiny)
+        error = float(np.abs(expected - found).max()) / scale
+        self._error = max(self._error, error)
+        if error > _TOLERANCE:
+            node = self._graph.outputs[index]
+            off = np.abs(np.asarray(reference.value(node)) - found)
+            limit = np.asarray(reference.error(node)) + _TOLERANCE * scale
+            _count(self._faults, node.name, (off > limit).sum())
+
+    def result(self):
+        """The `Verification`."""
+        return Verification(
+            self._examples,
+            float(self._labels.min() / self._examples),
+            self._error,
+            {
+                name: self._equal[name] / self._compared[name]
+                for name in self._equal
+            },
+            {n: count for n, count in self._within_rounding.items() if count},
+            {name: count for name, count in self._faults.items() if count},
+        )
+
+
+def _count(counts, name, number):
+    counts[name] = counts.get(name, 0) + int(number)
+
+
+def _distinct(names):
+    """Names, with `#2` and so on behind those that came before."""
+    counts, distinct = {}, []
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+        number = "" if counts[name] == 1 else f"#{counts[name]}"
+        distinct.append(name + number)
+    return distinct
 
 
 @contextlib.contextmanager
@@ -162,29 +325,3 @@ def _recorded(model):
     finally:
         for quantizer in recorded:
             del quantizer.call
-
-
-def _code_agreement(file, x, calls):
-    parsed, description = file.model, file.description
-    entries = description["codes"]
-    exposed, compared = [], []
-    for entry, call in zip(entries, calls, strict=True):
-        if entry["tensor"] is not None and entry["bits"] <= 8:
-            exposed.append(entry["tensor"])
-            compared.append((entry, call))
-    if not exposed:
-        return {}
-    outputs = parsed.subgraphs[0].outputs
-    parsed.subgraphs[0].outputs = np.array([*outputs, *exposed], "int32")
-    tensors = Interpreter(metadata.seal(parsed, description)).predict(x)
-    shares = {}
-    for (entry, call), tensor in zip(compared, tensors[len(outputs) :]):
-        expected = np.rint(call / entry["unit"]).astype("int64")
-        found = codes.decode(tensor, entry["bits"], call.shape)
-        if found is not None:
-            name = entry["name"]
-            while name in shares:
-                base, _, number = name.partition("#")
-                name = f"{base}#{int(number or 1) + 1}"
-            shares[name] = float((found == expected).mean())
-    return shares

@@ -1,31 +1,51 @@
 """Codes as the targets store them."""
 
+import dataclasses
+
 import numpy as np
 
 
-def decode(tensor, bits, shape):
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """Where codes stand: `sum_i factors[i] * tensors[i] + offset`.
+
+    Args:
+        tensors: Tensors, or their indices in a file.
+        factors: A number for each.
+        offset: A number.
+    """
+
+    tensors: tuple
+    factors: tuple = (1.0,)
+    offset: float = 0.0
+
+    def decode(self, shape):
+        """The codes as an array of float32, from arrays of `tensors`."""
+        codes = np.float32(self.offset)
+        for tensor, factor in zip(self.tensors, self.factors):
+            codes = codes + np.float32(factor) * decode(tensor, shape)
+        return codes
+
+
+def decode(tensor, shape):
     """Codes from a tensor of a file.
 
     Args:
         tensor: What an interpreter returned: codes as int8 or float32; bit
-            planes in 64-bit words (docs/format.md); or the 32-bit words of
-            Larq Compute Engine, 1 for negative.
-        bits: Width of the codes.
+            planes in 64-bit words (docs/format.md); or a plane of ±1 in the
+            32-bit words of Larq Compute Engine, a bit of 1 for -1.
         shape: Shape of the codes.
 
     Returns:
-        Integers of `shape`, or `None` if the tensor does not hold them all.
+        An array of `shape` in float32.
     """
     if tensor.dtype == np.int64:
         # Words of a flattened tensor lie as before, with gaps at each pixel.
         pixels = tensor.reshape(shape[0], -1, tensor.shape[-1])
         tensor = _from_planes(pixels, shape)
     elif tensor.dtype == np.int32:
-        # Of wider codes this is one plane of several.
-        tensor = _from_words(tensor, shape[-1]) if bits == 1 else None
-    if tensor is None or tensor.size != np.prod(shape):
-        return None
-    return np.rint(tensor).astype("int64").reshape(shape)
+        tensor = _from_words(tensor, shape[-1])
+    return tensor.astype("float32").reshape(shape)
 
 
 def _from_words(words, channels):

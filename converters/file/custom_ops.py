@@ -10,6 +10,8 @@ from flatbuffers import flexbuffers
 from keras_aqe.converters.file import flatbuffer
 
 _SCOPE = "scope"
+# Begins the names of outputs that only tell where a tensor is.
+INNER = "tensor_"
 
 
 def custom_op(name, inputs, shape, dtype, options):
@@ -37,7 +39,7 @@ def custom_op(name, inputs, shape, dtype, options):
         scale = np.ones(4, "float32")
         return custom_op("Scale", [x, scale], (None, 4), x.dtype, {"axis": 1})
 
-    model = to_model(infer)
+    model, _ = to_model(infer)
     ```
     """
     attributes = "".join(
@@ -73,10 +75,12 @@ def to_model(function):
     The order of inputs and outputs is that of their names.
 
     Args:
-        function: A `tf.function` with an `input_signature`.
+        function: A `tf.function` with an `input_signature`. Outputs whose
+            names begin with `INNER` do not become outputs of the file.
 
     Returns:
-        The parsed .tflite file, as from `flatbuffer.read`.
+        The parsed .tflite file, as from `flatbuffer.read`, and the indices of
+        the tensors of those outputs, by name.
     """
     module = tf.Module()
     with _functions_as_graphs():
@@ -93,9 +97,23 @@ def to_model(function):
         # time.
         converter.exclude_conversion_metadata = True
         model = flatbuffer.read(converter.convert())
+    inner = _take_inner(model)
     _sort_by_signature(model)
     _name_results(model.subgraphs[0])
-    return model
+    return model, inner
+
+
+def _take_inner(model):
+    signature = model.signatureDefs[0]
+    inner = {
+        entry.name.decode(): entry.tensorIndex
+        for entry in signature.outputs
+        if entry.name.decode().startswith(INNER)
+    }
+    signature.outputs = [
+        entry for entry in signature.outputs if entry.name.decode() not in inner
+    ]
+    return inner
 
 
 @contextlib.contextmanager

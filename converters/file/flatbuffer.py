@@ -124,13 +124,13 @@ def weighted_operators(model, custom=()):
     return [
         index
         for index, name in enumerate(operator_names(model))
-        if name in kernels and _kernel(model, index) is not None
+        if name in kernels and kernel(model, index) is not None
     ]
 
 
 def weight_bytes(model, indices):
     """Bytes that the kernels of weighted operators take in the file."""
-    buffers = {_kernel(model, index).buffer for index in indices}
+    buffers = {kernel(model, index).buffer for index in indices}
     return sum(np.asarray(model.buffers[b].data).nbytes for b in buffers)
 
 
@@ -141,14 +141,7 @@ def is_float(model, index):
     return model.subgraphs[0].tensors[tensor].type in floats
 
 
-def holds_integers(model, tensor):
-    """Whether the tensor of an index holds integers (truth values are none)."""
-    types = schema.TensorType
-    integers = (types.INT8, types.INT16, types.INT32, types.INT64)
-    return model.subgraphs[0].tensors[tensor].type in integers
-
-
-def _kernel(model, index):
+def kernel(model, index):
     """The constant tensor that holds an operator's kernel, or `None`."""
     graph = model.subgraphs[0]
     inputs = graph.operators[index].inputs
@@ -167,8 +160,8 @@ def _kernel(model, index):
         if not makers:
             return None
         tensor = makers[0]
-    kernel = graph.tensors[tensor]
-    return None if model.buffers[kernel.buffer].data is None else kernel
+    found = graph.tensors[tensor]
+    return None if model.buffers[found.buffer].data is None else found
 
 
 def metadata(model, name):

@@ -127,14 +127,21 @@ _LAYER = Map(
     {"beside": List(Number()), "plain": Truth()},
 )
 _NORMALIZATION = Map({"name": Text(), "operators": List(Number())})
+_STORED = Map(
+    {
+        "tensors": List(Number()),
+        "factors": List(Number(-(2**62), real=True)),
+        "offset": Number(-(2**62), real=True),
+    }
+)
 _CODES = Map(
     {
         "name": Text(),
         "bits": Number(1, 64),
         "unit": Number(math.ulp(0.0), real=True),
-        "channels": Maybe(Number()),
-        "tensor": Maybe(Number()),
-    }
+    },
+    # Not all are held by a file, and the first versions said it otherwise.
+    {"stored": _STORED},
 )
 _TENSORS = List(Map({"name": Text(), "tensor": Number()}))
 # Files of the first versions name no inputs and outputs, and quantized layers

@@ -11,7 +11,13 @@ import numpy as np
 
 from keras_aqe import inference, layers, quantizers
 from keras_aqe.converters.errors import ConversionError, naming
-from keras_aqe.converters.graph import calls, folding, lowering, quantizing
+from keras_aqe.converters.graph import (
+    calls,
+    folding,
+    lowering,
+    pixels,
+    quantizing,
+)
 from keras_aqe.converters.graph.known import (
     is_known,
     is_selection,
@@ -239,7 +245,8 @@ def _convert(operation, args, kwargs, codes):
         source = args[0]
         if operation.input_quantizer is not None:
             source = quantize(source, operation.input_quantizer)
-        return lowering.lower(operation, calls.cast(source, "float32"))
+        source = pixels.cast(calls.cast(source, "float32"))
+        return lowering.lower(operation, source)
     if isinstance(operation, layers.QuantActivation):
         require_known(operation, (layers.QuantActivation,))
         return quantize_value(args[0], operation.quantizer)
@@ -288,6 +295,8 @@ def _apply(operation, args, kwargs):
         if is_known(operation, _ZERO_PADDINGS) and node.levels is not None:
             node.levels = np.union1d(node.levels, 0)
             node.bits = max(node.bits, 2)
+    if pixels.is_preprocessing(operation, sources):
+        return pixels.find(node) or node
     return node
 
 

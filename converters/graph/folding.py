@@ -208,7 +208,8 @@ def _turn(steps, turn, direction):
 
 
 def _layer_output(node, accumulator):
-    x = accumulator * node.unit
+    # Units of images are no powers of two.
+    x = tf.cast(tf.cast(accumulator, tf.float64) * node.unit, tf.float32)
     if node.bias is not None:
         x = x + node.bias
     return x if node.activation is None else node.activation(x)

@@ -14,6 +14,8 @@ from keras_aqe.layers.quantized import same_padding
 
 # float32 holds all whole numbers up to here.
 _LARGEST_PAD_CODE = 2**24
+# And the halves between them up to here.
+_LARGEST_FLOAT_SUM = 2**23
 CONVERTIBLE = (
     layers.QuantConv1D,
     layers.QuantConv2D,
@@ -176,7 +178,7 @@ def _pad_code(layer, source, pads):
             "its sums at the edges are no numbers. Use a finite one."
         )
     whole = code == np.rint(code) and abs(code) <= _LARGEST_PAD_CODE
-    if source.levels is not None and not whole:
+    if source.levels is not None and not whole and not source.is_image:
         raise ConversionError(
             f"Layer {layer.name!r} has pad_value={layer.pad_value}, and its "
             f"input has codes in steps of {source.unit}, so sums at the edges "
@@ -204,10 +206,20 @@ def _sum(layer, source, kernel, unit, window=None):
         activation=_activation(layer),
     )
     if source.levels is not None and bits <= 8:
-        reach = np.abs(kernel).sum(axis=tuple(range(kernel.ndim - 1)))
-        bound = int(reach.max() * node.largest_code)
-        node.levels = np.array([-bound, bound])
+        node.levels = _sums(node)
     return node
+
+
+def _sums(node):
+    """The least and the largest sum of codes; `None` if sums are floats."""
+    reach = np.abs(node.kernel).sum(axis=tuple(range(node.kernel.ndim - 1)))
+    bound = float(reach.max() * node.largest_code)
+    if node.source.is_image and (
+        bound > _LARGEST_FLOAT_SUM
+        or (node.window and not float(node.window.pad_code).is_integer())
+    ):
+        return None
+    return np.array([-int(bound), int(bound)])
 
 
 def _bias(layer):

@@ -69,6 +69,27 @@ class Cast(Node):
 
 
 @dataclasses.dataclass(eq=False)
+class Pixels(Apply):
+    """An 8-bit image behind operations that scale and shift it.
+
+    The value of pixel p is `unit * (scale * p + offset)`, but for rounding.
+    Where scale and offset are whole numbers, so is what the node's tensor
+    holds, `scale * p + offset`, and sums of it are the same in any order.
+
+    Args:
+        pixels: The `Input`.
+        table: What Keras makes of each pixel, `(256, channels)`.
+        scale: One number for each channel.
+        offset: Likewise.
+    """
+
+    pixels: Input = None
+    table: np.ndarray = None
+    scale: np.ndarray = None
+    offset: np.ndarray = None
+
+
+@dataclasses.dataclass(eq=False)
 class Quantize(Node):
     """The quantizer on a float value, with no sum to fold it into."""
 

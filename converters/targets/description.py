@@ -5,6 +5,7 @@ of each layer are found in the finished file, whatever became of them on the
 way.
 """
 
+import dataclasses
 import importlib.metadata
 import math
 import re
@@ -35,11 +36,12 @@ _PRODUCTS = (
 )
 
 
-def describe(model, graph, target):
+def describe(model, stored, graph, target):
     """Describes a file that a target wrote.
 
     Args:
         model: The parsed file.
+        stored: The `codes.Stored` of nodes, as far as the file holds them.
         graph: The `nodes.Graph` that it was written from.
         target: The `Target` that wrote it.
 
@@ -80,7 +82,7 @@ def describe(model, graph, target):
         "layers": layers,
         "normalizations": normalizations,
         "other_macs": sum(map(macs, others)),
-        "codes": [_code(model, node) for node in graph.codes],
+        "codes": [_code(node, stored.get(node)) for node in graph.codes],
         "inputs": _tensors(graph.input_names, model.subgraphs[0].inputs),
         "input_structure": graph.input_structure,
         "outputs": _tensors(graph.output_names, model.subgraphs[0].outputs),
@@ -250,24 +252,9 @@ def _numbers(model, operator):
     ]
 
 
-def _code(model, node):
+def _code(node, stored):
     """Where the codes of a quantizer stand in the file."""
-    entry = {
-        "name": node.name,
-        "bits": node.bits,
-        "unit": node.unit,
-        "channels": node.shape[-1],
-        "tensor": None,
-    }
-    written = [
-        int(operator.outputs[0])
-        for operator in model.subgraphs[0].operators
-        if _numbers(model, operator)[:1] == [node.number]
-    ]
-    # Floats are made of integers where both are there.
-    integers = [
-        tensor for tensor in written if flatbuffer.holds_integers(model, tensor)
-    ]
-    if written:
-        entry["tensor"] = (integers or written)[-1]
+    entry = {"name": node.name, "bits": node.bits, "unit": node.unit}
+    if stored is not None:
+        entry["stored"] = dataclasses.asdict(stored)
     return entry

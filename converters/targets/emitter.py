@@ -5,13 +5,15 @@ Codes and accumulators are whole numbers held in float32, where sums up to
 """
 
 import contextlib
+import dataclasses
 import re
 
 import numpy as np
 import tensorflow as tf
 
 from keras_aqe.converters.errors import ConversionError, naming
-from keras_aqe.converters.file.custom_ops import to_model
+from keras_aqe.converters.file import custom_ops
+from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph import calls
 from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.graph.known import is_selection
@@ -40,13 +42,38 @@ class Emitter:
         self.graph = graph
 
     def model(self):
-        """The parsed file, as `flatbuffer.read` returns it."""
-        model = to_model(self._function())
+        """Converts the graph.
+
+        Returns:
+            The parsed file, as from `flatbuffer.read`, and for each quantizer
+            whose codes the file holds, its node and where, as a
+            `codes.Stored`.
+        """
+        model, inner = custom_ops.to_model(self._function())
+        stored = {
+            node: dataclasses.replace(
+                form, tensors=tuple(inner[name] for name in form.tensors)
+            )
+            for node, form in self._inner.items()
+        }
+        graph = model.subgraphs[0]
+        for node, form in stored.items():
+            for index in form.tensors:
+                # As an output it lost its name; outputs of the file keep it.
+                tensor = graph.tensors[index]
+                if index not in graph.outputs and not tensor.name.startswith(
+                    b"n"
+                ):
+                    tensor.name = f"n{node.number}/".encode() + tensor.name
         checks.check(model, self.graph.nodes)
-        return model
+        return model, stored
 
     def _function(self):
-        """A `tf.function` from the inputs to the outputs."""
+        """A `tf.function` from the inputs to the outputs.
+
+        Codes that stand in between are outputs as well, whose names begin
+        with `custom_ops.INNER`.
+        """
         signature = [
             tf.TensorSpec(
                 (self.batch, *node.shape[1:]),
@@ -59,10 +86,26 @@ class Emitter:
         @tf.function(input_signature=signature, autograph=False)
         def infer(*inputs):
             self._tensors = dict(zip(self.graph.inputs, inputs))
-            return {
+            outputs = {
                 f"output_{index:03}": tf.identity(output)
                 for index, output in enumerate(self.outputs())
             }
+            self._inner, inner = {}, {}
+            computed = _computed(outputs.values())
+            for node in self.graph.codes:
+                # Nothing is computed only to be looked at.
+                for form in self.stored(node):
+                    if computed.issuperset(t.ref() for t in form.tensors):
+                        names = tuple(
+                            f"{custom_ops.INNER}{len(inner) + plane:05}"
+                            for plane in range(len(form.tensors))
+                        )
+                        inner |= dict(zip(names, form.tensors))
+                        self._inner[node] = dataclasses.replace(
+                            form, tensors=names
+                        )
+                        break
+            return outputs | inner
 
         return infer
 
@@ -82,6 +125,11 @@ class Emitter:
             return name
         # Converters sort inputs and outputs by name.
         return f"input_{index:03}_{plain}"
+
+    def stored(self, node):
+        """The forms that a node's codes were written in, each a `Stored`."""
+        if node in self._tensors:
+            yield Stored((self._tensors[node],))
 
     def outputs(self):
         """The values of the graph's outputs."""
@@ -114,6 +162,9 @@ class Emitter:
 
     def value(self, node):
         """The float value of a node, as its Keras layer returns it."""
+        if _is_whole_image(node):
+            with self._scope(node):
+                return self._applied(node, self.value)
         x = self.tensor(node)
         with self._scope(node):
             return self._scaled(node, x)
@@ -157,6 +208,12 @@ class Emitter:
 
     def _write_cast(self, node):
         return tf.cast(self.value(node.source), node.dtype)
+
+    def _write_pixels(self, node):
+        if node.levels is None:
+            return self._applied(node, self.value)
+        pixels = tf.cast(self.tensor(node.pixels), tf.float32)
+        return pixels * node.scale + node.offset
 
     def _write_quantize(self, node):
         x = self.value(node.source)
@@ -260,3 +317,25 @@ class Emitter:
 
     def _sign_from(self, x, node):
         return tf.where(x >= node.thresholds[0], 1.0, -1.0)
+
+
+def _computed(outputs):
+    """References to all tensors that outputs are computed from."""
+    waiting = list(outputs)
+    found = {tensor.ref() for tensor in waiting}
+    while waiting:
+        for tensor in waiting.pop().op.inputs:
+            if tensor.ref() not in found:
+                found.add(tensor.ref())
+                waiting.append(tensor)
+    return found
+
+
+def _is_whole_image(node):
+    """Whether a node's tensor holds whole numbers in place of Keras's floats.
+
+    Those times the unit are Keras's values but for rounding.
+    """
+    return (
+        isinstance(node, g.Apply) and node.is_image and node.levels is not None
+    )

@@ -24,7 +24,8 @@ class Target:
 
     Args:
         name: What `convert` calls it.
-        emit: Function from a `nodes.Graph` and `Options` to a parsed file.
+        emit: Function from a `nodes.Graph` and `Options` to a parsed file,
+            and for nodes whose codes it holds a `codes.Stored`.
         float_rule: Function from a `nodes.Sum` and its `nodes.Graph` to the
             reason why the target may run it in float, or `None`.
         prefix: What the names of its custom operators begin with; empty if

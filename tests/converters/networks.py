@@ -5,6 +5,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from keras_aqe import layers, quantizers
+from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe.converters.graph.build import build
 
 # What the random networks are made of.
 TARGETS = ["lce", "packed", "tflite"]
@@ -86,6 +88,27 @@ def _with_weights(model):
             layer, (quantizers.Quantizer, layers.QuantActivation)
         ):
             yield layer
+
+
+def activation_quantizers(model):
+    """What the inference graph of a model has in `codes`."""
+    return build(model).codes
+
+
+def with_a_fault(file, number):
+    """A file in which one weighted operator has its kernel turned around.
+
+    Args:
+        file: What `convert` made.
+        number: Chooses the operator.
+    """
+    parsed = flatbuffer.read(file)
+    description = metadata.read(parsed)
+    carriers = [i for row in description["layers"] for i in row["operators"]]
+    kernel = flatbuffer.kernel(parsed, carriers[number % len(carriers)])
+    buffer = parsed.buffers[kernel.buffer]
+    buffer.data = buffer.data[::-1]
+    return metadata.seal(parsed, description)
 
 
 def _has_wide_kernel(layer):

@@ -15,10 +15,12 @@ from tests.converters.networks import (
     TABLE_1,
     TARGETS,
     RandomNetwork,
+    activation_quantizers,
     check_report,
     images,
     inputs_of,
     randomise,
+    with_a_fault,
 )
 
 # Smaller networks fail no clearer, and looking for them takes minutes.
@@ -51,10 +53,11 @@ def check_random_network(draw):
     model = network.model()
     x = inputs_of(model, examples=draw(st.integers(1, 4)))
     expected = [np.asarray(y) for y in model(x, training=False)]
+    verified = draw(st.sampled_from(TARGETS))
     for target in TARGETS:
         compact = target == "tflite" and draw(st.booleans())
         try:
-            assert_same(
+            converted = assert_same(
                 *(model, target, x, expected),
                 strict=network.strict,
                 compact=compact,
@@ -63,6 +66,24 @@ def check_random_network(draw):
             if "is exact up to" not in str(error):
                 raise
             hypothesis.event("sums too large for LCE")
+            continue
+        if target == verified:
+            check_verification(model, converted, x, draw)
+
+
+def check_verification(model, converted, x, draw):
+    """Whether `verify` finds no fault in a file, but one in a damaged file."""
+    same = verify(model, converted, x, batch_size=draw(st.integers(1, 4)))
+    assert same.faultless and same.codes_equal and same.labels_equal, str(same)
+    assert len(same.code_agreement) == len(activation_quantizers(model))
+    damaged = with_a_fault(converted.flatbuffer, draw(st.integers(0, 99)))
+    expected = keras.tree.flatten(Interpreter(converted.flatbuffer).predict(x))
+    found = keras.tree.flatten(Interpreter(damaged).predict(x))
+    if any((a != b).any() for a, b in zip(expected[:-1], found[:-1])) or (
+        np.abs(expected[-1] - found[-1]).max() > 1e-3 * np.abs(found[-1]).max()
+    ):
+        hypothesis.event("a fault that shows")
+        assert not verify(model, damaged, x).faultless
 
 
 def without_xnnpack(file, x):

@@ -45,12 +45,12 @@ def emit(graph, options):
             take 2 or 4 bits where they fit.
 
     Returns:
-        The parsed file, as from `flatbuffer.read`.
+        What `Emitter.to_model` does.
     """
     emitter = BuiltinEmitter(graph, options.compact)
-    model = emitter.model()
+    model, stored = emitter.model()
     emitter.operators.insert(model)
-    return model
+    return model, stored
 
 
 class BuiltinEmitter(Emitter):
@@ -103,6 +103,10 @@ class BuiltinEmitter(Emitter):
         )
         return self._quantized(super()._write_apply(floats), node)
 
+    def _write_pixels(self, node):
+        x = super()._write_pixels(node)
+        return self._quantized(x * node.unit, node) if fits.is_int8(node) else x
+
     def _write_quantize(self, node):
         codes = super()._write_quantize(node)
         if not fits.is_int8(node):
@@ -127,7 +131,7 @@ class BuiltinEmitter(Emitter):
         return self._float_sum(node, 1.0)
 
     def _pad(self, node, x, paddings, code=0.0):
-        if not fits.is_int8(node):
+        if not fits.is_int8(node) or x.dtype != tf.int8:
             return super()._pad(node, x, paddings, code)
         shape = [
             size and size + sum(pads) for size, pads in zip(x.shape, paddings)
@@ -148,12 +152,16 @@ class BuiltinEmitter(Emitter):
         sequence = node.window is not None and len(shape) == 3
         if sequence:
             x = tf.reshape(x, (-1, 1, *x.shape[1:]))
-        if node.window is not None:
+        if not fits.pads_with_int8(node):
+            x = self.operators.write(int8.dequantize(), [x], x.shape)
+            x = x * (1 / node.source.unit)
+        elif node.window is not None:
             _check_pad_code(node)
+        if node.window is not None:
             x, padding = self._padded(node, x)
         if gain is not None:
             arguments["kernel_scale"] = gain
-            if fits.is_int8(node.source):
+            if fits.is_int8(node.source) and x.dtype == tf.int8:
                 x = self.operators.write(int8.dequantize(), [x], x.shape)
                 arguments["kernel_scale"] = gain / node.source.unit
         operator = int8.sum_of_products(
@@ -174,6 +182,7 @@ class BuiltinEmitter(Emitter):
             return super()._write_threshold(node)
         if (
             fits.is_int8(node.source.source)
+            and fits.pads_with_int8(node.source)
             and node.source.levels is not None
             and int8.fits_int8(node.source.kernel)
         ):

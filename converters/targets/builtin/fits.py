@@ -1,5 +1,7 @@
 """What builtin operators on int8 can hold."""
 
+import numpy as np
+
 from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.targets.target import is_float_width
 
@@ -24,4 +26,16 @@ def is_int8(node):
         and node.levels is not None
         and node.levels[0] >= -128
         and node.levels[-1] <= 127
+        # What interpreters make of other units may be rounded.
+        and np.log2(node.unit).is_integer()
     )
+
+
+def pads_with_int8(node):
+    """Whether a sum of int8 codes is padded by an int8 code, if at all.
+
+    An image may be padded by anything, in floats.
+    """
+    if not node.source.is_image or not is_int8(node.source):
+        return True
+    return node.window is None or -128 <= node.window.pad_code <= 127

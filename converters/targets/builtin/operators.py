@@ -92,7 +92,7 @@ class Operators:
         """Puts the operators into a file in the place of the placeholders.
 
         Args:
-            model: What `custom_ops.to_model` returned.
+            model: The parsed file that `custom_ops.to_model` returned.
         """
         graph = _Graph(model)
         for name, operator in zip(

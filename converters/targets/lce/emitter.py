@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.graph.known import is_flatten, is_max_pool
 from keras_aqe.converters.targets import dtypes
@@ -41,7 +42,7 @@ def emit(graph, options):
             run as XNOR is an error.
 
     Returns:
-        The parsed file, as from `flatbuffer.read`.
+        What `Emitter.to_model` does.
 
     Raises:
         ConversionError: If a quantized layer cannot run as XNOR under
@@ -79,6 +80,18 @@ class LceEmitter(Emitter):
         elif not isinstance(node, g.Sum):
             self._once(self._write_spatial, node)
 
+    def stored(self, node):
+        form, bits = self._tensors.get(
+            (self._write_planes.__name__, node, None, 0.0), (None, ())
+        )
+        if bits:
+            tensors = tuple(plane.tensor for plane in bits)
+            yield Stored(tensors, form.factors, form.offset)
+        codes = self._tensors.get((self._write_spatial.__name__, node))
+        if codes is not None:
+            yield Stored((codes,))
+        yield from super().stored(node)
+
     def _write_sum(self, node):
         return tf.reshape(self._spatial(node), (-1, *node.shape[1:]))
 
@@ -91,6 +104,8 @@ class LceEmitter(Emitter):
 
     def _planes(self, node, pads=None, pad_code=0.0):
         """A node's `Planes` and the bits of each."""
+        if pads is None:
+            pad_code = 0.0
         return self._once(self._write_planes, node, pads, pad_code)
 
     def _once(self, write, *key):
@@ -106,7 +121,7 @@ class LceEmitter(Emitter):
                 return self._sum(node)
             self._check(node)
             x = super()._write_sum(node)
-            if node.levels is None:
+            if node.levels is None or node.source.is_image:
                 # The converter would fold what follows into the kernel, and
                 # a kernel may begin with the bias: both round otherwise.
                 x = tf.maximum(x, np.finfo("float32").min)

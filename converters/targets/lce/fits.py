@@ -40,6 +40,7 @@ def has_planes(node):
     """Whether a layer is written as sums over planes."""
     return (
         node.source.levels is not None
+        and not node.source.is_image
         and node.weight_bits <= 8
         and min(node.source.bits, node.weight_bits) <= 4
     )

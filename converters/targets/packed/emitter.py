@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph import folding
 from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.graph.known import is_reshape
@@ -27,7 +28,7 @@ def emit(graph, options):
             is an error.
 
     Returns:
-        The parsed file, as from `flatbuffer.read`.
+        What `Emitter.to_model` does.
 
     Raises:
         ConversionError: If a quantized layer cannot be packed under
@@ -72,6 +73,13 @@ class PackedEmitter(Emitter):
         if key not in self._tensors:
             self._tensors[key] = self._packed(node, self.tensor(node))
         return self._tensors[key]
+
+    def stored(self, node):
+        for form in ("native", "packed"):
+            codes = self._tensors.get((form, node))
+            if codes is not None:
+                yield Stored((codes.tensor,))
+        yield from super().stored(node)
 
     def tensor(self, node):
         if node not in self._tensors and fits.is_codes(node):
@@ -217,7 +225,7 @@ class PackedEmitter(Emitter):
                 x = step(x) if callable(step) else x * step
             return self._compared(node, x, node.thresholds)
         fit = packing.float_thresholds
-        if fits.is_codes(source.source):
+        if fits.reads_codes(source):
             fit = packing.whole_thresholds
         direction = turns[-1] * turns[0]
         output = _to_codes(node, node.thresholds, direction, fit)
@@ -261,18 +269,18 @@ class PackedEmitter(Emitter):
                 [(0, 0), *pads, (0, 0)],
                 constant_values=window.pad_code,
             )
-            if fits.is_codes(source):
+            if fits.reads_codes(node):
                 x = self._packed(source, x)
             return x, _PIXELWISE.pads, ()
-        if fits.is_codes(source):
+        if fits.reads_pixels(node):
+            x = self.tensor(source.pixels)
+            return x, pads, (source.scale, source.offset)
+        if fits.reads_codes(node):
             x = self.codes(source)
             # A dense layer takes the pixels in any shape.
             return x if len(shape) == 2 else ops.reshape(x, shape), pads, ()
-        image = fits.uint8_image(source)
-        if window is not None and image is not None:
-            pixels, *constants = image
-            return self.tensor(pixels), pads, constants
-        return ops.reshape(self.value(source), shape), pads, ()
+        read = self.tensor if source.is_image else self.value
+        return ops.reshape(read(source), shape), pads, ()
 
     # Floats that come from sums or from codes.
 

@@ -1,24 +1,53 @@
 """Which quantized layers the packed format can hold, and how."""
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.graph import nodes as g
-from keras_aqe.converters.graph.known import is_known, is_reshape
+from keras_aqe.converters.graph.known import is_reshape
 from keras_aqe.converters.targets.packed import limits, packing
 from keras_aqe.converters.targets.target import is_float_width
 from keras_aqe.summary import operation
 
-_PREPROCESSING = (keras.layers.Normalization, keras.layers.Rescaling)
 # Beyond, products of docs/format.md's float inputs may be anything.
 _FLOAT_INPUT_LIMIT = 2.0**121
 
 
 def is_codes(node):
-    """Whether a node's tensor holds a quantizer's codes."""
-    return node.levels is not None and not isinstance(node, g.Sum)
+    """Whether a node's tensor holds codes that the format may have.
+
+    Those of an image count if they fit into 8 bits; else its whole numbers are
+    floats like any other.
+    """
+    if node.levels is None or isinstance(node, g.Sum):
+        return False
+    return not node.is_image or packing.width(node.levels) is not None
+
+
+def reads_codes(node):
+    """Whether a sum reads codes of the format, and not floats or pixels."""
+    source = node.source
+    if not is_codes(source) or reads_pixels(node):
+        return False
+    pad_code = 0 if node.window is None else node.window.pad_code
+    # An image may be padded by anything, in floats.
+    return (
+        not source.is_image
+        or pad_code == 0
+        or pad_code in packing.LEVELS[packing.width(source.levels)]
+    )
+
+
+def reads_pixels(node):
+    """Whether a sum reads an uint8 image and normalises it itself."""
+    source = node.source
+    return (
+        isinstance(source, g.Pixels)
+        and source.pixels.dtype == "uint8"
+        and len(source.shape) == 4
+        and node.window is not None
+        and not pads_outside(node)
+    )
 
 
 def float_rule(node, graph):
@@ -71,7 +100,7 @@ def _obstacle(node):
 def _pad_obstacle(node):
     source = node.source
     code = 0 if node.window is None else node.window.pad_code
-    if not is_codes(source):
+    if not reads_codes(node):
         if abs(code) < _FLOAT_INPUT_LIMIT:
             return None
         return f"its pad_value, {code:g}, is too large. Use one below 2^121"
@@ -87,7 +116,7 @@ def _beyond_limits(node):
     """Which of the format's limits a sum breaks; `None` if none."""
     source, window = node.source, node.window
     beyond = limits.of_tensor(node.shape, 32)
-    if is_codes(source):
+    if reads_codes(node):
         bits = max(packing.width(kernel) for kernel, _ in pieces(node))
         width = packing.width(source.levels)
         beyond = (
@@ -195,45 +224,3 @@ def orientations(steps):
         else:
             turn = turn * step
     return pools, [*turns, turn]
-
-
-def uint8_image(node):
-    """An uint8 input behind layers that scale and shift it.
-
-    Returns:
-        The `nodes.Input`, and scale and offset of each channel, so that
-        `pixel * scale + offset` is the node's value but for rounding. `None`
-        if the node is something else.
-    """
-    layers = []
-    if isinstance(node, g.Cast):
-        node = node.source
-    while isinstance(node, g.Apply) and (
-        is_known(node.operation, _PREPROCESSING)
-    ):
-        layers.insert(0, node.operation)
-        node = node.args[0]
-    if (
-        not isinstance(node, g.Input)
-        or node.dtype != "uint8"
-        or len(node.shape) != 4
-    ):
-        return None
-    pixels = np.arange(256, dtype="float32")[:, None]
-    values = np.repeat(pixels, node.shape[-1], axis=1)[:, None, None, :]
-    with tf.init_scope():
-        for layer in layers:
-            values = np.asarray(layer(values))
-    if values.shape != (256, 1, 1, node.shape[-1]):
-        return None
-    values = values[:, 0, 0, :]
-    scale = ((values[255] - values[0]) / 255).astype("float32")
-    # The layer's own number may be a neighbour of the quotient.
-    scales = (
-        scale + np.spacing(scale) * np.arange(-2, 3, dtype="float32")[:, None]
-    )
-    errors = np.abs(pixels * scales[:, None] + values[0] - values).max(axis=1)
-    if errors.min(axis=0).max() > 1e-6 * np.abs(values).max():
-        return None
-    best = errors.argmin(axis=0)
-    return node, scales[best, np.arange(len(scale))], values[0]
