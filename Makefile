@@ -12,7 +12,7 @@ RUNTIME := $(shell find runtime -name "*.cc" -o -name "*.h" -o -name CMakeLists.
 
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: help demo test test-fast test-oldest test-arm lint tidy docs wheels
+.PHONY: help demo test test-fast test-oldest test-masked test-arm lint tidy docs wheels
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -29,6 +29,10 @@ test-fast: $(INSTALLED) ## what is neither long nor slow, for the inner loop
 # Shows that the lower bounds in setup.cfg are true.
 test-oldest: $(OLDEST) ## what test-fast runs, with the oldest dependencies
 	.venv-oldest/bin/python -m pytest -n 2 -m "not long and not slow" $(ARGS)
+
+# Whatever the processor, the suite passes: sums in another order, too.
+test-masked: $(INSTALLED) ## the suite as with AVX2, SSE 4.1, no oneDNN, no XNNPACK
+	.venv/bin/python -m tests.masked -n 2 $(ARGS)
 
 # Says what is missing where the cross compiler or the emulator is not there.
 test-arm: $(INSTALLED) ## the runtime and LiteRT on emulated 64-bit ARM

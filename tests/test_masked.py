@@ -1,0 +1,16 @@
+"""The suite's core on processors with fewer instructions."""
+
+import pathlib
+
+import pytest
+
+from tests import masked
+
+TESTS = pathlib.Path(__file__).parent
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mask", masked.MASKS)
+def test_core_passes(mask):
+    core = [str(TESTS / name) for name in ("converters", "layers", "models")]
+    assert masked.run(mask, ["-q", "-n", "2", *core]) == 0
