@@ -34,7 +34,9 @@ def with_uint8_input(model, normalisation):
     if not isinstance(normalisation, (list, tuple)):
         normalisation = [normalisation]
     for layer in normalisation:
-        if not is_known(layer, _PREPROCESSING):
+        if not isinstance(layer, keras.layers.Layer) or (
+            not is_known(layer, _PREPROCESSING)
+        ):
             raise ValueError(
                 "`image` must be a `keras.layers.Rescaling`, a "
                 "`keras.layers.Normalization` or a list of such layers. "
