@@ -23,6 +23,16 @@ LAYERS = [
 ]
 WEIGHT_BITS = [1, 2, 3, 4]
 INPUT_BITS = [1, 2, 3, 4, 8]
+# Beside float32, in networks whose first layers take them as they are.
+INPUT_DTYPES = ["uint8", "int8", "int16", "int32", "int64", "bool"]
+# Keras takes all of them; graphs of TensorFlow do not.
+INPUT_NAMES = ["image", "an image", "größe", "_x", "x:0", "img[0]"]
+RECURRENT = [
+    keras.layers.LSTM,
+    keras.layers.GRU,
+    keras.layers.SimpleRNN,
+    lambda units: keras.layers.Bidirectional(keras.layers.LSTM(units)),
+]
 # One of these beside one of `WEIGHT_BITS` or `INPUT_BITS` makes a wide layer.
 WIDE_INPUT_BITS = [16, 32]
 WIDE_WEIGHT_BITS = [8, 16, 32]
@@ -58,10 +68,22 @@ def randomise(model, seed=0):
     return model
 
 
+def numbers(shape, dtype, examples=3, seed=0):
+    """Inputs of a type, with its extremes where sums of them stay exact."""
+    if dtype == "float32":
+        return images(shape, examples, seed)
+    random = np.random.default_rng(seed)
+    if dtype == "bool":
+        return random.random((examples, *shape)) < 0.5
+    limits = np.iinfo(dtype)
+    low, high = max(limits.min, -1000), min(limits.max, 1000)
+    return random.integers(low, high + 1, (examples, *shape)).astype(dtype)
+
+
 def inputs_of(model, examples=3):
     """Images or sequences for a model, a list if it has several inputs."""
     values = [
-        images(tensor.shape[1:], examples, seed)
+        numbers(tensor.shape[1:], tensor.dtype, examples, seed)
         for seed, tensor in enumerate(model.inputs)
     ]
     return values if len(values) > 1 else values[0]
@@ -152,6 +174,7 @@ class RandomNetwork:
         self._draw = draw
         self._codes = []
         self._bits = None
+        self._inputs = []
         self.strict = True
 
     def model(self):
@@ -159,10 +182,24 @@ class RandomNetwork:
         kind = self._draw(st.sampled_from(["images"] * 5 + ["sequences"]))
         return getattr(self, kind)()
 
+    def _input(self, shape):
+        """An input of any dtype and name, as it is or rescaled."""
+        used = {tensor.name for tensor in self._inputs}
+        names = [name for name in INPUT_NAMES if name not in used]
+        x = keras.Input(
+            shape,
+            dtype=self._draw(st.sampled_from(["float32"] * 6 + INPUT_DTYPES)),
+            name=self._draw(st.sampled_from([None, *names])),
+        )
+        self._inputs.append(x)
+        if x.dtype != "float32" and self._draw(st.booleans()):
+            x = keras.layers.Rescaling(1 / 128, -1.0)(x)
+        return x
+
     def images(self):
         """A network on images."""
-        sizes = st.integers(20, 24)
-        x = inputs = keras.Input((self._draw(sizes), self._draw(sizes), 3))
+        sizes = st.one_of(st.integers(20, 24), st.integers(6, 40))
+        x = self._input((self._draw(sizes), self._draw(sizes), 3))
         if self._draw(st.integers(0, 7)):
             x = self._block(x, self._conv(["valid", "same"], [0.0]))
         else:
@@ -170,11 +207,12 @@ class RandomNetwork:
         for _ in range(self._draw(st.integers(1, 2))):
             kind = self._draw(st.sampled_from(LAYERS))
             x = getattr(self, f"_{kind}_block")(x)
-        return self._finish(inputs, keras.layers.Flatten()(x))
+        flatten = keras.layers.Flatten(data_format=self._data_format())
+        return self._finish(flatten(x))
 
     def sequences(self):
         """A network of `QuantConv1D` on sequences, likewise."""
-        x = inputs = keras.Input((self._draw(st.integers(20, 33)), 3))
+        x = self._input((self._draw(st.integers(12, 33)), 3))
         for index in range(2):
             padding = self._draw(st.sampled_from(["valid", "same", "causal"]))
             layer = layers.QuantConv1D(
@@ -189,17 +227,25 @@ class RandomNetwork:
             if index and self._draw(st.booleans()):
                 x = keras.layers.MaxPooling1D(2)(x)
             x = self._quantized(x)
-        return self._finish(inputs, keras.layers.Flatten()(x))
-
-    def _finish(self, inputs, x):
+        recurrent = None
         if self._draw(st.booleans()):
-            other = keras.Input((self._draw(st.integers(1, 40)),))
+            # Its floats round otherwise in each engine: no codes of them.
+            recurrent = self._draw(st.sampled_from(RECURRENT))(4)(x)
+        flatten = keras.layers.Flatten(data_format=self._data_format())
+        return self._finish(flatten(x), recurrent)
+
+    def _data_format(self):
+        formats = ["channels_last", "channels_last", "channels_first"]
+        return self._draw(st.sampled_from(formats))
+
+    def _finish(self, x, beside_logits=None):
+        if self._draw(st.booleans()):
+            other = self._input((self._draw(st.integers(1, 40)),))
             dense = layers.QuantDense(
                 self._channels(), kernel_quantizer=self._quantizer()
             )
             beside = block(other, dense, quantizers.of_width(self._bits), "bn")
             self._codes.append(beside)
-            inputs = [inputs, other]
             x = keras.layers.Concatenate()([x, beside])
         dense = layers.QuantDense(
             self._draw(st.integers(1, 40)),
@@ -209,7 +255,9 @@ class RandomNetwork:
         x = self._block(x, dense, "bn tanh")
         x = layers.QuantDense(4, kernel_quantizer=self._quantizer())(x)
         x = keras.layers.BatchNormalization()(x)
-        model = keras.Model(inputs, [*self._codes, x])
+        if beside_logits is not None:
+            x = keras.layers.Concatenate()([x, beside_logits])
+        model = keras.Model(self._inputs, [*self._codes, x])
         return randomise(model, self._draw(st.integers(0, 2**16)))
 
     def _quantizer(self, widths=WEIGHT_BITS):
@@ -251,9 +299,7 @@ class RandomNetwork:
     def _layer(self, cls, paddings, pad_values, **kwargs):
         padding = self._draw(st.sampled_from(list(paddings)))
         if padding == "same" and pad_values:
-            pad_value = self._draw(st.sampled_from(list(pad_values)))
-            # Fixed point ends before 1.
-            kwargs["pad_value"] = -pad_value if self._bits == 8 else pad_value
+            kwargs["pad_value"] = self._pad_value(pad_values)
         return cls(
             kernel_size=self._draw(st.sampled_from([1, 2, 3, (3, 1)])),
             padding=padding,
@@ -264,6 +310,16 @@ class RandomNetwork:
                 **kwargs,
             },
         )
+
+    def _pad_value(self, pad_values):
+        """0 or a level of the layer's input, whatever its width."""
+        values = list(pad_values)
+        if self._bits is not None and self._bits <= 8 and any(values):
+            levels = quantizers.of_width(self._bits).levels
+            values += [float(level) for level in levels]
+            # Fixed point ends before 1.
+            values = [0.0 if v not in levels else v for v in values]
+        return self._draw(st.sampled_from(values))
 
     def _conv_block(self, x):
         return self._block(x, self._conv(self._paddings(x)))
@@ -352,11 +408,13 @@ class RandomNetwork:
         """A layer that moves, drops or averages codes, and a convolution."""
         rows, columns, channels = x.shape[1:]
         choices = [
-            keras.layers.MaxPooling2D(2, 1, padding="same"),
+            keras.layers.MaxPooling2D(
+                2, 1, padding="same", data_format=self._data_format()
+            ),
             keras.layers.Permute((2, 1, 3)),
             keras.layers.Reshape((columns, rows, channels)),
             keras.layers.UpSampling2D(2),
-            keras.layers.ZeroPadding2D((1, 2)),
+            keras.layers.ZeroPadding2D((1, 2), data_format=self._data_format()),
         ]
         if min(rows, columns) > 1:
             choices += [

@@ -1,9 +1,13 @@
 """Keras's hard output against the converted file."""
 
+import contextlib
+import functools
+
 import hypothesis
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from ai_edge_litert import interpreter as litert
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -32,25 +36,49 @@ def assert_same(model, target, x, expected=None, **arguments):
     check_report(model, converted)
     if expected is None:
         expected = keras.tree.flatten(model.predict(x, verbose=0))
-    runs = [keras.tree.flatten(Interpreter(converted.flatbuffer).predict(x))]
+    interpreter = Interpreter(converted)
+    runs = [keras.tree.flatten(interpreter.predict(x))]
     if target == "tflite":
         runs.append(without_xnnpack(converted.flatbuffer, x))
     for received in runs:
-        for ours, theirs in zip(expected[:-1], received[:-1], strict=True):
-            np.testing.assert_array_equal(ours, theirs)
-        logits, received = expected[-1], received[-1]
-        np.testing.assert_allclose(
-            logits, received, rtol=0, atol=1e-4 * np.abs(logits).max()
+        assert_equal(expected, received)
+    # Fewer examples, and as many as before.
+    for count in (1, len(expected[-1])):
+        received = interpreter.predict(first(x, count))
+        assert_equal(
+            [y[:count] for y in expected], keras.tree.flatten(received)
         )
-        np.testing.assert_array_equal(logits.argmax(-1), received.argmax(-1))
     return converted
+
+
+def assert_equal(expected, received):
+    """Codes to the bit; logits, which come last, but for their rounding."""
+    for ours, theirs in zip(expected[:-1], received[:-1], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    logits, received = expected[-1], received[-1]
+    np.testing.assert_allclose(
+        logits, received, rtol=0, atol=1e-4 * np.abs(logits).max()
+    )
+    np.testing.assert_array_equal(logits.argmax(-1), received.argmax(-1))
+
+
+def first(x, count):
+    """The first examples of an input or of several."""
+    return keras.tree.map_structure(lambda value: value[:count], x)
+
+
+@functools.cache
+def mirrored():
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 def check_random_network(draw):
     """Draws a network and compares the files of all targets with Keras."""
     keras.utils.clear_session()
     network = RandomNetwork(draw)
-    model = network.model()
+    in_strategy = draw(st.integers(0, 7)) == 0
+    with mirrored().scope() if in_strategy else contextlib.nullcontext():
+        model = network.model()
     x = inputs_of(model, examples=draw(st.integers(1, 4)))
     expected = [np.asarray(y) for y in model(x, training=False)]
     verified = draw(st.sampled_from(TARGETS))
