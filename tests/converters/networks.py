@@ -23,7 +23,7 @@ LAYERS = [
 ]
 WEIGHT_BITS = [1, 2, 3, 4]
 INPUT_BITS = [1, 2, 3, 4, 8]
-# Beside float32, in networks whose first layers take them as they are.
+# Beside float32.
 INPUT_DTYPES = ["uint8", "int8", "int16", "int32", "int64", "bool"]
 # Keras takes all of them; graphs of TensorFlow do not.
 INPUT_NAMES = ["image", "an image", "größe", "_x", "x:0", "img[0]"]
@@ -60,7 +60,7 @@ def randomise(model, seed=0):
             layer.beta.assign(beta)
             layer.moving_mean.assign(np.rint(3 * random.normal(size=size)))
             layer.moving_variance.assign(variance)
-        elif getattr(layer, "use_bias", False):
+        elif getattr(layer, "bias", None) is not None:
             layer.bias.assign(random.normal(size=layer.bias.shape))
         if _has_wide_kernel(layer):
             # Whole 1/64, whose sums over codes are exact in any order.
@@ -183,7 +183,7 @@ class RandomNetwork:
         return getattr(self, kind)()
 
     def _input(self, shape):
-        """An input of any dtype and name, as it is or rescaled."""
+        """An input of any dtype and name, as floats."""
         used = {tensor.name for tensor in self._inputs}
         names = [name for name in INPUT_NAMES if name not in used]
         x = keras.Input(
@@ -192,8 +192,9 @@ class RandomNetwork:
             name=self._draw(st.sampled_from([None, *names])),
         )
         self._inputs.append(x)
-        if x.dtype != "float32" and self._draw(st.booleans()):
-            x = keras.layers.Rescaling(1 / 128, -1.0)(x)
+        if x.dtype != "float32":
+            offset = self._draw(st.sampled_from([0.0, -1.0]))
+            x = keras.layers.Rescaling(1 / 128, offset)(x)
         return x
 
     def images(self):
