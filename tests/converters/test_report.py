@@ -226,6 +226,15 @@ def test_a_shared_layer_counts_its_bytes_once(target):
     assert [row.weight_bytes for row in converted.report] == [144] * 3
 
 
+def test_sizes_left_open_count_as_one():
+    x = inputs = keras.Input((None, None, 3))
+    x = K.Conv2D(4, 3, padding="same", name="conv")(x)
+    x = K.GlobalAveragePooling2D()(x)
+    x = K.EinsumDense("ab,bc->ac", 5, name="dense")(x)
+    rows = rows_of(keras.Model(inputs, x))
+    assert (rows["conv"].macs, rows["dense"].macs) == (9 * 3 * 4, 4 * 5)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_normalization_with_state(target):
     normalization = K.Normalization(name="scale")
