@@ -247,6 +247,30 @@ def test_normalization_with_state(target):
     assert "MUL" in rows["scale"].op and rows["scale"].bytes >= 8
 
 
+class Scale(keras.layers.Layer):
+    """Another, which converters fold into the layer before it."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(shape[-1],))
+
+    def call(self, x):
+        return x * self.factor
+
+
+def test_a_product_belongs_to_the_layer_that_multiplies():
+    """Whatever was fused with it, and whatever it follows."""
+    x = inputs = keras.Input((4,))
+    x = Scale(name="scale")(K.Dense(3, name="dense")(x))
+    x = K.ReLU()(x)
+    x = keras.ops.matmul(x, np.ones((3, 5), "float32"))
+    model = with_random_weights(keras.Model(inputs, x))
+    converted = convert(model, "tflite")
+    check_report(model, converted)
+    ops = {row.name: row.op for row in converted.report}
+    assert ops == {"dense": "FULLY_CONNECTED", "scale": "folded"}
+    assert converted.report.macs_by_kind == {"float": 12, "other": 15}
+
+
 def test_products_of_activations_count():
     first, second = keras.Input((3, 4)), keras.Input((4, 5))
     product = K.Dot(axes=(2, 1))([first, second])
