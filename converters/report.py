@@ -38,7 +38,8 @@ class Row:
             `"folded"` if it has none of its own.
         weight_bytes: Bytes that its kernel takes in the file; of a layer
             without a kernel, those of its constants.
-        macs: Multiply-accumulates of one inference.
+        macs: Multiply-accumulates of one inference. Sizes that a model leaves
+            open count as 1.
         note: Why it runs in float, if it does; else empty. `"plain layer"` is
             one that Keras computes in floats too.
         bytes: Bytes of all constants of the layer in the file: its kernel and
@@ -143,7 +144,7 @@ class Report(list[Row]):
         for kind in self.macs_by_kind.keys() - self.bytes_by_kind.keys():
             _add_total(table, kind, 0, self.macs_by_kind[kind])
         table.add_section()
-        _add_total(table, "file", self.bytes, self.macs)
+        _add_total(table, "total", self.bytes, self.macs)
         return tables.render(table, 120)
 
     def _folded(self) -> str | None:

@@ -5,6 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
+from keras_aqe.converters.graph import known
 from keras_aqe.converters.graph.nodes import Node
 from keras_aqe.summary import MULTIPLYING, kernels, positions
 
@@ -16,19 +17,22 @@ _MATMULS = ("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "MatMul")
 _RECURRENT = (keras.layers.Bidirectional, keras.layers.RNN)
 # The most frequent layers without products; the others are traced.
 _WITHOUT_PRODUCTS = (
+    *known.SELECTIONS,
     keras.layers.Activation,
     keras.layers.Add,
     keras.layers.Average,
+    keras.layers.AveragePooling1D,
+    keras.layers.AveragePooling2D,
     keras.layers.BatchNormalization,
-    keras.layers.Concatenate,
-    keras.layers.Flatten,
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
     keras.layers.Maximum,
     keras.layers.Minimum,
     keras.layers.Multiply,
     keras.layers.Normalization,
     keras.layers.ReLU,
     keras.layers.Rescaling,
-    keras.layers.Reshape,
+    keras.layers.Softmax,
     keras.layers.Subtract,
 )
 
@@ -36,18 +40,22 @@ _WITHOUT_PRODUCTS = (
 def macs(node):
     """Multiply-accumulates of one example in convolutions and products.
 
+    Sizes that the model leaves open count as 1.
+
     Args:
         node: A `nodes.Apply`.
     """
     operation = node.operation
-    if isinstance(operation, _WITHOUT_PRODUCTS):
+    if known.is_known(operation, _WITHOUT_PRODUCTS):
         return 0
-    if isinstance(operation, MULTIPLYING):
-        places = positions(operation, node.sources()[0].shape, node.shape)
-        return places * sum(math.prod(k.shape) for k in kernels(operation))
+    source = node.sources()[0]
+    if known.is_known(operation, MULTIPLYING):
+        shapes = [[n or 1 for n in each.shape] for each in (source, node)]
+        weights = sum(math.prod(k.shape) for k in kernels(operation))
+        return positions(operation, *shapes) * weights
     steps = 1
     if isinstance(operation, _RECURRENT):
-        steps = node.sources()[0].shape[1] or 1
+        steps = source.shape[1] or 1
     return _products(_traced(node), steps)
 
 
@@ -96,16 +104,19 @@ def _products(graph, steps):
 def _of_operation(op):
     shapes = [tensor.shape for tensor in op.inputs]
     if op.type in _CONVOLUTIONS:
-        moved = op.outputs[0].shape[:-1]
-        return moved.num_elements() * shapes[1].num_elements()
+        return _size(op.outputs[0].shape[:-1]) * _size(shapes[1])
     if op.type in _MATMULS:
         transposed = "adj_x" if op.type != "MatMul" else "transpose_a"
-        terms = shapes[0][-2 if op.get_attr(transposed) else -1]
-        return op.outputs[0].shape.num_elements() * terms
+        terms = shapes[0][-2 if op.get_attr(transposed) else -1 :]
+        return _size(op.outputs[0].shape) * _size(terms[:1])
     if op.type == "Einsum":
         letters = op.get_attr("equation").decode().split("->")[0].split(",")
         sizes = {}
         for names, shape in zip(letters, shapes):
             sizes.update(zip(names, shape))
-        return math.prod(sizes.values()) * (len(letters) > 1)
+        return _size(sizes.values()) * (len(letters) > 1)
     return 0
+
+
+def _size(shape):
+    return math.prod(size or 1 for size in shape)

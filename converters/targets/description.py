@@ -55,7 +55,12 @@ def describe(model, stored, graph, target):
     """
     operators = flatbuffer.weighted_operators(model, target.kernels)
     weighted = set(operators)
-    owned = _owned(model, graph, weighted)
+    products = {
+        node: macs(node)
+        for node in graph.nodes
+        if isinstance(node, nodes.Apply)
+    }
+    owned = _owned(model, graph, weighted, products)
     layers, normalizations = [], []
     for node in graph.nodes:
         if isinstance(node, nodes.Sum):
@@ -66,22 +71,18 @@ def describe(model, stored, graph, target):
         elif _is_normalization(node):
             normalizations.append(_entry(node.name, owned[node]))
         elif _has_weights(node):
-            layers.append(_plain(model, node, owned[node]))
+            layers.append(_plain(model, node, owned[node], products[node]))
         elif isinstance(node, nodes.Threshold):
             normalizations += [
                 _entry(layer.name, []) for layer in node.folded if layer.weights
             ]
-    others = (
-        node
-        for node in graph.nodes
-        if isinstance(node, nodes.Apply) and not _has_weights(node)
-    )
+    others = [n for node, n in products.items() if not _has_weights(node)]
     return {
         "version": importlib.metadata.version("keras-aqe"),
         "target": target.name,
         "layers": layers,
         "normalizations": normalizations,
-        "other_macs": sum(map(macs, others)),
+        "other_macs": sum(others),
         "codes": [_code(node, stored.get(node)) for node in graph.codes],
         "inputs": _tensors(graph.input_names, model.subgraphs[0].inputs),
         "input_structure": graph.input_structure,
@@ -118,7 +119,7 @@ def _quantized(node, operators, beside, float_rule):
     }
 
 
-def _plain(model, node, operators):
+def _plain(model, node, operators, products):
     """An entry of a layer that Keras itself computes in floats."""
     names = flatbuffer.operator_names(model)
     # A layer of products is carried by them, and others by all they have.
@@ -129,7 +130,7 @@ def _plain(model, node, operators):
         **_entry(node.name, carriers, beside),
         "input_bits": max(bits, default=32),
         "weight_bits": 32,
-        "macs": macs(node),
+        "macs": products,
         "plain": True,
         "may_be_float": "plain layer",
     }
@@ -147,22 +148,18 @@ def _is_normalization(node):
     return _has_weights(node) and isinstance(node.operation, _NORMALIZATIONS)
 
 
-def _owned(model, graph, weighted):
+def _owned(model, graph, weighted, products):
     """The indices of the operators of each node with weights."""
     operators = model.subgraphs[0].operators
     named = [_nodes(model, graph, operator) for operator in operators]
     owners = {}
     for index, found in enumerate(named):
-        for node in map(_layer, found):
-            if node is not None and not (
-                index in weighted and _is_normalization(node)
-            ):
-                owners.setdefault(index, node)
-    # A product may be named after what was fused with it.
-    carried = {owners[index] for index in weighted & owners.keys()}
-    for index in sorted(weighted - owners.keys()):
-        for node in map(_layer_before, named[index]):
-            if node is not None and node not in carried:
+        for node in found:
+            if index in weighted:
+                node = _multiplying(node, products)
+            else:
+                node = _layer(node)
+            if node is not None:
                 owners.setdefault(index, node)
     # What is made of a constant belongs to who reads it.
     readers = {
@@ -215,11 +212,14 @@ def _layer(node):
     return node if isinstance(node, nodes.Sum) or _has_weights(node) else None
 
 
-def _layer_before(node):
-    """The layer of products that a node follows, if it was fused with any."""
+def _multiplying(node, products):
+    """The layer that a product belongs to which is named after a node.
+
+    It is named after what was fused with it where something was.
+    """
     while node is not None:
         layer = _layer(node)
-        if layer is not None and not _is_normalization(layer):
+        if isinstance(layer, nodes.Sum) or products.get(node):
             return layer
         sources = node.sources()
         node = sources[0] if len(sources) == 1 else None

@@ -226,6 +226,15 @@ def test_a_shared_layer_counts_its_bytes_once(target):
     assert [row.weight_bytes for row in converted.report] == [144] * 3
 
 
+def test_sizes_left_open_count_as_one():
+    x = inputs = keras.Input((None, None, 3))
+    x = K.Conv2D(4, 3, padding="same", name="conv")(x)
+    x = K.GlobalAveragePooling2D()(x)
+    x = K.EinsumDense("ab,bc->ac", 5, name="dense")(x)
+    rows = rows_of(keras.Model(inputs, x))
+    assert (rows["conv"].macs, rows["dense"].macs) == (9 * 3 * 4, 4 * 5)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_normalization_with_state(target):
     normalization = K.Normalization(name="scale")
@@ -236,6 +245,30 @@ def test_normalization_with_state(target):
     rows = rows_of(model, target)
     assert rows["scale"].operation == "normalization"
     assert "MUL" in rows["scale"].op and rows["scale"].bytes >= 8
+
+
+class Scale(keras.layers.Layer):
+    """Another, which converters fold into the layer before it."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(shape[-1],))
+
+    def call(self, x):
+        return x * self.factor
+
+
+def test_a_product_belongs_to_the_layer_that_multiplies():
+    """Whatever was fused with it, and whatever it follows."""
+    x = inputs = keras.Input((4,))
+    x = Scale(name="scale")(K.Dense(3, name="dense")(x))
+    x = K.ReLU()(x)
+    x = keras.ops.matmul(x, np.ones((3, 5), "float32"))
+    model = with_random_weights(keras.Model(inputs, x))
+    converted = convert(model, "tflite")
+    check_report(model, converted)
+    ops = {row.name: row.op for row in converted.report}
+    assert ops == {"dense": "FULLY_CONNECTED", "scale": "folded"}
+    assert converted.report.macs_by_kind == {"float": 12, "other": 15}
 
 
 def test_products_of_activations_count():
