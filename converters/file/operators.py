@@ -186,6 +186,8 @@ def _check_options(signature, operator):
 
 def _check_scales(name, tensors):
     """One scale for each tensor of small integers, but those of kernels."""
+    if name == "CONCATENATION" and not any(map(_scale_count, tensors.values())):
+        return  # of numbers, that are no codes
     single = []
     free = [f"input {place}" for place in _PER_CHANNEL.get(name, ())]
     for place, tensor in tensors.items():
@@ -203,6 +205,11 @@ def _check_scales(name, tensors):
             single.append(float(scales[0]))
     if single and not max(single) <= _MOST_APART * min(single):
         raise ValueError("has scales too far apart")
+
+
+def _scale_count(tensor):
+    scales = getattr(tensor.quantization, "scale", None)
+    return 0 if scales is None else np.size(scales)
 
 
 def _shape(tensor):

@@ -255,6 +255,17 @@ def test_the_table_knows_what_layers_come_out_as():
     convert(keras.Model(x, outputs), "tflite", strict=False)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_numbers_of_few_bits_have_no_scale(dtype):
+    x = [keras.Input((2,), dtype=dtype, name=name) for name in "ab"]
+    y = keras.ops.cast(keras.layers.Concatenate()(x), "float32")
+    numbers = np.array([[1, 100]], dtype)
+    received = Interpreter(convert(keras.Model(x, y), "tflite")).predict(
+        [numbers, numbers]
+    )
+    np.testing.assert_array_equal([[1, 100, 1, 100]], received)
+
+
 def test_every_line_of_the_table_is_of_an_operator():
     names = {
         name
