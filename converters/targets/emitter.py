@@ -11,12 +11,13 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from keras_aqe import quantizers
 from keras_aqe.converters.errors import ConversionError, naming
 from keras_aqe.converters.file import custom_ops
 from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph import calls
 from keras_aqe.converters.graph import nodes as g
-from keras_aqe.converters.graph.known import is_selection
+from keras_aqe.converters.graph.known import is_known, is_selection
 from keras_aqe.converters.targets import checks, dtypes
 from keras_aqe.layers.quantized import same_padding
 
@@ -217,12 +218,12 @@ class Emitter:
 
     def _write_quantize(self, node):
         x = self.value(node.source)
-        if node.bits == 16:
+        if is_known(node.quantizer, (quantizers.Float16,)):
             # XLA and TFLite keep this pair of casts, unlike bit operations.
             limit = np.finfo("float16").max
             x = tf.clip_by_value(x, -limit, limit)
             return tf.cast(tf.cast(x, tf.float16), tf.float32)
-        if node.bits == 1:
+        if is_known(node.quantizer, (quantizers.Binary,)):
             return self._sign(x)
         return node.quantizer.hard(x) * (1 / node.unit)
 
@@ -305,7 +306,7 @@ class Emitter:
         for step in node.steps:
             x = step(x) if callable(step) else x * step
         codes = node.levels.astype("float32")
-        if node.bits == 1:
+        if np.array_equal(codes, [-1, 1]):
             return self._sign_from(x, node)
         rises = np.diff(codes)
         return codes[0] + tf.add_n(

@@ -16,13 +16,14 @@ import tensorflow as tf
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph import nodes as g
-from keras_aqe.converters.graph.known import is_flatten, is_max_pool
+from keras_aqe.converters.graph.known import is_flatten, is_known, is_max_pool
 from keras_aqe.converters.targets import dtypes
 from keras_aqe.converters.targets.emitter import Emitter
 from keras_aqe.converters.targets.lce import fits
 from keras_aqe.converters.targets.lce import operators as ops
 from keras_aqe.converters.targets.lce.planes import planes
 from keras_aqe.layers.quantized import same_padding
+from keras_aqe.quantizers import Binary
 
 # The negative number nearest to 0.
 _BELOW_ZERO = -np.finfo("float32").smallest_subnormal
@@ -183,11 +184,11 @@ class LceEmitter(Emitter):
 
     def _direct_planes(self, node):
         """Planes that need no codes first, or `None`."""
-        if len(node.levels) > 3:
+        if not _are_steps(node.levels):
             return None
         if isinstance(node, g.Threshold):
             return self._comparisons(node)
-        if isinstance(node, g.Quantize) and node.bits == 1:
+        if isinstance(node, g.Quantize) and is_known(node.quantizer, (Binary,)):
             # -0.0 counts as 0.
             x = self.value(node.source) - _BELOW_ZERO
             return [ops.quantize(_with_four_axes(x))]
@@ -200,7 +201,7 @@ class LceEmitter(Emitter):
 
     def _codes(self, node):
         """The codes of a `Threshold`."""
-        if len(node.levels) <= 3:
+        if _are_steps(node.levels):
             form, bits = self._planes(node)
             return _total(
                 factor * ops.dequantize(x)
@@ -278,6 +279,11 @@ class LceEmitter(Emitter):
                 f"target='lce': {reason} Pass strict=False to accept a float "
                 "operator in its place."
             )
+
+
+def _are_steps(levels):
+    """Whether each threshold of these codes is the sign of one plane."""
+    return list(levels) in ([-1, 1], [-1, 0, 1])
 
 
 def _sign(x):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph import folding
 from keras_aqe.converters.graph import nodes as g
-from keras_aqe.converters.graph.known import is_reshape
+from keras_aqe.converters.graph.known import is_known, is_reshape
 from keras_aqe.converters.targets.emitter import Emitter
 from keras_aqe.converters.targets.packed import fits, packing, pooling
 from keras_aqe.converters.targets.packed import operators as ops
@@ -146,7 +146,7 @@ class PackedEmitter(Emitter):
 
     def _write_packed_quantize(self, node):
         quantizer, factor = node.quantizer, 1 / node.unit
-        if not isinstance(quantizer, FixedPoint):
+        if not is_known(quantizer, (FixedPoint,)):
             return self._write_compared_value(node)
         codes = None
         if node.bits == 8:

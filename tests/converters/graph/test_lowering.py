@@ -1,0 +1,89 @@
+"""What padding fills in, against Keras."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_aqe import layers, quantizers
+from keras_aqe.converters import ConversionError, Interpreter, convert
+from tests.converters.networks import TARGETS, images, randomise
+
+LIMITS = {"tflite": "int8 cannot hold", "packed": "no level"}
+
+
+def padded(quantizer, pad_value):
+    inputs = keras.Input((6, 6, 3))
+    x = layers.QuantConv2D(
+        *(2, 3),
+        padding="same",
+        pad_value=pad_value,
+        input_quantizer=quantizer,
+        kernel_quantizer="binary",
+        name="padded",
+    )(inputs)
+    codes = layers.QuantActivation("ternary")(
+        keras.layers.BatchNormalization()(x)
+    )
+    return randomise(keras.Model(inputs, [codes, x]))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "quantizer, pad_value",
+    [
+        ("binary", 3.0),
+        ("ternary", -127.0),
+        ("ternary", 200.0),
+        ("po2_3", 0.75),
+        ("fixed_8", 1.0),
+        (None, 200.0),
+        (None, 0.3),
+    ],
+)
+def test_pad_values_are_exact_or_refused(quantizer, pad_value, target):
+    model = padded(quantizer, pad_value)
+    x = images((6, 6, 3))
+    try:
+        file = convert(model, target).flatbuffer
+    except ConversionError as error:
+        unit = quantizers.get(quantizer).unit
+        assert "'padded'" in str(error) and LIMITS[target] in str(error)
+        assert target == "packed" or not -128 <= pad_value / unit <= 127
+        return
+    codes, sums = Interpreter(file).predict(x)
+    expected_codes, expected = model(x, training=False)
+    np.testing.assert_allclose(sums, expected, rtol=1e-6, atol=1e-5)
+    if quantizer is not None:
+        np.testing.assert_array_equal(sums, expected)
+        np.testing.assert_array_equal(codes, expected_codes)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "quantizer, pad_value",
+    [
+        ("binary", 0.5),
+        ("fixed_8", 0.3),
+        ("ternary", 1e30),
+        (None, np.inf),
+        ("binary", np.nan),
+    ],
+)
+def test_refuses_padding_between_codes(quantizer, pad_value, target):
+    with pytest.raises(ConversionError, match="'padded'.*pad_value"):
+        convert(padded(quantizer, pad_value), target, strict=False)
+
+
+def test_padding_that_never_occurs_is_no_obstacle():
+    inputs = keras.Input((6, 6, 3))
+    outputs = layers.QuantConv2D(
+        *(2, 1),
+        padding="same",
+        pad_value=0.3,
+        input_quantizer="binary",
+        kernel_quantizer="binary",
+    )(inputs)
+    model, x = keras.Model(inputs, outputs), images((6, 6, 3))
+    for target in TARGETS:
+        received = Interpreter(convert(model, target).flatbuffer).predict(x)
+        np.testing.assert_array_equal(received, model(x, training=False))

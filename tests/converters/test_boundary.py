@@ -1,0 +1,131 @@
+"""Nothing but a `ConversionError` leaves `convert`."""
+
+import errno
+import tempfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_aqe import layers
+from keras_aqe.converters import ConversionError, Interpreter, convert
+from tests.converters.networks import TARGETS
+
+K = keras.layers
+NAMES = [
+    *("input image", "größe", "_x", "x:0", "img[0]", "n3", "output_000"),
+    *("self", "入力", "x" * 300),
+]
+
+
+def dense(**kwargs):
+    return layers.QuantDense(
+        3, input_quantizer="binary", kernel_quantizer="binary", **kwargs
+    )
+
+
+def assert_same(model, target, x):
+    received = Interpreter(convert(model, target).flatbuffer).predict(x)
+    for ours, theirs in zip(
+        keras.tree.flatten(model(x, training=False)),
+        keras.tree.flatten(received),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def signed(shape):
+    return np.random.default_rng(0).normal(size=(4, *shape)).astype("float32")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_inputs_may_have_any_name(target):
+    inputs = {name: keras.Input((5,), name=name) for name in NAMES}
+    outputs = {name: dense()(x) for name, x in inputs.items()}
+    x = {name: signed((5,)) * (-1) ** i for i, name in enumerate(NAMES)}
+    assert_same(keras.Model(inputs, outputs), target, x)
+
+
+@pytest.mark.parametrize("name", ["input image", "_x", "n3"])
+def test_an_only_input_may_have_any_name(name):
+    inputs = keras.Input((5,), name=name)
+    assert_same(keras.Model(inputs, dense()(inputs)), "tflite", signed((5,)))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_functions_may_run_eagerly(target):
+    inputs = keras.Input((5,))
+    tf.config.run_functions_eagerly(True)
+    try:
+        assert_same(keras.Model(inputs, dense()(inputs)), target, signed((5,)))
+        assert tf.config.functions_run_eagerly()
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_recurrent_layers(target):
+    """On masked sequences too; quantizers keep the mask."""
+    inputs = keras.Input((5, 4))
+    codes = layers.QuantActivation("binary")(K.Masking(0.0)(inputs))
+    outputs = [
+        dense()(K.LSTM(3)(inputs)),
+        dense()(K.Bidirectional(K.GRU(3))(codes)),
+        dense()(K.SimpleRNN(3, go_backwards=True)(inputs)),
+        dense()(K.GlobalAveragePooling1D()(codes)),
+    ]
+    x = signed((5, 4))
+    x[:, 3:] = 0
+    assert_same(keras.Model(inputs, outputs), target, x)
+
+
+def stateful(inputs):
+    return K.LSTM(3, stateful=True, name="odd")(inputs)
+
+
+class Raising(K.Layer):
+    def compute_output_shape(self, shape):
+        return shape
+
+    def call(self, x):
+        if isinstance(x, tf.Tensor):
+            raise RuntimeError("no such thing")
+        return x
+
+
+@pytest.mark.parametrize(
+    "layer, match",
+    [
+        (stateful, "'odd' is stateful"),
+        (
+            lambda x: K.LSTM(3, return_state=True, name="odd")(x)[0],
+            "'odd' returns several",
+        ),
+        (Raising(name="odd"), "'odd'.*no such thing"),
+        (
+            K.Lambda(lambda x: tf.math.igamma(x, x), name="odd"),
+            "'odd' needs Igamma",
+        ),
+        # Keras itself refuses it in `predict`.
+        (K.Reshape((20,), name="my layer"), "'my layer'.*scope name"),
+    ],
+)
+def test_errors_name_the_layer(layer, match):
+    inputs = keras.Input(batch_shape=(2, 5, 4))
+    model = keras.Model(inputs, dense()(K.Flatten()(layer(inputs))))
+    with pytest.raises(ConversionError, match=match):
+        convert(model, "tflite")
+
+
+def test_says_where_space_is_needed(monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, dense()(inputs))
+    monkeypatch.setattr("tensorflow.python.saved_model.save.save", full)
+    with pytest.raises(ConversionError, match="No space left.*TMPDIR") as info:
+        convert(model, "tflite")
+    assert isinstance(info.value.__cause__, OSError)
+    assert tempfile.gettempdir() in str(info.value)
