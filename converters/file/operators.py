@@ -50,6 +50,7 @@ _SCALELESS = {
     *("WHERE", "WHILE", "ZEROS_LIKE"),
 }
 # Factor between the scales of an operator that multipliers can express.
+_LEAST_SCALE = np.finfo("float32").tiny
 _MOST_APART = 2.0**30
 _SCALED_TYPES = ("INT8", "INT16", "UINT8")
 
@@ -201,7 +202,8 @@ def _check_scales(name, tensors):
             raise ValueError(f"has no scale of {place}")
         if counts != {1} and place not in free:
             raise ValueError(f"has several scales of {place}")
-        if place not in free:
+        # Others than normal numbers are for `bounds` to name.
+        if place not in free and scales[0] >= _LEAST_SCALE:
             single.append(float(scales[0]))
     if single and not max(single) <= _MOST_APART * min(single):
         raise ValueError("has scales too far apart")

@@ -386,7 +386,7 @@ def test_a_pad_value_that_is_no_level():
         kernel_quantizer="binary",
         name="padded",
     )(x)
-    with pytest.raises(ConversionError, match="'padded'.*pad_value, 0.3"):
+    with pytest.raises(ConversionError, match="'padded'.*pad_value=0.3"):
         convert(keras.Model(inputs, x))
 
 
