@@ -12,7 +12,7 @@ RUNTIME := $(shell find runtime -name "*.cc" -o -name "*.h" -o -name CMakeLists.
 
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: help demo test test-fast test-oldest test-masked test-arm lint tidy docs wheels
+.PHONY: help demo test test-fast test-oldest test-masked test-arm lint docs wheels
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,12 +50,6 @@ lint: $(INSTALLED) ## linter, formatter and types
 	rm -rf $(TYPED) && mkdir -p $(TYPED)
 	ln -s $(addprefix $(CURDIR)/,$(wildcard keras_aqe/*) converters runtime) $(TYPED)
 	MYPYPATH=build/types .venv/bin/mypy $(TYPED)
-
-# Minutes, so not a part of lint.
-tidy: $(INSTALLED) ## clang-tidy on the C++ of the runtime and its tests
-	cmake -G Ninja -S runtime -B build/tidy -DKERAS_AQE_TESTS=ON -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
-	.venv/bin/clang-tidy -p build/tidy --quiet \
-	$$(sed -n 's/^ *"file": "\(.*\)".*/\1/p' build/tidy/compile_commands.json)
 
 # The package as it is installed, for the API's pages: converters/ and runtime/
 # lie beside keras_aqe/ here.
