@@ -134,7 +134,9 @@ bool ThreadPool::Crew::run(Task task, void* state, int64_t units) {
   next_ = 0;
   gate_ = (gate_ / kCall + 1) * kCall + kOpen;
   if (sleepers_ > 0) {
-    { std::lock_guard<std::mutex> lock(sleep_mutex_); }
+    {
+      std::lock_guard<std::mutex> lock(sleep_mutex_);
+    }
     wake_.notify_all();
   }
   take_units(0);
