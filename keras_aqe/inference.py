@@ -60,6 +60,8 @@ def _traced(operation, source, args, kwargs):
         )
         if getattr(operation, "_call_has_training_arg", False):
             named = {**named, "training": False}
-        return operation(*given, **named)
+        # Within a scope, names may begin as they like.
+        with tf.name_scope("call"):
+            return operation(*given, **named)
 
     return infer.get_concrete_function()

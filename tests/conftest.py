@@ -23,6 +23,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("keras_aqe")
 
 
+@pytest.fixture(scope="session")
+def mirrored():
+    """The process's one mirrored strategy: two count their sums alike."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     """Fixed random state for each test."""

@@ -13,7 +13,6 @@ from tests.converters.networks import images
 
 STRATEGIES = {
     "one device": lambda: tf.distribute.OneDeviceStrategy("CPU:1"),
-    "mirrored": lambda: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
     "workers": tf.distribute.MultiWorkerMirroredStrategy,
 }
 
@@ -41,9 +40,11 @@ def network():
         ("workers", True),
     ],
 )
-def test_train_measure_recalibrate_convert_verify(name, inside, tmp_path):
+def test_train_measure_recalibrate_convert_verify(
+    name, inside, mirrored, tmp_path
+):
     x = images((5, 5, 2), examples=32)
-    strategy = STRATEGIES[name]()
+    strategy = mirrored if name == "mirrored" else STRATEGIES[name]()
     with strategy.scope():
         model = network()
     blends = aqe.callbacks.BlendHistory("dense", "codes", x[:4])

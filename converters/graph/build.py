@@ -6,6 +6,8 @@ other monotone layers, with max pooling anywhere among them) becomes one
 `Threshold` of that sum. All targets are emitted from this graph.
 """
 
+import re
+
 import keras
 import numpy as np
 
@@ -32,6 +34,7 @@ from keras_aqe.converters.graph.nodes import (
     Threshold,
 )
 
+_SCOPE_NAME = r"[A-Za-z0-9_.\\>-]*"
 _ZERO_PADDINGS = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)
 _REORDERINGS = (
     keras.layers.Flatten,
@@ -273,6 +276,7 @@ def _quantizers_of(operation):
 
 
 def _apply(operation, args, kwargs):
+    _require_scope_names(operation)
     sources = calls.nodes_of((args, kwargs))
     shape, dtype = calls.output_spec(operation, args, kwargs)
     specs = keras.tree.map_structure(calls.spec, (args, kwargs))
@@ -298,6 +302,22 @@ def _apply(operation, args, kwargs):
     if pixels.is_preprocessing(operation, sources):
         return pixels.find(node) or node
     return node
+
+
+def _require_scope_names(operation):
+    """Refuses layers whose names TensorFlow's graphs do not take.
+
+    Keras would enter their scope, fail, and stay in it.
+    """
+    if not isinstance(operation, keras.layers.Layer):
+        return
+    for layer in operation._flatten_layers():
+        if not re.fullmatch(_SCOPE_NAME, layer.name):
+            raise ConversionError(
+                f"Layer {layer.name!r} cannot be converted: its name is no "
+                "scope name of TensorFlow's, and `predict` refuses it too. Use "
+                "letters, digits and any of '_.>-' alone."
+            )
 
 
 def _same(operation, source, declared):

@@ -113,3 +113,23 @@ def test_errors_name_the_layer(layer, match):
     model = keras.Model(inputs, dense()(K.Flatten()(layer(inputs))))
     with pytest.raises(ConversionError, match=match):
         convert(model, "tflite")
+
+
+def test_a_refused_name_leaves_keras_as_it_was():
+    layer = K.Reshape((20,), name="my layer")
+    inputs = keras.Input((5, 4))
+    model = keras.Model(inputs, dense()(layer(inputs)))
+    with pytest.raises(ConversionError, match="'my layer'.*scope name"):
+        convert(model, "tflite")
+    weight = keras.layers.Dense(1, name="alone")
+    weight.build((None, 1))
+    assert weight.kernel.path == "alone/kernel"
+
+
+def test_a_layer_whose_name_begins_with_an_underscore():
+    inputs = keras.Input((5, 4))
+    model = keras.Model(inputs, dense()(K.Flatten(name="_flat")(inputs)))
+    x = np.ones((2, 5, 4), "float32")
+    for target in ("packed", "tflite", "lce"):
+        y = Interpreter(convert(model, target)).predict(x)
+        np.testing.assert_array_equal(y, model.predict(x, verbose=0))

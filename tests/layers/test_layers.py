@@ -174,9 +174,8 @@ def test_mixed_precision(name, policy):
     assert np.isfinite(losses).all()
 
 
-def test_mirrored_strategy():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
+def test_mirrored_strategy(mirrored):
+    with mirrored.scope():
         model, x, y = build("dense")
         model.compile("sgd", "mse")
     scheduler = aqe.callbacks.AlphaScheduler(lambda p: 0.5 + p / 2)

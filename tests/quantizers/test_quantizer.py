@@ -90,9 +90,8 @@ def test_a_file_without_the_record_counts_as_trained_at_its_alpha(alpha):
     assert float(quantizer.alpha) == float(quantizer.trained_alpha) == alpha
 
 
-def test_replicas_record_alpha():
-    strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
-    with strategy.scope():
+def test_replicas_record_alpha(mirrored):
+    with mirrored.scope():
         layer = aqe.layers.QuantDense(
             2, input_quantizer="binary", kernel_quantizer="ternary"
         )
