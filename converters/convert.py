@@ -16,6 +16,7 @@ from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.graph.pixels import with_uint8_input
 from keras_aqe.converters.interpreter import Interpreter
+from keras_aqe.converters.load import load
 from keras_aqe.converters.report import RUNS_IN_FLOAT, Report, report
 from keras_aqe.converters.targets import TARGETS
 from keras_aqe.converters.targets.description import describe, layer_in
@@ -147,7 +148,7 @@ def convert(
     graph = None
     try:
         graph = build(model, allow_soft)
-        file = _file(graph, TARGETS[target], Options(strict, compact))
+        file = load(_file(graph, TARGETS[target], Options(strict, compact)))
         rows = report(file)
     except Exception as error:
         named, cause = error, error.__cause__
@@ -161,7 +162,7 @@ def convert(
     if strict:
         _require_integers(rows)
     _require_engine(file, graph)
-    return Converted(file, rows)
+    return Converted(file.data, rows)
 
 
 def _file(graph, target, options):
@@ -186,7 +187,7 @@ def _require_engine(file, graph):
     except EngineMissingError:
         pass  # the file may be for another machine
     except ConversionError as error:
-        layer = layer_in(str(error), flatbuffer.read(file), graph)
+        layer = layer_in(str(error), file.model, graph)
         subject = "The model" if layer is None else f"Layer {layer!r}"
         raise ConversionError(
             f"{subject} was converted, but the result cannot run. {error}. "

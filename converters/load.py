@@ -26,7 +26,8 @@ def load(file):
     """Reads a .tflite file and checks it against its digest.
 
     Args:
-        file: A path, what `keras_aqe.converters.convert` returned, or bytes.
+        file: A path, what `keras_aqe.converters.convert` returned, bytes, or
+            a `File`, which is not read again.
 
     Returns:
         A `File`.
@@ -36,6 +37,8 @@ def load(file):
         OSError: If the path cannot be read.
         TypeError: If `file` is none of these.
     """
+    if isinstance(file, File):
+        return file
     data = _contents(file)
     model = flatbuffer.read(data)
     return File(data, model, metadata.find(model))
