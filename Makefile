@@ -36,7 +36,7 @@ test-masked: $(INSTALLED) ## the suite as with AVX2, SSE 4.1, no oneDNN, no XNNP
 
 # Says what is missing where the cross compiler or the emulator is not there.
 test-arm: $(INSTALLED) ## the runtime and LiteRT on emulated 64-bit ARM
-	.venv/bin/python -m pytest -m long -rs tests/runtime/test_arm.py $(ARGS)
+	.venv/bin/python -m pytest -m long -rs tests/runtime/kernels/arm $(ARGS)
 
 CXX_FILES := $(shell find runtime tests benchmarks -name "*.cc" -o -name "*.[ch]")
 

@@ -1,7 +1,7 @@
 """Runs tests as processors with fewer instructions would.
 
 ```shell
-python -m tests.masked tests/models tests/converters
+python -m tests.masked tests/keras_aqe tests/converters
 ```
 
 Each run is a process of its own, since libraries look at the processor once.

@@ -12,5 +12,6 @@ TESTS = pathlib.Path(__file__).parent
 @pytest.mark.long
 @pytest.mark.parametrize("mask", masked.MASKS)
 def test_core_passes(mask):
-    core = [str(TESTS / name) for name in ("converters", "layers", "models")]
+    parts = ("converters", "keras_aqe/layers", "keras_aqe/models")
+    core = [str(TESTS / part) for part in parts]
     assert masked.run(mask, ["-q", "-n", "2", *core]) == 0

@@ -21,7 +21,7 @@ from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.targets import KERNELS
 from tests.converters.networks import images, randomise
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module", params=["lce", "packed", "tflite"])

@@ -12,7 +12,7 @@ from examples.reproduce.store import Store
 from keras_aqe import converters, runtime
 from keras_aqe.models import pretrained
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture

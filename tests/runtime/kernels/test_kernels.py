@@ -17,7 +17,7 @@ from keras_aqe import runtime
 from tests.runtime.disassembly import multiplications, shared_functions
 from tests.runtime.native import build
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("cmake", "ninja", "c++"))),
