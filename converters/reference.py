@@ -64,13 +64,17 @@ class Reference(Emitter):
         """The least and the largest codes that a quantizer may return.
 
         Args:
-            node: A `nodes.Threshold` or `nodes.Quantize`. Its own codes are
-                not taken from those that are given.
+            node: A `nodes.Threshold` or `nodes.Quantize`, or what reorders
+                the codes of one. Its own codes are not taken from those that
+                are given.
 
         Returns:
             Two arrays of the shape of its codes, which differ where a sum
             lies within rounding of a threshold.
         """
+        if isinstance(node, g.Apply):
+            codes = self.codes(node.args[0])
+            return tuple(node.operation(x).numpy() for x in codes)
         if isinstance(node, g.Threshold):
             total, error = self._total(node.source)
             return self._compared(node, total - error, total + error)
@@ -101,7 +105,7 @@ class Reference(Emitter):
 
     def is_rounded(self, node):
         """Whether rounding decides about some codes of a quantizer."""
-        waiting = [node.source]
+        waiting = [g.quantization(node).source]
         while waiting:
             source = waiting.pop()
             if isinstance(source, g.Sum):

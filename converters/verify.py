@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_aqe.callbacks import find
+from keras_aqe.converters.errors import damaged
 from keras_aqe.converters.file import metadata
 from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph.build import build
@@ -183,7 +184,7 @@ class _Comparison:
                 f"{model.name!r} has {len(self._graph.codes)}."
             )
         self._stored = [
-            Stored(**entry["stored"]) if "stored" in entry else None
+            Stored.described(entry["stored"]) if "stored" in entry else None
             for entry in self._entries
         ]
         inner = [i for s in self._stored if s is not None for i in s.tensors]
@@ -242,7 +243,12 @@ class _Comparison:
                 continue
             planes = [tensors.pop(0) for _ in stored.tensors]
             stored = dataclasses.replace(stored, tensors=planes)
-            found.append(stored.decode(call.shape))
+            try:
+                found.append(stored.decode(call.shape))
+            except (IndexError, ValueError) as error:
+                raise damaged(
+                    f"codes are not where it says ({error})"
+                ) from error
         return found
 
     def _add_codes(self, name, reference, node, found, expected):

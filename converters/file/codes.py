@@ -13,21 +13,32 @@ class Stored:
         tensors: Tensors, or their indices in a file.
         factors: A number for each.
         offset: A number.
+        channels: How many codes end at a word, where not those of the last
+            axis: words of a flattened tensor lie as they did before.
     """
 
     tensors: tuple
     factors: tuple = (1.0,)
     offset: float = 0.0
+    channels: int | None = None
+
+    @classmethod
+    def described(cls, entry):
+        """Where a file's description says that they stand."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{key: entry[key] for key in names if key in entry})
 
     def decode(self, shape):
         """The codes as an array of float32, from arrays of `tensors`."""
         codes = np.float32(self.offset)
         for tensor, factor in zip(self.tensors, self.factors):
-            codes = codes + np.float32(factor) * decode(tensor, shape)
+            codes = codes + np.float32(factor) * decode(
+                tensor, shape, self.channels or shape[-1]
+            )
         return codes
 
 
-def decode(tensor, shape):
+def decode(tensor, shape, channels):
     """Codes from a tensor of a file.
 
     Args:
@@ -35,16 +46,15 @@ def decode(tensor, shape):
             planes in 64-bit words (docs/format.md); or a plane of ±1 in the
             32-bit words of Larq Compute Engine, a bit of 1 for -1.
         shape: Shape of the codes.
+        channels: How many codes end at a word.
 
     Returns:
         An array of `shape` in float32.
     """
     if tensor.dtype == np.int64:
-        # Words of a flattened tensor lie as before, with gaps at each pixel.
-        pixels = tensor.reshape(shape[0], -1, tensor.shape[-1])
-        tensor = _from_planes(pixels, shape)
+        tensor = _from_planes(tensor, channels)
     elif tensor.dtype == np.int32:
-        tensor = _from_words(tensor, shape[-1])
+        tensor = _from_words(tensor, channels)
     return tensor.astype("float32").reshape(shape)
 
 
@@ -52,8 +62,7 @@ def _from_words(words, channels):
     return 1 - 2 * _unpacked(words)[..., :channels].astype("int64")
 
 
-def _from_planes(words, shape):
-    channels = shape[-1]
+def _from_planes(words, channels):
     width = words.shape[-1] // -(-channels // 64)
     planes = [
         _unpacked(words[..., plane::width])[..., :channels].astype("int64")

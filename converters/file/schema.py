@@ -132,7 +132,8 @@ _STORED = Map(
         "tensors": List(Number()),
         "factors": List(Number(-(2**62), real=True)),
         "offset": Number(-(2**62), real=True),
-    }
+    },
+    {"channels": Number(1)},
 )
 _CODES = Map(
     {

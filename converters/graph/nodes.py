@@ -97,6 +97,13 @@ class Quantize(Node):
     quantizer: quantizers.Quantizer = None
 
 
+def quantization(node):
+    """The `Quantize` or `Threshold` that made codes, maybe reordered since."""
+    while isinstance(node, Apply):
+        node = node.args[0]
+    return node
+
+
 @dataclasses.dataclass(eq=False)
 class Spread(Node):
     """Codes with zeros between rows and columns, `strides` apart."""

@@ -254,7 +254,9 @@ def _numbers(model, operator):
 
 def _code(node, stored):
     """Where the codes of a quantizer stand in the file."""
-    entry = {"name": node.name, "bits": node.bits, "unit": node.unit}
+    name = nodes.quantization(node).name
+    entry = {"name": name, "bits": node.bits, "unit": node.unit}
     if stored is not None:
-        entry["stored"] = dataclasses.asdict(stored)
+        fields = dataclasses.asdict(stored)
+        entry["stored"] = {k: v for k, v in fields.items() if v is not None}
     return entry

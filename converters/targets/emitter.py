@@ -17,7 +17,11 @@ from keras_aqe.converters.file import custom_ops
 from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph import calls
 from keras_aqe.converters.graph import nodes as g
-from keras_aqe.converters.graph.known import is_known, is_selection
+from keras_aqe.converters.graph.known import (
+    is_known,
+    is_reshape,
+    is_selection,
+)
 from keras_aqe.converters.targets import checks, dtypes
 from keras_aqe.layers.quantized import same_padding
 
@@ -95,7 +99,7 @@ class Emitter:
             computed = _computed(outputs.values())
             for node in self.graph.codes:
                 # Nothing is computed only to be looked at.
-                for form in self.stored(node):
+                for form in self._forms(node):
                     if computed.issuperset(t.ref() for t in form.tensors):
                         names = tuple(
                             f"{custom_ops.INNER}{len(inner) + plane:05}"
@@ -126,6 +130,15 @@ class Emitter:
             return name
         # Converters sort inputs and outputs by name.
         return f"input_{index:03}_{plain}"
+
+    def _forms(self, node):
+        """Forms of a node's codes, or of those that it gives another shape."""
+        yield from self.stored(node)
+        if isinstance(node, g.Apply) and is_reshape(node.operation):
+            (source,) = node.args
+            for form in self._forms(source):
+                channels = form.channels or source.shape[-1]
+                yield dataclasses.replace(form, channels=channels)
 
     def stored(self, node):
         """The forms that a node's codes were written in, each a `Stored`."""

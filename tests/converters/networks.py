@@ -208,8 +208,7 @@ class RandomNetwork:
         for _ in range(self._draw(st.integers(1, 2))):
             kind = self._draw(st.sampled_from(LAYERS))
             x = getattr(self, f"_{kind}_block")(x)
-        flatten = keras.layers.Flatten(data_format=self._data_format())
-        return self._finish(flatten(x))
+        return self._finish(self._flattened(x))
 
     def sequences(self):
         """A network of `QuantConv1D` on sequences, likewise."""
@@ -232,8 +231,15 @@ class RandomNetwork:
         if self._draw(st.booleans()):
             # Its floats round otherwise in each engine: no codes of them.
             recurrent = self._draw(st.sampled_from(RECURRENT))(4)(x)
+        return self._finish(self._flattened(x), recurrent)
+
+    def _flattened(self, x):
+        """Codes as vectors, quantized in front of the flattening or after."""
         flatten = keras.layers.Flatten(data_format=self._data_format())
-        return self._finish(flatten(x), recurrent)
+        if self._draw(st.booleans()):
+            return flatten(x)
+        x = keras.layers.BatchNormalization()(x)
+        return self._quantized(flatten(x))
 
     def _data_format(self):
         formats = ["channels_last", "channels_last", "channels_first"]

@@ -51,6 +51,37 @@ def test_correct_files(build, count, target):
     assert same.faultless and not same.within_rounding
 
 
+REORDERINGS = [
+    keras.layers.Flatten(),
+    keras.layers.Flatten(data_format="channels_first"),
+    keras.layers.Permute((2, 1)),
+    keras.layers.Reshape((65, -1)),
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("quantizer", ["binary", "ternary", "po2_3"])
+def test_codes_of_what_is_reordered(quantizer, target):
+    """Whatever the number of channels in front is to that behind."""
+    inputs = [keras.Input((4, channels)) for channels in (3, 65, 130)]
+    outputs = []
+    for index, x in enumerate(inputs):
+        # Not the image, and of sums that round.
+        x = keras.layers.Activation("swish")(x)
+        for layer in REORDERINGS[: 3 + (index > 0)]:
+            dense = layers.QuantDense(
+                2, input_quantizer=quantizer, kernel_quantizer="binary"
+            )
+            outputs.append(dense(layer(x)))
+    model = keras.Model(inputs, outputs)
+    x = [images(t.shape[1:]) for t in inputs]
+    converted = convert(model, target, strict=False)
+    same = verify(model, converted, x)
+    assert same.codes_equal and same.faultless
+    names = [layer.name for layer in model.layers if "dense" in layer.name]
+    assert sorted(same.code_agreement) == sorted(names)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("bits", [1, 3])
 def test_every_layer_that_is_damaged_is_named(bits, target):

@@ -78,7 +78,7 @@ class PackedEmitter(Emitter):
         for form in ("native", "packed"):
             codes = self._tensors.get((form, node))
             if codes is not None:
-                yield Stored((codes.tensor,))
+                yield Stored((codes.tensor,), channels=codes.channels)
         yield from super().stored(node)
 
     def tensor(self, node):
