@@ -1,7 +1,6 @@
 import dataclasses
 import os
 import pathlib
-import re
 import tempfile
 
 import keras
@@ -18,8 +17,9 @@ from keras_aqe.converters.graph.pixels import with_uint8_input
 from keras_aqe.converters.interpreter import Interpreter
 from keras_aqe.converters.load import load
 from keras_aqe.converters.report import RUNS_IN_FLOAT, Report, report
-from keras_aqe.converters.targets import TARGETS
-from keras_aqe.converters.targets.description import describe, layer_in
+from keras_aqe.converters.targets import TARGETS, node_names
+from keras_aqe.converters.targets.description import describe
+from keras_aqe.converters.targets.ownership import layer_in
 from keras_aqe.converters.targets.target import Options
 
 
@@ -139,9 +139,10 @@ def convert(
             f"Received: target={target!r}"
         )
     if compact and not TARGETS[target].takes_compact:
+        takers = [name for name, t in TARGETS.items() if t.takes_compact]
         raise ValueError(
-            "`compact` is for target='tflite' only; 'packed' files have N "
-            f"bits a weight anyway. Received: target={target!r}"
+            f"`compact` is for a target of {takers}; others choose the bits "
+            f"of a weight themselves. Received: target={target!r}"
         )
     if image is not None:
         model = with_uint8_input(model, image)
@@ -175,10 +176,10 @@ def _file(graph, target, options):
 def _layer_in(error, graph):
     """The layer whose operators an error of TensorFlow's converter names."""
     places = [str(error), *map(str, getattr(error, "errors", []))]
-    numbers = re.findall(r"\bn(\d+)/", " ".join(places))
+    numbers = node_names.numbers_in(" ".join(places))
     if graph is None or not numbers:
         return None
-    return graph.nodes[int(numbers[0])].name
+    return graph.nodes[numbers[0]].name
 
 
 def _require_engine(file, graph):

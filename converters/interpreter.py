@@ -1,29 +1,26 @@
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_aqe.converters.errors import ConversionError, EngineMissingError
-from keras_aqe.converters.file import bounds, flatbuffer, loops, operators
+from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.file import bounds, loops, operators
 from keras_aqe.converters.load import load
 from keras_aqe.converters.signature import Signature
-from keras_aqe.converters.targets import TARGETS
+from keras_aqe.converters.targets import TARGETS, target_of
 
 if TYPE_CHECKING:
     from keras_aqe.converters.convert import Converted
-
-_numpy_major = int(np.__version__.split(".")[0])
 
 
 class Interpreter:
     """Runs a .tflite file, whichever target it was converted for.
 
-    Files with Larq Compute Engine's operators run in its interpreter, others
-    in LiteRT, packed ones with the delegate of `keras_aqe.runtime`.
+    The engine is that of the target whose operators the file has: Larq
+    Compute Engine's interpreter, or LiteRT, for packed files with the delegate
+    of `keras_aqe.runtime`.
 
     Args:
         flatbuffer: The file: its path, its bytes, or what `convert`
@@ -74,7 +71,7 @@ class Interpreter:
         self._signature = Signature(file)
         self.input_names = self._signature.input_names
         self.output_names = self._signature.output_names
-        self._engine = _engine(file, num_threads)
+        self._engine = target_of(file.model).engine(file.data, num_threads)
 
     def predict(self, x: Any) -> Any:
         """Outputs for a batch of any number of examples.
@@ -141,101 +138,3 @@ def _joined(parts):
             f"has the shapes {[part.shape for part in parts[:3]]}."
         )
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _engine(file, num_threads):
-    names = flatbuffer.operator_names(file.model)
-    if any(name.startswith("Lce") for name in names):
-        return _LceEngine(file.data, num_threads)
-    packed = any(name.startswith("Aqe") for name in names)
-    return _LiteRTEngine(file.data, num_threads, packed)
-
-
-@contextlib.contextmanager
-def _refusals(engine):
-    """Raises `ConversionError` for what an engine says of a file."""
-    try:
-        yield
-    except (MemoryError, RuntimeError, TypeError, ValueError) as error:
-        raise ConversionError(f"{engine} refuses the file: {error}") from error
-
-
-class _LiteRTEngine:
-    def __init__(self, data, num_threads, packed):
-        from ai_edge_litert.interpreter import Interpreter as LiteRT
-
-        delegates = [_load_delegate(num_threads)] if packed else None
-        with _refusals("LiteRT"):
-            self._litert = LiteRT(
-                model_content=data,
-                num_threads=num_threads,
-                experimental_delegates=delegates,
-            )
-            details = self._litert.get_input_details()
-            self.input_shapes = [detail["shape"] for detail in details]
-
-    def predict(self, inputs):
-        with _refusals("LiteRT"):
-            # Their shapes are those of the last run.
-            details = self._litert.get_input_details()
-            for detail, value in zip(details, inputs):
-                if tuple(detail["shape"]) != value.shape:
-                    self._litert.resize_tensor_input(
-                        detail["index"], value.shape
-                    )
-            self._litert.allocate_tensors()
-            for detail, value in zip(details, inputs):
-                self._litert.set_tensor(detail["index"], value)
-            self._litert.invoke()
-            return [
-                self._litert.get_tensor(detail["index"])
-                for detail in self._litert.get_output_details()
-            ]
-
-
-def _load_delegate(num_threads):
-    from keras_aqe import runtime
-
-    try:
-        return runtime.load_delegate(num_threads)
-    except RuntimeError as error:
-        raise EngineMissingError(f"This is a packed file. {error}") from error
-
-
-class _LceEngine:
-    def __init__(self, data, num_threads):
-        _require_lce()
-        from ai_edge_litert.interpreter import Interpreter as LiteRT
-        from larq_compute_engine.tflite.python.interpreter import (
-            Interpreter as Larq,
-        )
-
-        with _refusals("LiteRT"):
-            # Refused where an offset of the file leads out of it, which LCE's
-            # interpreter follows.
-            LiteRT(model_content=data)
-        with _refusals("Larq Compute Engine"):
-            # Five times as fast as LCE's default kernel on x86.
-            self._larq = Larq(
-                data, num_threads=num_threads, use_indirect_bgemm=True
-            )
-            self.input_shapes = self._larq.input_shapes
-
-    def predict(self, inputs):
-        with _refusals("Larq Compute Engine"):
-            return self._larq.interpreter.predict(inputs)
-
-
-def _require_lce():
-    """Raises `EngineMissingError` if LCE's interpreter cannot be used here."""
-    if importlib.util.find_spec("larq_compute_engine") is None:
-        raise EngineMissingError(
-            "The file needs Larq Compute Engine's interpreter, which is not "
-            "installed. Install it with `pip install 'keras-aqe[lce]'`."
-        )
-    if _numpy_major >= 2:
-        raise EngineMissingError(
-            "Larq Compute Engine needs NumPy below 2: its interpreter was "
-            f"built against NumPy 1. Installed is NumPy {np.__version__}. "
-            "Install a fitting one with `pip install 'keras-aqe[lce]'`."
-        )

@@ -18,6 +18,7 @@ from keras_aqe.converters.interpreter import Interpreter
 from keras_aqe.converters.load import load
 from keras_aqe.converters.reference import Reference
 from keras_aqe.converters.signature import Signature
+from keras_aqe.converters.targets import target_of
 
 if TYPE_CHECKING:
     from keras_aqe.converters.convert import Converted
@@ -173,6 +174,7 @@ class _Comparison:
         self.signature = Signature(file)
         description = metadata.read(file.model)
         self._entries = description["codes"]
+        self._target = target_of(file.model)
         # Whether it may be converted is not for this to say.
         self._graph = build(model, allow_soft=True)
         if len(self._entries) != len(self._graph.codes) or (
@@ -241,10 +243,11 @@ class _Comparison:
             if stored is None:
                 found.append(None)
                 continue
-            planes = [tensors.pop(0) for _ in stored.tensors]
-            stored = dataclasses.replace(stored, tensors=planes)
+            parts = [tensors.pop(0) for _ in stored.tensors]
             try:
-                found.append(stored.decode(call.shape))
+                found.append(
+                    stored.decode(parts, call.shape, self._target.decode)
+                )
             except (IndexError, ValueError) as error:
                 raise damaged(
                     f"codes are not where it says ({error})"

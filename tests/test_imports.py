@@ -37,6 +37,8 @@ MAY_IMPORT = {
             "keras_aqe.converters.errors",
             "keras_aqe.converters.file",
             "keras_aqe.converters.graph",
+            # For the engine of packed files.
+            "keras_aqe.runtime",
             *(f"keras_aqe.converters.targets.{module}" for module in SHARED),
         ]
         for name in TARGETS

@@ -1,4 +1,4 @@
-"""Codes as the targets store them."""
+"""Where the codes of a quantizer stand in a file."""
 
 import dataclasses
 
@@ -28,53 +28,17 @@ class Stored:
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{key: entry[key] for key in names if key in entry})
 
-    def decode(self, shape):
-        """The codes as an array of float32, from arrays of `tensors`."""
+    def decode(self, arrays, shape, decode):
+        """The codes as an array of float32.
+
+        Args:
+            arrays: What the file's engine returned of each of `tensors`.
+            shape: Shape of the codes.
+            decode: `Target.decode` of the target that they are of.
+        """
+        channels = self.channels or shape[-1]
         codes = np.float32(self.offset)
-        for tensor, factor in zip(self.tensors, self.factors):
-            codes = codes + np.float32(factor) * decode(
-                tensor, shape, self.channels or shape[-1]
-            )
+        for array, factor in zip(arrays, self.factors):
+            part = decode(array, channels).astype("float32").reshape(shape)
+            codes = codes + np.float32(factor) * part
         return codes
-
-
-def decode(tensor, shape, channels):
-    """Codes from a tensor of a file.
-
-    Args:
-        tensor: What an interpreter returned: codes as int8 or float32; bit
-            planes in 64-bit words (docs/format.md); or a plane of ±1 in the
-            32-bit words of Larq Compute Engine, a bit of 1 for -1.
-        shape: Shape of the codes.
-        channels: How many codes end at a word.
-
-    Returns:
-        An array of `shape` in float32.
-    """
-    if tensor.dtype == np.int64:
-        tensor = _from_planes(tensor, channels)
-    elif tensor.dtype == np.int32:
-        tensor = _from_words(tensor, channels)
-    return tensor.astype("float32").reshape(shape)
-
-
-def _from_words(words, channels):
-    return 1 - 2 * _unpacked(words)[..., :channels].astype("int64")
-
-
-def _from_planes(words, channels):
-    width = words.shape[-1] // -(-channels // 64)
-    planes = [
-        _unpacked(words[..., plane::width])[..., :channels].astype("int64")
-        for plane in range(width)
-    ]
-    sign = 1 - 2 * planes[-1]
-    if width == 1:
-        return sign
-    magnitude = sum(plane << index for index, plane in enumerate(planes[:-1]))
-    return sign * ((1 << magnitude) >> 1)
-
-
-def _unpacked(words):
-    words = np.ascontiguousarray(words)
-    return np.unpackbits(words.view("uint8"), axis=-1, bitorder="little")

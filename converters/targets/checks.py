@@ -1,11 +1,10 @@
 """Checks of a file against what interpreters have operators for."""
 
-import re
-
 from keras_aqe.converters.errors import ConversionError, other_types
 from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.file.flatbuffer import schema
 from keras_aqe.converters.graph.nodes import Input
+from keras_aqe.converters.targets import node_names
 
 # Interpreters take these for codes with a scale, or cannot compute in them.
 _ONLY_MOVED = {
@@ -25,16 +24,16 @@ _MOVES = {
     "STRIDED_SLICE",
     "TRANSPOSE",
 }
-# Beginnings of the names of the targets' own operators.
-_OWN = ("Aqe", "Lce")
 
 
-def check(model, nodes):
+def check(model, nodes, prefix):
     """Checks what operators a file has and what they compute in.
 
     Args:
         model: A parsed file, in which operators on codes are custom ones.
         nodes: The nodes of the graph, in the order of their numbers.
+        prefix: What the names of the target's own operators begin with;
+            empty if it has none.
 
     Raises:
         ConversionError: If no interpreter has an operator, or it would take
@@ -43,7 +42,7 @@ def check(model, nodes):
     for graph in model.subgraphs:
         names = flatbuffer.operator_names(model, graph)
         for name, operator in zip(names, graph.operators):
-            if name.startswith(_OWN):
+            if prefix and name.startswith(prefix):
                 continue
             tensors = [
                 graph.tensors[tensor]
@@ -80,7 +79,6 @@ def _inputs(nodes):
 def _layer(tensors, nodes):
     """The layer that an operator comes from, as its tensors are named."""
     for tensor in tensors:
-        name = (tensor.name or b"").decode(errors="replace")
-        for number in re.findall(r"(?:^|;)n(\d+)/", name):
-            return f"Layer {nodes[int(number)].name!r}"
+        for number in node_names.numbers(tensor):
+            return f"Layer {nodes[number].name!r}"
     return "The model"

@@ -1,14 +1,8 @@
-"""What a file says of itself: its layers and the operators that carry them.
-
-Tensors of a file are named after the numbers of nodes, so that the operators
-of each layer are found in the finished file, whatever became of them on the
-way.
-"""
+"""What a file says of itself: its layers and the operators that carry them."""
 
 import dataclasses
 import importlib.metadata
 import math
-import re
 
 import keras
 
@@ -16,6 +10,7 @@ from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.graph import nodes
 from keras_aqe.converters.graph.macs import macs
+from keras_aqe.converters.targets.ownership import has_weights, owned_operators
 
 # Layers with weights that only scale and shift, which mostly end up in the
 # constants of other operators.
@@ -60,7 +55,7 @@ def describe(model, stored, graph, target):
         for node in graph.nodes
         if isinstance(node, nodes.Apply)
     }
-    owned = _owned(model, graph, weighted, products)
+    owned = owned_operators(model, graph, weighted, products)
     layers, normalizations = [], []
     for node in graph.nodes:
         if isinstance(node, nodes.Sum):
@@ -70,13 +65,13 @@ def describe(model, stored, graph, target):
             layers.append(_quantized(node, carriers, beside, rule))
         elif _is_normalization(node):
             normalizations.append(_entry(node.name, owned[node]))
-        elif _has_weights(node):
+        elif has_weights(node):
             layers.append(_plain(model, node, owned[node], products[node]))
         elif isinstance(node, nodes.Threshold):
             normalizations += [
                 _entry(layer.name, []) for layer in node.folded if layer.weights
             ]
-    others = [n for node, n in products.items() if not _has_weights(node)]
+    others = [n for node, n in products.items() if not has_weights(node)]
     return {
         "version": importlib.metadata.version("keras-aqe"),
         "target": target.name,
@@ -136,120 +131,8 @@ def _plain(model, node, operators, products):
     }
 
 
-def _has_weights(node):
-    return (
-        isinstance(node, nodes.Apply)
-        and isinstance(node.operation, keras.layers.Layer)
-        and bool(node.operation.weights)
-    )
-
-
 def _is_normalization(node):
-    return _has_weights(node) and isinstance(node.operation, _NORMALIZATIONS)
-
-
-def _owned(model, graph, weighted, products):
-    """The indices of the operators of each node with weights."""
-    operators = model.subgraphs[0].operators
-    named = [_nodes(model, graph, operator) for operator in operators]
-    owners = {}
-    for index, found in enumerate(named):
-        for node in found:
-            if index in weighted:
-                node = _multiplying(node, products)
-            else:
-                node = _layer(node)
-            if node is not None:
-                owners.setdefault(index, node)
-    # What is made of a constant belongs to who reads it.
-    readers = {
-        tensor: index
-        for index, operator in reversed(list(enumerate(operators)))
-        for tensor in operator.inputs
-    }
-    for index, operator in reversed(list(enumerate(operators))):
-        reader = readers.get(operator.outputs[0])
-        if not named[index] and reader in owners:
-            owners.setdefault(index, owners[reader])
-    owned = {node: [] for node in graph.nodes}
-    for index, node in sorted(owners.items()):
-        owned[node].append(index)
-    return owned
-
-
-def layer_in(message, model, graph):
-    """The name of the layer whose operator an engine's message is about.
-
-    Args:
-        message: The message.
-        model: The parsed file.
-        graph: The `nodes.Graph` that it was written from.
-
-    Returns:
-        The name, `None` if the message tells of no operator of the file.
-    """
-    operators = model.subgraphs[0].operators
-    # Our delegate's words first, since interpreters number delegated operators
-    # anew; our own checks of files go by the operator's name.
-    found = [
-        *re.findall(r"\(operator (\d+)\)", message),
-        *re.findall(r"Node number (\d+) \(", message),
-    ]
-    names = flatbuffer.operator_names(model)
-    for name in re.findall(r"operator (\w+) has", message):
-        found += [i for i, other in enumerate(names) if other == name]
-    for index in map(int, found):
-        if index < len(operators):
-            for node in _nodes(model, graph, operators[index]):
-                return node.name
-    return None
-
-
-def _layer(node):
-    """The layer with weights that an operator of a node belongs to, if any."""
-    if isinstance(node, nodes.Threshold):
-        return node.source
-    return node if isinstance(node, nodes.Sum) or _has_weights(node) else None
-
-
-def _multiplying(node, products):
-    """The layer that a product belongs to which is named after a node.
-
-    It is named after what was fused with it where something was.
-    """
-    while node is not None:
-        layer = _layer(node)
-        if isinstance(layer, nodes.Sum) or products.get(node):
-            return layer
-        sources = node.sources()
-        node = sources[0] if len(sources) == 1 else None
-    return None
-
-
-def _nodes(model, graph, operator):
-    """The nodes whose values an operator computes."""
-    numbers = _numbers(model, operator)
-    if numbers:
-        return [graph.nodes[number] for number in numbers]
-    # What writes an output of the file is named after that.
-    outputs = list(model.subgraphs[0].outputs)
-    return [
-        graph.outputs[outputs.index(tensor)]
-        for tensor in operator.outputs
-        if tensor in outputs
-    ]
-
-
-def _numbers(model, operator):
-    """The numbers of the nodes that an operator's output is named after."""
-    names = [
-        model.subgraphs[0].tensors[output].name for output in operator.outputs
-    ]
-    return [
-        int(number)
-        for name in names
-        for number in re.findall(r"(?:^|;)n(\d+)/", (name or b"").decode())
-    ]
+    return has_weights(node) and isinstance(node.operation, _NORMALIZATIONS)
 
 
 def _code(node, stored):

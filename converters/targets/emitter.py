@@ -22,7 +22,7 @@ from keras_aqe.converters.graph.known import (
     is_reshape,
     is_selection,
 )
-from keras_aqe.converters.targets import checks, dtypes
+from keras_aqe.converters.targets import checks, dtypes, node_names
 from keras_aqe.layers.quantized import same_padding
 
 # A name that TensorFlow takes and that means nothing else in a file.
@@ -36,10 +36,12 @@ class Emitter:
         graph: A `nodes.Graph`.
 
     Attributes:
+        prefix: What the names of the target's custom operators begin with.
         batch: Size of a batch, `None` for any.
         input_dtypes: What the target's interpreters take.
     """
 
+    prefix: str = ""
     batch: int | None = None
     input_dtypes: tuple[str, ...] = dtypes.ALL
 
@@ -69,8 +71,8 @@ class Emitter:
                 if index not in graph.outputs and not tensor.name.startswith(
                     b"n"
                 ):
-                    tensor.name = f"n{node.number}/".encode() + tensor.name
-        checks.check(model, self.graph.nodes)
+                    tensor.name = node_names.scope(node).encode() + tensor.name
+        checks.check(model, self.graph.nodes, self.prefix)
         return model, stored
 
     def _function(self):
@@ -168,10 +170,8 @@ class Emitter:
 
     @contextlib.contextmanager
     def _scope(self, node):
-        """Names operators so that `metadata` finds them in the file."""
-        # Short, since Larq Compute Engine cuts names; the slash makes it
-        # absolute.
-        with naming(node), tf.name_scope(f"n{node.number}/"):
+        """Names operators and errors after a node."""
+        with naming(node), tf.name_scope(node_names.scope(node)):
             yield
 
     def value(self, node):

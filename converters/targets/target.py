@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Callable
 
+from keras_aqe.converters.targets.engine import LiteRT
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -35,6 +37,11 @@ class Target:
         check: Function that raises `ConversionError` if a custom operator of
             a parsed file is not as it should be. Those of the packed format
             are the runtime's to check.
+        engine: Function from a file's bytes and a number of threads to what
+            runs it: a `LiteRT`, or what has its `predict`.
+        decode: Function from a tensor of codes, as the engine returns it, and
+            the number of codes that end at a word to an array of numbers;
+            only needed where they are packed into words.
         takes_compact: Whether `Options.compact` means anything to it.
     """
 
@@ -44,6 +51,8 @@ class Target:
     prefix: str = ""
     kernels: tuple[str, ...] = ()
     check: Callable = lambda model: None
+    engine: Callable = LiteRT
+    decode: Callable = lambda tensor, channels: tensor
     takes_compact: bool = False
 
 

@@ -16,7 +16,7 @@ import sys
 import numpy as np
 
 from keras_aqe.converters import ConversionError, Interpreter, report
-from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe.converters.file import flatbuffer, metadata, signature
 
 # Seconds until a file counts as hanging; the signal ends the process.
 LIMIT = 60
@@ -45,7 +45,8 @@ def resealed(data, description):
 
 def predict(data):
     interpreter = Interpreter(data)
-    shapes = interpreter._engine.input_shapes
+    graph = flatbuffer.read(data).subgraphs[0]
+    shapes = [signature.spec(graph, index).shape for index in graph.inputs]
     interpreter.predict([np.zeros((1, *shape[1:]), "f") for shape in shapes])
 
 

@@ -5,11 +5,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from keras_aqe import layers, quantizers
+from keras_aqe.converters import targets
 from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.graph.build import build
 
 # What the random networks are made of.
-TARGETS = ["lce", "packed", "tflite"]
+TARGETS = sorted(targets.TARGETS)
 # Bits of inputs and of weights, as in Chen et al., 2020.
 TABLE_1 = [
     (1, 1), (1, 2), (1, 3), (1, 16),

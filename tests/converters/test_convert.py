@@ -12,6 +12,7 @@ from keras_aqe import callbacks, layers, models
 from keras_aqe.converters import ConversionError, Interpreter, convert, verify
 from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.targets import TARGETS
+from keras_aqe.converters.targets.lce import engine as lce_engine
 from keras_aqe.converters.targets.packed import limits
 from tests.converters.networks import images
 
@@ -220,7 +221,7 @@ def test_names_the_extra_when_lce_is_missing(monkeypatch):
 
 def test_names_the_numpy_that_lce_needs(monkeypatch):
     file = convert(small(), "lce").flatbuffer
-    monkeypatch.setattr("keras_aqe.converters.interpreter._numpy_major", 2)
+    monkeypatch.setattr(lce_engine, "_numpy_major", 2)
     with pytest.raises(ConversionError, match="NumPy below 2"):
         Interpreter(file)
 
@@ -260,7 +261,7 @@ def test_converts_without_the_engine(monkeypatch):
 
     monkeypatch.setattr("keras_aqe.runtime.load_delegate", missing)
     convert(with_a_wide_pool())
-    monkeypatch.setattr("keras_aqe.converters.interpreter._numpy_major", 2)
+    monkeypatch.setattr(lce_engine, "_numpy_major", 2)
     convert(small(), "lce")
 
 

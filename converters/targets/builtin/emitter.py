@@ -14,7 +14,11 @@ from keras_aqe.converters.graph.known import (
 )
 from keras_aqe.converters.targets.builtin import fits, int8
 from keras_aqe.converters.targets.builtin.channels import Channels
-from keras_aqe.converters.targets.builtin.operators import Constant, Operators
+from keras_aqe.converters.targets.builtin.operators import (
+    PLACEHOLDER,
+    Constant,
+    Operators,
+)
 from keras_aqe.converters.targets.emitter import Emitter
 
 # Layers whose Keras code runs on int8 as it does on floats.
@@ -59,6 +63,8 @@ class BuiltinEmitter(Emitter):
     Attributes:
         operators: The `Operators` that belong into the file.
     """
+
+    prefix = PLACEHOLDER
 
     def __init__(self, graph, compact):
         super().__init__(graph)

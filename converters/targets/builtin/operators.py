@@ -14,7 +14,7 @@ from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.file.custom_ops import custom_op
 from keras_aqe.converters.file.flatbuffer import schema
 
-_PLACEHOLDER = "AqeBuiltin"
+PLACEHOLDER = "AqeBuiltin"
 _TYPES = {
     "float16": schema.TensorType.FLOAT16,
     "float32": schema.TensorType.FLOAT32,
@@ -86,7 +86,7 @@ class Operators:
         dtype = "float32" if operator.scale is None else "int8"
         self._operators.append(operator)
         index = len(self._operators) - 1
-        return custom_op(_PLACEHOLDER, tensors, shape, dtype, {"index": index})
+        return custom_op(PLACEHOLDER, tensors, shape, dtype, {"index": index})
 
     def insert(self, model):
         """Puts the operators into a file in the place of the placeholders.
@@ -98,7 +98,7 @@ class Operators:
         for name, operator in zip(
             flatbuffer.operator_names(model), graph.take_operators()
         ):
-            if name == _PLACEHOLDER:
+            if name == PLACEHOLDER:
                 options = flexbuffers.Loads(
                     bytes(bytearray(operator.customOptions))
                 )

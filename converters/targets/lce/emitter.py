@@ -64,6 +64,7 @@ class LceEmitter(Emitter):
         strict: See `emit`.
     """
 
+    prefix = ops.PREFIX
     batch = 1
     input_dtypes = dtypes.BASIC
 

@@ -10,45 +10,14 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
-from flatbuffers import flexbuffers
 
-from keras_aqe.converters.errors import damaged
-from keras_aqe.converters.file import flatbuffer, operator_signatures, operators
 from keras_aqe.converters.file.custom_ops import custom_op
 
-_WORD = 32
+# Begins the names of all of them.
+PREFIX = "Lce"
+WORD = 32
 # TFLite's numbers of the two paddings.
 _PADDINGS = {"SAME": 0, "VALID": 1}
-# Types and axes of inputs and outputs.
-_SIGNATURES = {
-    "LceBMaxPool2d": operator_signatures.parse("i@4 -> i@4"),
-    "LceBconv2d": operator_signatures.parse("i@4 i@4 f@1 f@1 fi@1 -> fi@4"),
-    "LceDequantize": operator_signatures.parse("i@1-8 -> f@1-8"),
-    "LceQuantize": operator_signatures.parse("f@1-8 -> i@1-8"),
-}
-# Limits of the options that each needs.
-_SIZE = (1, 2**15)
-_OPTIONS = {
-    "LceBMaxPool2d": {
-        "filter_height": _SIZE,
-        "filter_width": _SIZE,
-        "stride_height": _SIZE,
-        "stride_width": _SIZE,
-        "padding": (0, 1),
-    },
-    "LceBconv2d": {
-        "channels_in": (1, 2**24),
-        "dilation_height_factor": _SIZE,
-        "dilation_width_factor": _SIZE,
-        "fused_activation_function": (0, 3),
-        "pad_values": (0, 1),
-        "padding": (0, 1),
-        "stride_height": _SIZE,
-        "stride_width": _SIZE,
-    },
-    "LceDequantize": {},
-    "LceQuantize": {},
-}
 # Stands for an input that an operator does not use.
 _UNUSED = np.zeros(1, "float32")
 
@@ -90,7 +59,7 @@ def quantize(x):
 
     On ARM the sign bit decides, so `x` must not be -0.0.
     """
-    words = -(-x.shape[-1] // _WORD)
+    words = -(-x.shape[-1] // WORD)
     shape = (*x.shape[:-1], words)
     return Bits(custom_op("LceQuantize", [x], shape, tf.int32, {}), x.shape[-1])
 
@@ -128,7 +97,7 @@ def convolution_to_bits(bits, kernel, stride, thresholds):
     # LCE counts the products that are -1.
     most = (taps - thresholds.astype("int64")) // 2
     inputs = [_UNUSED, _UNUSED, most.astype("int32")]
-    words = -(-outputs // _WORD)
+    words = -(-outputs // WORD)
     tensor = _convolution(bits, kernel, stride, inputs, words, tf.int32)
     return Bits(tensor, outputs)
 
@@ -185,82 +154,25 @@ def _convolution(bits, kernel, stride, inputs, depth, dtype):
 def _packed(kernel):
     """A ±1 kernel as INT32 `(outputs, height, width, words)`."""
     negative = np.moveaxis(kernel < 0, -1, 0)
-    missing = -negative.shape[-1] % _WORD
+    missing = -negative.shape[-1] % WORD
     negative = np.pad(negative, [(0, 0)] * 3 + [(0, missing)])
     words = np.packbits(negative, axis=-1, bitorder="little")
     return np.ascontiguousarray(words).view("<i4")
 
 
-def check(model):
-    """Checks what LCE's interpreter takes on trust.
-
-    It reads inputs, outputs and constants of its operators without asking
-    whether they are there.
+def unpack(tensor, channels):
+    """±1 from the tensor of `Bits`.
 
     Args:
-        model: A parsed file.
+        tensor: An array: words of int32, or of another type if each element
+            is a code already.
+        channels: How many ±1 end at a word.
 
-    Raises:
-        ConversionError: If an operator of LCE is not as it should be.
+    Returns:
+        An array whose last axis is `channels`, where there were words.
     """
-    for graph in model.subgraphs:
-        names = flatbuffer.operator_names(model, graph)
-        for name, operator in zip(names, graph.operators):
-            if not name.startswith("Lce"):
-                continue
-            try:
-                _check_operator(model, graph, name, operator)
-            except (IndexError, KeyError, TypeError, ValueError) as error:
-                raise damaged(
-                    f"operator {name} is malformed ({error})"
-                ) from error
-
-
-def _check_operator(model, graph, name, operator):
-    _require(name in _SIGNATURES, "Larq Compute Engine has none of this name")
-    operators.check_arguments(_SIGNATURES[name], graph, operator)
-    options = _options(operator)
-    for option, (least, most) in _OPTIONS[name].items():
-        value = options.get(option)
-        _require(
-            type(value) is int and least <= value <= most,
-            f"its option {option} is {value}",
-        )
-    if name == "LceBconv2d":
-        _check_convolution(model, graph, operator, options)
-
-
-def _check_convolution(model, graph, operator, options):
-    words = -(-options["channels_in"] // _WORD)
-    tensors = [graph.tensors[i] for i in (*operator.inputs, *operator.outputs)]
-    image, kernel, *constants, output = tensors
-    _require(
-        image.shape[3] == kernel.shape[3] == words,
-        "its kernel does not fit its input",
-    )
-    for tensor in (kernel, *constants):
-        data = model.buffers[tensor.buffer].data
-        _require(
-            data is not None and len(data) == 4 * np.prod(tensor.shape),
-            "its constants do not have their length",
-        )
-    # Bits take thresholds, of their type; a float result scale and bias.
-    to_bits = output.type == image.type
-    for tensor in constants[2:] if to_bits else constants[:2]:
-        _require(
-            tensor.shape[0] == kernel.shape[0] and tensor.type == output.type,
-            "its constants do not fit its kernel",
-        )
-
-
-def _options(operator):
-    if operator.customOptions is None:
-        return {}
-    options = flexbuffers.Loads(bytes(bytearray(operator.customOptions)))
-    _require(isinstance(options, dict), "its options are no map")
-    return options
-
-
-def _require(condition, message):
-    if not condition:
-        raise ValueError(message)
+    if tensor.dtype != np.int32:
+        return tensor
+    elements = np.ascontiguousarray(tensor).view("uint8")
+    negative = np.unpackbits(elements, axis=-1, bitorder="little")
+    return 1 - 2 * negative[..., :channels].astype("int64")

@@ -48,6 +48,8 @@ class PackedEmitter(Emitter):
         strict: See `emit`.
     """
 
+    prefix = ops.PREFIX
+
     def __init__(self, graph, strict):
         super().__init__(graph)
         self.strict = strict

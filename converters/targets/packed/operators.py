@@ -8,6 +8,8 @@ import tensorflow as tf
 from keras_aqe.converters.file.custom_ops import custom_op
 from keras_aqe.converters.targets.packed import packing, pooling
 
+# Begins the names of all of them.
+PREFIX = "Aqe"
 _FORMAT = 1
 
 

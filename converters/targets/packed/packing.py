@@ -58,6 +58,36 @@ def pack_kernel(codes, bits):
     )
 
 
+def unpack(tensor, channels):
+    """Codes from an activation tensor.
+
+    Args:
+        tensor: An array: words of int64, or of another type if each element
+            is a code already.
+        channels: How many codes end at a word.
+
+    Returns:
+        An array whose last axis is `channels`, where there were words.
+    """
+    if tensor.dtype != np.int64:
+        return tensor
+    width = tensor.shape[-1] // words(channels, 1)
+    planes = [
+        _bits(tensor[..., plane::width])[..., :channels].astype("int64")
+        for plane in range(width)
+    ]
+    sign = 1 - 2 * planes[-1]
+    if width == 1:
+        return sign
+    magnitude = sum(plane << index for index, plane in enumerate(planes[:-1]))
+    return sign * ((1 << magnitude) >> 1)
+
+
+def _bits(elements):
+    elements = np.ascontiguousarray(elements)
+    return np.unpackbits(elements.view("uint8"), axis=-1, bitorder="little")
+
+
 def whole_thresholds(thresholds, levels, bits):
     """Integer thresholds for every code of a width.
 
