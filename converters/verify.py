@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -211,30 +212,27 @@ class _Comparison:
         codes = self._codes(calls, received[self._outputs :])
         received = received[: self._outputs]
         self._examples += len(inputs[0])
-        reference = Reference(
-            self._graph,
-            inputs,
-            {
-                node: found
-                for node, found in zip(self._graph.codes, codes)
-                if found is not None
-            },
-        )
-        for name, node, entry, call, found in zip(
-            self._names,
-            self._graph.codes,
-            self._entries,
-            calls,
-            codes,
-            strict=True,
+        wanted = [
+            np.float32(call / entry["unit"])
+            for call, entry in zip(calls, self._entries, strict=True)
+        ]
+        file = self._reference(inputs, codes)
+        # What the converter took the model for is checked against Keras too.
+        keras_ = functools.cache(lambda: self._reference(inputs, wanted))
+        for name, node, ours, theirs in zip(
+            *(self._names, self._graph.codes, wanted, codes), strict=True
         ):
-            if found is not None:
-                wanted = np.float32(call / entry["unit"])
-                self._add_codes(name, reference, node, found, wanted)
+            if theirs is not None:
+                self._add_codes(name, node, (ours, keras_), (theirs, file))
         for index, (ours, theirs) in enumerate(
             zip(expected, received, strict=True)
         ):
-            self._add_output(index, reference, ours, theirs)
+            self._add_output(index, (ours, keras_), (theirs, file))
+
+    def _reference(self, inputs, codes):
+        pairs = zip(self._graph.codes, codes)
+        given = {node: found for node, found in pairs if found is not None}
+        return Reference(self._graph, inputs, given)
 
     def _codes(self, calls, tensors):
         """The file's codes after each quantizer, `None` if it has none."""
@@ -254,17 +252,23 @@ class _Comparison:
                 ) from error
         return found
 
-    def _add_codes(self, name, reference, node, found, expected):
+    def _add_codes(self, name, node, expected, found):
+        (expected, keras_), (found, file) = expected, found
         same = found == expected
         _count(self._equal, name, same.sum())
         _count(self._compared, name, same.size)
-        if same.all() and not reference.is_rounded(node):
+        if same.all() and not file.is_rounded(node):
             return
-        low, high = reference.codes(node)
+        low, high = file.codes(node)
         _count(self._within_rounding, name, (low < high).sum())
-        _count(self._faults, name, ((found < low) | (found > high)).sum())
+        faults = (found < low) | (found > high)
+        if not same.all():
+            low, high = keras_().codes(node)
+            faults |= (expected < low) | (expected > high)
+        _count(self._faults, name, faults.sum())
 
-    def _add_output(self, index, reference, expected, found):
+    def _add_output(self, index, expected, found):
+        (expected, keras_), (found, file) = expected, found
         same = expected.argmax(axis=-1) == found.argmax(axis=-1)
         self._labels[index] += same.mean() * len(expected)
         scale = max(float(np.abs(expected).max()), np.finfo("float32").tiny)
@@ -272,9 +276,12 @@ class _Comparison:
         self._error = max(self._error, error)
         if error > _TOLERANCE:
             node = self._graph.outputs[index]
-            off = np.abs(np.asarray(reference.value(node)) - found)
-            limit = np.asarray(reference.error(node)) + _TOLERANCE * scale
-            _count(self._faults, node.name, (off > limit).sum())
+            faults = False
+            for y, reference in ((found, file), (expected, keras_())):
+                off = np.abs(np.asarray(reference.value(node)) - y)
+                limit = np.asarray(reference.error(node)) + _TOLERANCE * scale
+                faults |= off > limit
+            _count(self._faults, node.name, faults.sum())
 
     def result(self):
         """The `Verification`."""

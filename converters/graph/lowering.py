@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_aqe import layers
 from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.graph.nodes import Spread, Sum, Window
+from keras_aqe.converters.graph.nodes import Cast, Spread, Sum, Window
 from keras_aqe.layers.quantized import same_padding
 
 # float32 holds all whole numbers up to here.
@@ -47,6 +47,9 @@ def lower(layer, source):
             f"{layer.quantization_mode!r} by Keras, so its own quantizers no "
             "longer count. Convert the model as it was before `quantize`."
         )
+    if isinstance(source, Sum):
+        # Its levels are where its accumulators end, not codes.
+        source = Cast(source.name, source.shape, source=source)
     if isinstance(layer, layers.QuantDense):
         if getattr(layer, "lora_enabled", False):
             raise ConversionError(

@@ -82,6 +82,24 @@ def test_codes_of_what_is_reordered(quantizer, target):
     assert sorted(same.code_agreement) == sorted(names)
 
 
+@pytest.mark.parametrize("outputs", ["codes", "sums"])
+def test_what_the_converter_misunderstands(outputs, monkeypatch):
+    """The file then is what the converter meant, and not what Keras has."""
+    lowering = "keras_aqe.converters.graph.lowering"
+    monkeypatch.setattr(f"{lowering}._bias", lambda layer: None)
+    inputs = keras.Input((6, 6, 3))
+    conv = layers.QuantConv2D(
+        4, 3, input_quantizer="binary", kernel_quantizer="binary"
+    )
+    x = conv(inputs)
+    conv.bias.assign([9.0, -9.0, 9.0, -9.0])
+    if outputs == "codes":
+        x = layers.QuantActivation("binary")(x)
+    model = keras.Model(inputs, x)
+    found = verify(model, convert(model), images((6, 6, 3)))
+    assert not found.faultless and len(found.faults) == 1
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("bits", [1, 3])
 def test_every_layer_that_is_damaged_is_named(bits, target):

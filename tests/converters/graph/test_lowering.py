@@ -87,3 +87,31 @@ def test_padding_that_never_occurs_is_no_obstacle():
     for target in TARGETS:
         received = Interpreter(convert(model, target).flatbuffer).predict(x)
         np.testing.assert_array_equal(received, model(x, training=False))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("source", ["pixels", "codes"])
+def test_sums_without_a_quantizer_between(source, target):
+    """The accumulators of the first are the floats of the second."""
+    kernels = {"kernel_quantizer": "binary", "use_bias": False}
+    first = {"filters": 4, "kernel_size": 3, **kernels}
+    if source == "pixels":
+        inputs = keras.Input((6, 7, 3), dtype="uint8")
+        x = layers.QuantConv2D(**first)(keras.layers.Rescaling(1 / 128)(inputs))
+    else:
+        inputs = keras.Input((6, 7, 3))
+        x = layers.QuantConv2D(input_quantizer="po2_3", **first)(inputs)
+    sums = [
+        layers.QuantConv2D(5, 3, **kernels)(x),
+        layers.QuantConv2DTranspose(5, 3, strides=2, **kernels)(x),
+        layers.QuantDense(5, **kernels)(x),
+        layers.QuantDepthwiseConv2D(3, **kernels)(x),
+        layers.QuantSeparableConv2D(5, 1, **kernels)(x),
+    ]
+    codes = [layers.QuantActivation("po2_4")(y) for y in sums]
+    model = keras.Model(inputs, [*codes, *sums])
+    x = np.random.default_rng(0).integers(0, 256, (3, 6, 7, 3))
+    x = x.astype("uint8") if source == "pixels" else images((6, 7, 3))
+    converted = convert(model, target, strict=False)
+    for wanted, found in zip(model(x), Interpreter(converted).predict(x)):
+        np.testing.assert_array_equal(wanted, found)
