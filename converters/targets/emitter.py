@@ -22,7 +22,7 @@ from keras_aqe.converters.graph.known import (
     is_reshape,
     is_selection,
 )
-from keras_aqe.converters.targets import checks, dtypes, node_names
+from keras_aqe.converters.targets import checks, dtypes, node_names, numerics
 from keras_aqe.layers.quantized import same_padding
 
 # A name that TensorFlow takes and that means nothing else in a file.
@@ -57,6 +57,7 @@ class Emitter:
             `codes.Stored`.
         """
         model, inner = custom_ops.to_model(self._function())
+        numerics.mend(model)
         stored = {
             node: dataclasses.replace(
                 form, tensors=tuple(inner[name] for name in form.tensors)

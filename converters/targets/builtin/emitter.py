@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.file.builtin_ops import Constant
 from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.graph.known import (
     is_channels_last,
@@ -16,7 +17,6 @@ from keras_aqe.converters.targets.builtin import fits, int8
 from keras_aqe.converters.targets.builtin.channels import Channels
 from keras_aqe.converters.targets.builtin.operators import (
     PLACEHOLDER,
-    Constant,
     Operators,
 )
 from keras_aqe.converters.targets.emitter import Emitter

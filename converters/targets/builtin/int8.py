@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from keras_aqe.converters.file.builtin_ops import Constant, Operator
 from keras_aqe.converters.file.flatbuffer import schema
-from keras_aqe.converters.targets.builtin.operators import Constant, Operator
 
 _ACTIVATIONS = {
     None: schema.ActivationFunctionType.NONE,
