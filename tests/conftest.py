@@ -1,7 +1,14 @@
+"""The fixtures of more than one room, and what holds for all tests."""
+
 import hypothesis
 import keras
 import pytest
 import tensorflow as tf
+
+from keras_aqe import runtime
+
+# Tests that run packed files.
+NATIVE = ("tests/runtime/", "tests/converters/targets/packed/")
 
 # Two replicas for the tests of strategies; only possible before TensorFlow
 # starts its devices.
@@ -23,6 +30,16 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("keras_aqe")
 
 
+def pytest_collection_modifyitems(items):
+    """Without the library, which needs a compiler, there is nothing to run."""
+    try:
+        runtime.library_path()
+    except RuntimeError as error:
+        for item in items:
+            if item.nodeid.startswith(NATIVE):
+                item.add_marker(pytest.mark.skip(reason=str(error)))
+
+
 @pytest.fixture(scope="session")
 def mirrored():
     """The process's one mirrored strategy: two count their sums alike."""
@@ -35,3 +52,27 @@ def seeded():
     keras.utils.set_random_seed(2020)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session", params=["lce", "packed", "tflite"])
+def minw_file(request):
+    """A small MINW-Net as a file of each target."""
+    from keras_aqe import converters, models
+    from tests.converters.networks import randomise
+
+    model = randomise(models.MINWNet(filters=4, dense_units=8))
+    return converters.convert(model, request.param)
+
+
+@pytest.fixture
+def noise(monkeypatch):
+    """Made-up images, and no graphs, which take longer than two steps."""
+    import keras_aqe as aqe
+    from examples import train_cifar10
+    from tests.examples.reproduce import on_noise
+
+    monkeypatch.setattr(train_cifar10, "load_cifar10", on_noise.load_cifar10)
+    monkeypatch.setattr(aqe.models, "Small", on_noise.Small, raising=False)
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -8,11 +8,10 @@ from ai_edge_litert import interpreter as litert
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from keras_aqe import layers, models
+from keras_aqe import layers
 from keras_aqe.converters import ConversionError, Interpreter, convert, verify
 from keras_aqe.converters.file import flatbuffer
 from tests.converters.networks import (
-    TABLE_1,
     TARGETS,
     RandomNetwork,
     activation_quantizers,
@@ -126,30 +125,6 @@ def without_xnnpack(file, x):
     ]
 
 
-@pytest.mark.parametrize("input_bits, weight_bits", TABLE_1)
-def test_minw_net(input_bits, weight_bits):
-    model = models.MINWNet(
-        "D", input_bits, weight_bits, filters=6, dense_units=20
-    )
-    randomise(model, seed=input_bits)
-    x = images((32, 32, 3))
-    verification = verify(model, convert(model, "tflite"), x)
-    assert verification.labels_equal
-    # Sums of half-precision values round differently in another order, and
-    # a code on the edge may then differ.
-    limit = 1e-2 if input_bits == 16 else 1e-4
-    assert verification.max_relative_error < limit
-
-
-@pytest.mark.parametrize("pad_value", [0.0, 1.0])
-def test_minw_net_lce(pad_value):
-    model = models.MINWNet(filters=6, dense_units=20, pad_value=pad_value)
-    randomise(model)
-    verification = verify(model, convert(model, "lce"), images((32, 32, 3)))
-    assert verification.labels_equal
-    assert verification.max_relative_error < 1e-4
-
-
 # Parts, so that several processes share them. Each network takes seconds since
 # it is verified in each target's engine; far more are drawn in the long suite.
 @pytest.mark.parametrize("part", range(6))
@@ -234,21 +209,3 @@ def test_sequential_with_input_quantizers():
         "LceBconv2d",
         "LceBconv2d",
     ]
-
-
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("kernel_size, dilation", [(5, 1), ((3, 1), 2)])
-def test_windows_that_meet_padding_on_both_sides(target, kernel_size, dilation):
-    """Larq Compute Engine's own padding by zeros is wrong there."""
-    x = inputs = keras.Input((3, 4, 2))
-    x = layers.QuantConv2D(
-        5,
-        kernel_size,
-        padding="same",
-        dilation_rate=dilation,
-        input_quantizer="binary",
-        kernel_quantizer="binary",
-    )(x)
-    codes = layers.QuantActivation("binary")(x)
-    model = randomise(keras.Model(inputs, [codes, x]))
-    assert_same(model, target, images((3, 4, 2)))

@@ -1,7 +1,5 @@
 """What `Interpreter` and its like take, and what they return."""
 
-import re
-
 import keras
 import numpy as np
 import pytest
@@ -11,161 +9,19 @@ from keras_aqe.converters import (
     ConversionError,
     Interpreter,
     convert,
-    report,
-    verify,
 )
 from keras_aqe.converters.file import flatbuffer
 from tests.converters.networks import TARGETS
-
-BINARY = {"input_quantizer": "binary", "kernel_quantizer": "binary"}
-# How a model takes "meta" and "image", and returns its results "y" and "z".
-TAKEN = {
-    "list": lambda a, b: [b, a],
-    "dictionary": lambda a, b: {"meta": b, "image": a},
-    "nested": lambda a, b: {"meta": b, "image": [a]},
-}
-RETURNED = {
-    "one": lambda y, z: y,
-    "list of one": lambda y, z: [y],
-    "list": lambda y, z: [z, y],
-    "dictionary": lambda y, z: {"z": z, "a": y},
-    "nested": lambda y, z: {"z": [z], "a": (y, z)},
-}
-
-
-def two_inputs(taken="dictionary", returned="one"):
-    image = keras.Input((8,), name="image")
-    meta = keras.Input((4,), name="meta")
-    x = keras.layers.Concatenate()([image, meta])
-    y = layers.QuantDense(3, name="y", **BINARY)(x)
-    z = layers.QuantDense(2, name="z", **BINARY)(x)
-    return keras.Model(TAKEN[taken](image, meta), RETURNED[returned](y, z))
-
-
-def batches(examples, seed=0):
-    random = np.random.default_rng(seed)
-    return [
-        random.normal(size=(examples, size)).astype("float32")
-        for size in (8, 4)
-    ]
-
-
-def assert_same(expected, received):
-    """Compares structures (tuples are lists in a file) and arrays."""
-    if isinstance(expected, dict):
-        assert list(expected) == list(received)
-        expected, received = list(expected.values()), list(received.values())
-    if isinstance(expected, (list, tuple)):
-        assert type(received) is list and len(expected) == len(received)
-        for ours, theirs in zip(expected, received):
-            assert_same(ours, theirs)
-    else:
-        assert expected.dtype == received.dtype
-        np.testing.assert_array_equal(expected, received)
+from tests.converters.two_inputs import (
+    BINARY,
+    batches,
+    two_inputs,
+)
 
 
 @pytest.fixture(scope="module", params=TARGETS)
 def converted(request):
     return convert(two_inputs(), request.param)
-
-
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize(
-    "taken, returned",
-    [
-        ("list", "dictionary"),
-        ("list", "one"),
-        ("dictionary", "list"),
-        ("dictionary", "nested"),
-        ("nested", "list of one"),
-    ],
-)
-def test_takes_and_returns_what_keras_does(target, taken, returned):
-    model = two_inputs(taken, returned)
-    interpreter = Interpreter(convert(model, target))
-    # In any order, and twice.
-    for examples in (3, 1, 5, 1, 3):
-        x = TAKEN[taken](*batches(examples, seed=examples))
-        expected = model.predict(x, verbose=0)
-        assert_same(expected, interpreter.predict(x))
-    nothing = interpreter.predict(TAKEN[taken](*batches(0)))
-    assert_same(keras.tree.map_structure(lambda y: y[:0], expected), nothing)
-
-
-def test_names_are_those_of_keras(converted):
-    interpreter = Interpreter(converted)
-    assert interpreter.input_names == ["image", "meta"]
-    assert interpreter.output_names == ["y"]
-    image, meta = batches(2)
-    by_name = interpreter.predict({"meta": meta, "image": image})
-    np.testing.assert_array_equal(by_name, interpreter.predict([image, meta]))
-
-
-def test_a_single_input_goes_by_its_name_too(converted):
-    inputs = keras.Input((4,), name="x")
-    model = keras.Model(inputs, layers.QuantDense(3, **BINARY)(inputs))
-    x = batches(3)[1]
-    interpreter = Interpreter(convert(model, converted.report.target))
-    expected = model.predict(x, verbose=0)
-    for passed in (x, [x], (x,), {"x": x}, x.tolist(), x.astype("float64")):
-        assert_same(expected, interpreter.predict(passed))
-    assert_same(expected[:1], interpreter.predict(x[:1].tolist()))
-
-
-IMAGE, META = batches(2)
-FITTING = {"image": IMAGE, "meta": META}
-
-
-@pytest.mark.parametrize(
-    "x, message",
-    [
-        (IMAGE, "'image' (float32 of shape (None, 8))"),
-        ([IMAGE], "Received: 1 inputs"),
-        ([META, IMAGE], "'image' takes float32 of shape (None, 8)"),
-        ({"image": IMAGE}, "names ['image', 'meta']"),
-        ({"image": IMAGE, "mta": META}, "Received: the names ['image', 'mta']"),
-        (FITTING | {"other": META}, "names ['image', 'meta']"),
-        (
-            FITTING | {"meta": META[0]},
-            "'meta' takes float32 of shape (None, 4)",
-        ),
-        (FITTING | {"meta": META[:, :3]}, "Received: shape (2, 3)"),
-        (FITTING | {"meta": META[:1]}, "{'image': 2, 'meta': 1}"),
-        (FITTING | {"meta": META.astype(str)}, "'meta' takes float32"),
-        (FITTING | {"meta": META.astype("complex64")}, "array of complex64"),
-        (FITTING | {"meta": [[1, 2, 3, 4], [5]]}, "'meta' takes float32"),
-        (FITTING | {"meta": None}, "'meta' takes float32"),
-    ],
-)
-def test_says_which_input_does_not_fit(converted, x, message):
-    interpreter = Interpreter(converted)
-    with pytest.raises(ValueError, match=re.escape(message)):
-        interpreter.predict(x)
-    # It is none the worse for it.
-    interpreter.predict(FITTING)
-
-
-def test_integers_are_kept_or_refused():
-    inputs = keras.Input((4,), dtype="int32", name="x")
-    outputs = keras.layers.Rescaling(1.0)(inputs)
-    interpreter = Interpreter(convert(keras.Model(inputs, outputs), "tflite"))
-    x = np.array([[1, -2, 2**20, 0]])
-    for passed in (x, x.astype("int8") * 0, x.astype("float32")):
-        np.testing.assert_array_equal(passed, interpreter.predict(passed))
-    for passed in (x + 0.5, x + 2**31, x * np.nan):
-        with pytest.raises(ValueError, match="'x' takes int32.*cannot hold"):
-            interpreter.predict(passed)
-
-
-def test_files_from_elsewhere_go_by_their_signature(converted):
-    model = flatbuffer.read(converted.flatbuffer)
-    model.metadata = None
-    interpreter = Interpreter(flatbuffer.write(model))
-    assert [name[-5:] for name in interpreter.input_names] == ["image", "_meta"]
-    x = dict(zip(interpreter.input_names, (IMAGE, META)))
-    expected = Interpreter(converted).predict(FITTING)
-    for passed in (x, [IMAGE, META]):
-        np.testing.assert_array_equal(expected, interpreter.predict(passed))
 
 
 @pytest.mark.parametrize("examples", [0, 1, 2, 5])
@@ -183,30 +39,6 @@ def test_a_file_for_a_fixed_number_of_examples(examples):
     x = batches(examples)[1]
     received = Interpreter(flatbuffer.write(file)).predict(x)
     np.testing.assert_array_equal(model(x), received)
-
-
-def test_a_file_may_come_as_anything(converted, tmp_path):
-    path = tmp_path / "model.tflite"
-    converted.save(path)
-    data = converted.flatbuffer
-    model = two_inputs()
-    for file in (
-        *(path, str(path), converted),
-        *(data, bytearray(data), memoryview(data)),
-    ):
-        Interpreter(file).predict(FITTING)
-        assert report(file) == converted.report
-        verify(model, file, FITTING)
-    for read in (
-        Interpreter,
-        report,
-        lambda file: verify(model, file, FITTING),
-    ):
-        with pytest.raises(TypeError, match="path, bytes.*Received: None"):
-            read(None)
-        for missing in (tmp_path / "none", str(tmp_path / "none")):
-            with pytest.raises(FileNotFoundError, match="none"):
-                read(missing)
 
 
 def test_an_engine_that_refuses_is_quoted():

@@ -134,53 +134,6 @@ def with_turned_kernel(file, layer):
     return metadata.seal(parsed, description)
 
 
-def in_another_order(kernel, order):
-    """A first layer on channels in another order, with thresholds at sums."""
-    x = inputs = keras.Input((4, 4, 9))
-    parts = [x[..., c : c + 1] for c in order]
-    x = keras.layers.Concatenate()(parts)
-    conv = layers.QuantConv2D(
-        kernel.shape[-1], 3, use_bias=False, kernel_quantizer="ternary"
-    )
-    norm = keras.layers.BatchNormalization(epsilon=0.0)
-    x = norm(conv(x))
-    x = layers.QuantActivation("binary", name="codes")(x)
-    conv2 = layers.QuantConv2D(5, 1, kernel_quantizer="binary", name="conv2")
-    x = layers.QuantActivation("binary", name="codes2")(conv2(x))
-    model = keras.Model(inputs, keras.layers.Flatten()(x))
-    conv.kernel.assign(kernel[:, :, order])
-    return model, conv, norm, conv2
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_rounding_is_told_from_faults(target):
-    random = np.random.default_rng(0)
-    kernel = random.uniform(-1, 1, (3, 3, 9, 64))
-    x = random.normal(size=(8, 4, 4, 9)).astype("float32")
-    one, conv, norm, second = in_another_order(kernel, range(9))
-    # The sum of some pixel, another one for each channel.
-    sums = conv(x).numpy().reshape(-1, 64)
-    means = sums[random.integers(0, len(sums), 64), np.arange(64)]
-    norm.moving_mean.assign(means)
-    other, _, norm, other_second = in_another_order(kernel, range(9)[::-1])
-    norm.moving_mean.assign(means)
-    other_second.kernel.assign(second.kernel)
-    converted = convert(one, target)
-    found = verify(other, converted, x)
-    assert found.code_agreement["codes"] < 1
-    assert found.faultless
-    # At least the pixels that the thresholds are taken from, and few others.
-    assert 64 <= found.within_rounding["codes"] < 100
-    assert "Rounding of float sums explains" in str(found)
-    # A fault behind it is still seen.
-    other_second.kernel.assign(-second.kernel)
-    assert list(verify(other, converted, x).faults) == ["codes2"]
-    other_second.kernel.assign(second.kernel)
-    # As is a threshold that is off by more than rounding.
-    norm.moving_mean.assign(means + 0.01)
-    assert "codes" in verify(other, converted, x).faults
-
-
 def test_takes_examples_in_batches(monkeypatch):
     model = tiny()
     converted = convert(model)
@@ -206,3 +159,28 @@ def test_takes_files_and_what_convert_was_told(tmp_path):
         found = verify(model, file, x, image=image)
         assert found.codes_equal and found.labels_equal and found.faultless
         assert not found.within_rounding
+
+
+def test_verify_compares_the_codes_of_every_layer():
+    model = randomise(models.MINWNet(filters=4, dense_units=8))
+    converted = convert(model, "lce")
+    x = images((32, 32, 3))
+    same = verify(model, converted, x)
+    assert same.codes_equal and len(same.code_agreement) == 8
+    kernel = model.get_layer("conv4").kernel
+    kernel.assign(-kernel)
+    other = verify(model, converted, x)
+    assert other.code_agreement["conv3_quant"] == 1
+    assert other.code_agreement["conv4_quant"] < 1
+    assert "conv4_quant" in str(other) and not other.codes_equal
+
+
+def test_verify_tells_calls_of_a_shared_quantizer_apart():
+    quantizer = layers.QuantActivation("binary", name="sign")
+    x = inputs = keras.Input((8, 8, 3))
+    for _ in range(2):
+        x = layers.QuantConv2D(5, 3, kernel_quantizer="binary")(quantizer(x))
+    model = keras.Model(inputs, quantizer(x))
+    verification = verify(model, convert(model, "lce"), images((8, 8, 3)))
+    assert verification.code_agreement["sign"] == 1
+    assert verification.code_agreement["sign#2"] == 1

@@ -182,79 +182,6 @@ def test_a_custom_name_does_not_hide_a_builtin_operator(model):
     refused(model, "operator SOFTMAX has no input 0")
 
 
-@pytest.fixture(scope="module")
-def recurrent():
-    return flatbuffer.read(small_files("lce")[-1])
-
-
-def test_a_loop_has_to_count(recurrent):
-    name, operator = "WHILE", first(recurrent, "WHILE")[1]
-    options = operator.builtinOptions
-    names = flatbuffer.operator_names(recurrent)
-    assert names.count(name)
-    model = copy.deepcopy(recurrent)
-    body = model.subgraphs[options.bodySubgraphIndex]
-    # The counter stays what it is.
-    body.outputs = np.array(body.outputs)
-    body.outputs[:2] = body.inputs[:2]
-    refused(model, "WHILE may not end")
-    model = copy.deepcopy(recurrent)
-    graph = model.subgraphs[options.condSubgraphIndex]
-    limit = next(
-        graph.tensors[operator.inputs[1]]
-        for name, operator in zip(
-            flatbuffer.operator_names(model, graph), graph.operators
-        )
-        if name == "LESS"
-    )
-    model.buffers[limit.buffer].data = np.array([2**30], "<i4").view("uint8")
-    refused(model, "WHILE may not end")
-
-
-def test_graphs_do_not_call_themselves(recurrent):
-    model = copy.deepcopy(recurrent)
-    first(model, "WHILE")[1].builtinOptions.bodySubgraphIndex = 0
-    refused(model, "call each other in a circle")
-    model = copy.deepcopy(recurrent)
-    first(model, "WHILE")[1].builtinOptions.condSubgraphIndex = 99
-    refused(model, "calls a graph that is not there")
-
-
-def test_a_loop_fits_its_graphs(recurrent):
-    model = copy.deepcopy(recurrent)
-    operator = first(model, "WHILE")[1]
-    body = model.subgraphs[operator.builtinOptions.bodySubgraphIndex]
-    body.outputs = body.outputs[:-1]
-    refused(model, "WHILE does not fit the graphs that it calls")
-
-
-def test_the_table_knows_what_layers_come_out_as():
-    """More operators than the small files have."""
-    ops, some = keras.ops, keras.layers
-    x = keras.Input((6, 6, 4))
-    sequence = ops.reshape(x, (-1, 36, 4))
-    outputs = [
-        *(f(x) for f in (ops.ceil, ops.cos, ops.exp, ops.log, ops.rsqrt)),
-        *(f(x) for f in (ops.sign, ops.relu6, ops.gelu, ops.hard_swish)),
-        *(f(x, -1) for f in (ops.any, ops.all, ops.min, ops.prod, ops.var)),
-        *(ops.maximum(x, 0.5), ops.floor_divide(x, 2.0), ops.mod(x, 2.0)),
-        *(ops.power(x, 2.0), ops.logical_or(x > 0, x < 1), ops.flip(x, 1)),
-        *(ops.where(x > 0, x, -x), ops.tile(x, (1, 2, 1, 1)), ops.tril(x)),
-        ops.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), mode="reflect"),
-        *(ops.take(x, [0, 2], 1), ops.stack([x, x], 1), x[:, ::2, 1:-1]),
-        ops.one_hot(ops.cast(x[..., 0], "int32"), 3),
-        *(ops.matmul(sequence, sequence[:, :4]), ops.cumsum(x, 1)),
-        some.Conv2D(3, 3, dilation_rate=2)(x),
-        some.Conv3D(2, 2)(ops.expand_dims(x, -1)),
-        some.Conv3DTranspose(2, 2)(ops.expand_dims(x, -1)),
-        some.Resizing(4, 4, interpolation="nearest")(x),
-        *(some.Discretization([0.0, 0.5])(x), some.GroupNormalization(2)(x)),
-        some.LSTM(2, unroll=True)(sequence[:, :3]),
-    ]
-    # It runs what it wrote.
-    convert(keras.Model(x, outputs), "tflite", strict=False)
-
-
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
 def test_numbers_of_few_bits_have_no_scale(dtype):
     x = [keras.Input((2,), dtype=dtype, name=name) for name in "ab"]
@@ -264,20 +191,3 @@ def test_numbers_of_few_bits_have_no_scale(dtype):
         [numbers, numbers]
     )
     np.testing.assert_array_equal([[1, 100, 1, 100]], received)
-
-
-def test_every_line_of_the_table_is_of_an_operator():
-    names = {
-        name
-        for name, code in vars(schema.BuiltinOperator).items()
-        if isinstance(code, int)
-    }
-    known = {name for name in names if operator_signatures.find(name)}
-    assert len(known) > 100
-    for name in known:
-        signature = operator_signatures.find(name)
-        assert signature.outputs
-        for argument in (*signature.inputs, *signature.outputs):
-            assert argument.least <= argument.most
-            if argument.like is not None:
-                assert argument.like < len(signature.inputs)

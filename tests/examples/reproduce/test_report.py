@@ -4,10 +4,9 @@ import pathlib
 import re
 import shutil
 
-import numpy as np
 import pytest
 
-from examples.reproduce import __main__, figures, runs
+from examples.reproduce import __main__, report, runs
 from examples.reproduce.store import Store
 
 DOCS = pathlib.Path(__file__).parents[3] / "docs"
@@ -59,43 +58,42 @@ def test_study_says_how_far_it_is():
     assert said == (str(len(finished)), str(len(planned)))
 
 
-def test_blend_figure_shows_both_accuracies_of_each_width(
-    tmp_path, monkeypatch
-):
-    study = DOCS / "results" / "study" / "results.jsonl"
-    shutil.copy(study, tmp_path)
-    config = runs.load("study")
-    config["stage"] = [
-        {
-            "name": "blend",
-            "learning_rate": [0.01],
-            "bits": [[1, 1], [3, 3]],
-            "figure": {"kind": "blend"},
-        }
-    ]
-    monkeypatch.setattr(runs, "load", lambda name: config)
-    drawn, save = [], figures._save
-    monkeypatch.setattr(
-        figures, "_save", lambda *args: drawn.append(args[0]) or save(*args)
-    )
-    __main__.main(
-        ["study", "--scale", "small", "--report", "--output", str(tmp_path)]
-    )
-    assert "(blend.png)" in (tmp_path / "study.md").read_text()
-    assert (tmp_path / "blend.png").exists()
-    (figure,) = drawn
-    finished = {runs.key(line["run"]): line for line in Store(study)}
-    records = {
-        tuple(p.run["bits"]): finished[runs.key(p.run)]["epochs"]
-        for p in runs.expand(config, "small")
+@pytest.mark.parametrize(
+    "measure, expected",
+    [("accuracy", "0.700 ± 0.141"), ("error", "30.00 ± 14.14")],
+)
+def test_cells_are_mean_and_deviation_over_seeds(measure, expected):
+    config = {
+        "run": {"seed": [0, 1]},
+        "scale": {"full": {}},
+        "row": [{"label": "r", "paper": {"c": 0.5}}],
+        "column": [{"label": "c"}],
+        "table": {"measure": measure, "rows": "row"},
     }
-    for axis, bits in zip(figure.axes, [(1, 1), (3, 3)], strict=True):
-        assert axis.get_title() == "{}/{}".format(*bits)
-        for line, kind in zip(axis.get_lines(), ["hard", "soft"], strict=True):
-            np.testing.assert_array_equal(
-                line.get_ydata(),
-                [
-                    epoch[f"{kind}_validation_accuracy"]
-                    for epoch in records[bits]
-                ],
-            )
+    finished = {
+        runs.key(planned.run): {"test_accuracy": 0.6 + 0.2 * index}
+        for index, planned in enumerate(runs.expand(config, "full"))
+    }
+    lines = report.table(config, "full", finished)
+    assert any(expected in line for line in lines)
+
+
+def test_accuracy_lost_is_against_the_float_row():
+    config = {
+        "run": {},
+        "scale": {"full": {}},
+        "row": [
+            {"label": "r", "paper": {"c": 3.0}},
+            {"label": "float", "bits": [[32, 32]]},
+        ],
+        "column": [{"label": "c"}],
+        "table": {"measure": "loss", "rows": "row"},
+    }
+    accuracies = iter([0.5, 0.625])
+    finished = {
+        runs.key(planned.run): {"test_accuracy": next(accuracies)}
+        for planned in runs.expand(config, "full")
+    }
+    lines = report.table(config, "full", finished)
+    assert "| r | 12.5 (3.0) |" in lines
+    assert "| float | 0.0 (-) |" in lines

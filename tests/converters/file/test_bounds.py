@@ -1,0 +1,59 @@
+"""Files that stock interpreters crash on are refused."""
+
+import numpy as np
+import pytest
+
+from keras_aqe import models
+from keras_aqe.converters import (
+    ConversionError,
+    Interpreter,
+    convert,
+)
+from keras_aqe.converters.file import flatbuffer
+
+
+def _scale_kernel(graph, index):
+    kernel = graph.tensors[graph.operators[index].inputs[1]]
+    count = len(kernel.quantization.scale)
+    kernel.quantization.scale = np.full(count, 1e6, "float32")
+
+
+def _lose_scale(graph, index):
+    image = graph.tensors[graph.operators[index].inputs[0]]
+    image.quantization.scale = np.array([1e-44], "float32")
+
+
+def _move_zero(graph, index):
+    image = graph.tensors[graph.operators[index].inputs[0]]
+    image.quantization.zeroPoint = np.array([1 << 15])
+
+
+def _write_twice(graph, index):
+    graph.operators[index] = graph.operators[index - 1]
+
+
+@pytest.mark.parametrize(
+    "damage, match",
+    [
+        (_scale_kernel, "scales too large for CONV_2D"),
+        (_lose_scale, "no normal number"),
+        (_move_zero, "zero point that its type"),
+        (_write_twice, "a value already"),
+    ],
+)
+def test_what_stock_interpreters_crash_on_is_refused(damage, match):
+    """LiteRT 2.3 ends in a segmentation fault or corrupts its heap."""
+    model = models.MINWNet(filters=4, dense_units=8)
+    parsed = flatbuffer.read(convert(model, "tflite").flatbuffer)
+    parsed.metadata = None
+    Interpreter(flatbuffer.write(parsed))
+    names = flatbuffer.operator_names(parsed)
+    graph = parsed.subgraphs[0]
+    index = [
+        i
+        for i, name in enumerate(names)
+        if name == "CONV_2D" and not flatbuffer.is_float(parsed, i)
+    ][0]
+    damage(graph, index)
+    with pytest.raises(ConversionError, match=match):
+        Interpreter(flatbuffer.write(parsed))

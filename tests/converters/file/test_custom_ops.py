@@ -1,0 +1,88 @@
+"""Custom operators in the file that TensorFlow's converter makes of them."""
+
+import numpy as np
+import tensorflow as tf
+from flatbuffers import flexbuffers
+
+from keras_aqe.converters.file import flatbuffer
+from keras_aqe.converters.file.custom_ops import INNER, custom_op, to_model
+
+FACTORS = np.array([2.0, 3.0, 5.0, 7.0], "float32")
+SPEC = tf.TensorSpec((None, 4), tf.float32)
+
+
+def scaled(x, name="Scale", **options):
+    return custom_op(name, [x, FACTORS], (None, 4), x.dtype, options)
+
+
+def names(graph, indices):
+    return [graph.tensors[index].name.decode() for index in indices]
+
+
+def test_an_operator_keeps_name_constants_and_options():
+    @tf.function(input_signature=[SPEC])
+    def infer(x):
+        return scaled(x, axis=1, negative=-3)
+
+    model, inner = to_model(infer)
+    assert inner == {}
+    (graph,) = model.subgraphs
+    (operator,) = graph.operators
+    assert flatbuffer.operator_names(model) == ["Scale"]
+    options = flexbuffers.Loads(bytes(bytearray(operator.customOptions)))
+    assert options == {"axis": 1, "negative": -3}
+    source, constant = operator.inputs
+    assert list(graph.inputs) == [source]
+    assert list(graph.outputs) == list(operator.outputs)
+    data = model.buffers[graph.tensors[constant].buffer].data
+    np.testing.assert_array_equal(np.frombuffer(data, "<f4"), FACTORS)
+
+
+def test_equal_operators_stay_two_where_their_options_differ():
+    @tf.function(input_signature=[SPEC])
+    def infer(x):
+        return scaled(scaled(x, axis=1), axis=2) + scaled(x, "Other")
+
+    model, _ = to_model(infer)
+    found = flatbuffer.operator_names(model)
+    assert sorted(found) == ["ADD", "Other", "Scale", "Scale"]
+
+
+def test_inputs_and_outputs_are_in_the_order_of_their_names():
+    """Beside inner ones, which only tell where a tensor is."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, 4), tf.float32, name=name) for name in "ba"
+        ]
+    )
+    def infer(b, a):
+        with tf.name_scope("n7"):
+            between = scaled(b)
+        return {"z": between + a, "y": a * 2.0, f"{INNER}0": between}
+
+    model, inner = to_model(infer)
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    entries = {e.name.decode(): e.tensorIndex for e in signature.inputs}
+    assert list(graph.inputs) == [entries["a"], entries["b"]]
+    entries = {e.name.decode(): e.tensorIndex for e in signature.outputs}
+    assert set(entries) == {"y", "z"}
+    assert list(graph.outputs) == [entries["y"], entries["z"]]
+    (operator,) = [o for o in graph.operators if o.customOptions is not None]
+    assert inner == {f"{INNER}0": operator.outputs[0]}
+    assert names(graph, operator.outputs)[0].startswith("n7/")
+
+
+def test_functions_that_run_eagerly_stay_so():
+    tf.config.run_functions_eagerly(True)
+    try:
+
+        @tf.function(input_signature=[SPEC])
+        def infer(x):
+            return scaled(x)
+
+        model, _ = to_model(infer)
+        assert flatbuffer.operator_names(model) == ["Scale"]
+        assert tf.config.functions_run_eagerly()
+    finally:
+        tf.config.run_functions_eagerly(False)

@@ -1,0 +1,102 @@
+"""Which operators of the packed format stand for which layers."""
+
+import keras
+
+from keras_aqe import layers, models
+from tests.converters.networks import images, randomise
+from tests.converters.targets.packed.networks import (
+    assert_equal,
+    operators,
+)
+
+
+def residual(x, quantizer, codes):
+    y = layers.QuantActivation(quantizer)(x)
+    codes.append(y)
+    y = layers.QuantConv2D(
+        x.shape[-1],
+        3,
+        padding="same",
+        use_bias=False,
+        kernel_quantizer="ternary",
+    )(y)
+    y = keras.layers.BatchNormalization()(y)
+    return keras.layers.Add()([x, y])
+
+
+def test_a_residual_block_is_one_operator_and_a_sum():
+    x = inputs = keras.Input((8, 8, 6))
+    codes = []
+    for quantizer in ("binary", "po2_3", "fixed_8"):
+        x = residual(x, quantizer, codes)
+    model = randomise(keras.Model(inputs, [*codes, x]))
+    converted = assert_equal(model, images((8, 8, 6)))
+    # What a residual block adds is folded into its sum.
+    assert operators(converted).count("MUL") == 0
+    assert operators(converted).count("ADD") == 3
+
+
+def test_eight_bits_are_rounded_by_the_operator_of_the_sum():
+    def norm(x):
+        return keras.layers.BatchNormalization()(x)
+
+    def tanh(x):
+        return keras.layers.Activation("hard_tanh")(x)
+
+    pool = keras.layers.MaxPooling2D
+    x = inputs = keras.Input((40, 40, 3))
+    codes = []
+    for order in (
+        [],
+        [tanh],
+        [norm, tanh],
+        [pool(), norm],
+        [norm, pool(), tanh],
+    ):
+        x = layers.QuantConv2D(
+            21, 3, kernel_quantizer="po2_3", use_bias=len(codes) > 0
+        )(x)
+        for step in order:
+            x = step(x)
+        x = layers.QuantActivation("fixed_8")(x)
+        codes.append(x)
+    dense = layers.QuantDense(9, kernel_quantizer="binary", use_bias=False)
+    x = layers.QuantActivation("fixed_8")(norm(dense(x)))
+    codes.append(x)
+    x = layers.QuantConv2D(5, 1, kernel_quantizer="ternary")(x)
+    model = randomise(keras.Model(inputs, [*codes, x]))
+    written = operators(assert_equal(model, images((40, 40, 3))))
+    # It follows batch normalisation, whose scale may be negative.
+    assert written.count("AqeMaxPool2D") == 1
+    assert all(name.startswith("Aqe") for name in written)
+    assert "AqeQuantize" not in written
+
+
+def test_dense_layers_on_pixels():
+    x = inputs = keras.Input((4, 5, 6))
+    x = layers.QuantDense(8, kernel_quantizer="binary")(x)
+    x = layers.QuantActivation("binary")(x)
+    codes = keras.layers.Reshape((20, 8))(x)
+    x = layers.QuantDense(
+        3, input_quantizer="ternary", kernel_quantizer="ternary"
+    )(codes)
+    model = randomise(keras.Model(inputs, [codes, x]))
+    assert_equal(model, images((4, 5, 6)))
+
+
+def test_a_deep_network():
+    x = inputs = keras.Input((4,))
+    for _ in range(100):
+        x = layers.QuantDense(
+            4, input_quantizer="binary", kernel_quantizer="binary"
+        )(x)
+    assert_equal(randomise(keras.Model(inputs, x)), images((4,)))
+
+
+def test_between_residual_blocks_floats_are_only_added_up():
+    """Scales and batch normalisation are in what comes before and after."""
+    model = models.ResNet18(2, 2, (32, 32, 3), 10, filters=4)
+    converted = assert_equal(randomise(model), images((32, 32, 3)))
+    builtin = [n for n in operators(converted) if not n.startswith("Aqe")]
+    # Behind the last block batch normalisation feeds an average.
+    assert builtin == ["MAX_POOL_2D"] + ["ADD"] * 8 + ["MUL", "ADD", "MEAN"]
