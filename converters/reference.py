@@ -188,7 +188,9 @@ class Reference(Emitter):
                 and (node.activation is None)
             ):
                 return error
-            return error + 4 * _ROUNDING * tf.abs(value)
+            argument = tf.cast(total * node.unit, tf.float32)
+            inner = _inner_size(node.activation, argument)
+            return error + 4 * _ROUNDING * (tf.abs(value) + inner)
         if isinstance(node, g.Cast) and value.dtype.is_floating:
             return self.error(node.source)
         if (
@@ -213,7 +215,13 @@ class Reference(Emitter):
         for signs in (1, -1, None, None):
             read = functools.partial(self._moved, errors, signs)
             moved = tf.maximum(moved, tf.abs(self._applied(node, read) - value))
-        return 2 * moved + (0 if alike else 4 * _ROUNDING) * tf.abs(value)
+        if alike:
+            return 2 * moved
+        size = tf.abs(value)
+        if is_known(node.operation, (keras.layers.Activation,)):
+            argument = self.value(node.sources()[0])
+            size += _inner_size(node.operation.activation, argument)
+        return 2 * moved + 4 * _ROUNDING * size
 
     def _averages_exactly(self, node):
         """Whether an average pool only rounds when it divides."""
@@ -230,6 +238,11 @@ class Reference(Emitter):
             return x
         sign = sign or self._random.choice([-1, 1], x.shape)
         return x + errors[source] * np.float32(sign)
+
+
+def _inner_size(activation, x):
+    """How large the numbers are that cancel, as in GELU's x * (1 + erf(x))."""
+    return _none(x) if folding.is_monotone(activation) else tf.abs(x)
 
 
 def _none(value):

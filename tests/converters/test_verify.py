@@ -82,6 +82,24 @@ def test_codes_of_what_is_reordered(quantizer, target):
     assert sorted(same.code_agreement) == sorted(names)
 
 
+@pytest.mark.parametrize("as_layer", [True, False])
+def test_activations_that_cancel(as_layer):
+    """Keras's GELU of -9 is -0, and LiteRT's the tiny number it should be."""
+    inputs = keras.Input((9,))
+    x = layers.QuantDense(
+        9,
+        activation=None if as_layer else "gelu",
+        use_bias=False,
+        kernel_quantizer="binary",
+    )(inputs)
+    x = keras.layers.Activation("gelu")(x) if as_layer else x
+    model = keras.Model(inputs, layers.QuantActivation("binary")(x))
+    x = np.sign(np.random.default_rng(0).normal(size=(50, 9))).astype("float32")
+    found = verify(model, convert(model, "tflite"), x)
+    assert found.faultless
+    assert found.codes_equal or found.within_rounding
+
+
 @pytest.mark.parametrize("outputs", ["codes", "sums"])
 def test_what_the_converter_misunderstands(outputs, monkeypatch):
     """The file then is what the converter meant, and not what Keras has."""
