@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_aqe import schedules
 from keras_aqe.alpha import find, set_alpha
+from keras_aqe.callbacks.chosen_epochs import ChosenEpochs, calling_list
 from keras_aqe.callbacks.hard_statistics import HardStatistics
 from keras_aqe.callbacks.logs import Logs
 
@@ -25,8 +26,10 @@ class AlphaScheduler(keras.callbacks.Callback):
     was trained at another alpha than this call would begin with (a loaded
     model, a second call of `fit`), alpha goes on from there and takes what is
     left of the schedule over the steps of this call, with a warning: alpha
-    neither jumps nor falls. So does one at the end of a call that leaves
-    alpha below 1.
+    neither jumps nor falls. At the end of a call another warning says where
+    alpha is still below 1, or another callback kept an epoch below 1: by
+    `EarlyStopping(restore_best_weights=True)` or
+    `ModelCheckpoint(save_best_only=True)` outside of `WhenHard`.
 
     Once alpha is 1, batch normalisation's moving statistics are freed from
     what they saw of blended values, before each validation and the end of
@@ -95,6 +98,8 @@ class AlphaScheduler(keras.callbacks.Callback):
                 "`steps_per_epoch=` to `fit`."
             )
         self._offset = None
+        self._callbacks = calling_list(self)
+        self._chosen = ChosenEpochs(self._quantizers, self._callbacks)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         # Not before, since other callbacks restore backups at train begin.
@@ -131,16 +136,8 @@ class AlphaScheduler(keras.callbacks.Callback):
             logs["alpha"] = self._alpha
 
     def on_train_end(self, logs: Logs = None) -> None:
-        if self._is_soft():
-            warnings.warn(
-                f"Training ended at alpha = {self._trained_alpha():.3f}: the "
-                "network is still soft, far worse in `evaluate` than in "
-                "training, and `convert` refuses it. To go on, call `fit` "
-                "with an `AlphaScheduler` again, which takes alpha from there "
-                "to 1; or call `keras_aqe.recalibrate`. If a callback chose "
-                "this epoch, wrap it in `keras_aqe.callbacks.WhenHard`.",
-                stacklevel=2,
-            )
+        if self._callbacks is None:
+            self._chosen.on_train_end(logs)
 
     def _begin(self, epoch):
         """Finds where the run is: `_offset` of `_total` batches are done."""
