@@ -1,5 +1,6 @@
 """Builds the native runtime with the host's compiler; metadata: setup.cfg."""
 
+import configparser
 import pathlib
 
 from scikit_build_core.errors import (
@@ -8,7 +9,7 @@ from scikit_build_core.errors import (
     ScikitBuildError,
 )
 from scikit_build_core.setuptools.build_cmake import BuildCMake
-from setuptools import setup
+from setuptools import find_packages, setup
 
 
 class BuildRuntime(BuildCMake):
@@ -39,4 +40,18 @@ class BuildRuntime(BuildCMake):
             )
 
 
-setup(cmake_source_dir="runtime", cmdclass={"build_cmake": BuildRuntime})
+def packages():
+    """What the folders of `package_dir` in setup.cfg hold, so named."""
+    config = configparser.ConfigParser()
+    config.read("setup.cfg")
+    for line in config["options"]["package_dir"].strip().splitlines():
+        package, folder = line.split(" = ")
+        yield package
+        yield from (f"{package}.{inner}" for inner in find_packages(folder))
+
+
+setup(
+    packages=sorted(packages()),
+    cmake_source_dir="runtime",
+    cmdclass={"build_cmake": BuildRuntime},
+)
