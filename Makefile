@@ -12,7 +12,7 @@ RUNTIME := $(shell find runtime -name "*.cc" -o -name "*.h" -o -name CMakeLists.
 
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: help demo test test-fast test-oldest test-masked test-arm lint docs wheels
+.PHONY: help demo test test-fast test-oldest test-masked test-arm lint tidy docs wheels
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,6 +50,15 @@ lint: $(INSTALLED) ## linter, formatter and types
 	rm -rf $(TYPED) && mkdir -p $(TYPED)
 	ln -s $(addprefix $(CURDIR)/,$(wildcard keras_aqe/*) converters runtime) $(TYPED)
 	MYPYPATH=build/types .venv/bin/mypy $(TYPED)
+
+# Minutes, so not a part of lint. As debug builds, whose asserts tell it what
+# holds.
+tidy: $(INSTALLED) ## what clang-tidy finds in C++
+	cmake -G Ninja -S runtime -B build/tidy -DCMAKE_BUILD_TYPE=Debug \
+	-DKERAS_AQE_TESTS=ON -DKERAS_AQE_BENCHMARKS=ON \
+	-DCMAKE_EXPORT_COMPILE_COMMANDS=ON
+	sed -n 's/^ *"file": "\(.*\)".*/\1/p' build/tidy/compile_commands.json | sort -u | \
+	xargs -n 1 -P 2 .venv/bin/clang-tidy -p build/tidy --quiet
 
 # The package as it is installed, for the API's pages: converters/ and runtime/
 # lie beside keras_aqe/ here.

@@ -293,9 +293,9 @@ int main(int argc, char** argv) {
     if (name == "--layer") options.layer = argv[i + 1];
     if (name == "--kernel") options.kernel = argv[i + 1];
     if (name == "--bits") options.bits = argv[i + 1];
-    if (name == "--runs") options.runs = std::atoi(argv[i + 1]);
-    if (name == "--cold") options.cold = std::atoi(argv[i + 1]) != 0;
-    if (name == "--all") options.all = std::atoi(argv[i + 1]) != 0;
+    if (name == "--runs") options.runs = std::stoi(argv[i + 1]);
+    if (name == "--cold") options.cold = std::stoi(argv[i + 1]) != 0;
+    if (name == "--all") options.all = std::stoi(argv[i + 1]) != 0;
   }
   std::printf("CPU features: %s; %.2f GHz\n",
               aqe::feature_names(aqe::cpu_features()).c_str(),

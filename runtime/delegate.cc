@@ -132,7 +132,7 @@ class DelegatedNode {
   // Runs the kernel; false with a message in `error` if a tensor is not what it
   // was at prepare.
   bool invoke(tflite::Context* context, const char** error) {
-    if (kernel_ == nullptr) {
+    if (kernel_ == nullptr || !prepared_) {
       *error = "it was not prepared";
       return false;
     }
@@ -145,7 +145,7 @@ class DelegatedNode {
           "aligned to 8 bytes";
       return false;
     }
-    Call call{this, input.data, output.data};
+    Call call{this, &prepared_->layer, input.data, output.data};
     const int64_t units = kernel_->units(prepared_->layer);
     if (is_parallel_) {
       threads_->run(run_units, &call, units);
@@ -158,6 +158,7 @@ class DelegatedNode {
  private:
   struct Call {
     const DelegatedNode* node;
+    const Layer* layer;
     const void* input;
     void* output;
   };
@@ -166,7 +167,7 @@ class DelegatedNode {
     const Call& call = *static_cast<Call*>(state);
     const DelegatedNode& node = *call.node;
     node.kernel_->run(
-        node.prepared_->layer, node.constants_.data(), call.input, call.output,
+        *call.layer, node.constants_.data(), call.input, call.output,
         node.scratch_.data() + thread * node.scratch_stride_, begin, end);
   }
 
@@ -183,8 +184,9 @@ class DelegatedNode {
 
   static void resize(tflite::Context* context, tflite::Tensor* tensor,
                      const std::vector<int>& shape) {
-    auto* dims = static_cast<tflite::IntArray*>(
-        std::malloc(sizeof(int) * (shape.size() + 1)));
+    // A count, then as many sizes.
+    const size_t bytes = sizeof(int) * (shape.size() + 1);
+    auto* dims = static_cast<tflite::IntArray*>(std::malloc(bytes));
     if (dims == nullptr) throw std::bad_alloc();
     dims->size = static_cast<int>(shape.size());
     std::memcpy(reinterpret_cast<char*>(dims) + sizeof(int), shape.data(),

@@ -1,5 +1,6 @@
 #include "options.h"
 
+#include <cassert>
 #include <cstring>
 
 namespace aqe {
@@ -27,6 +28,7 @@ class Reader {
       : data_(static_cast<const uint8_t*>(data)), size_(size) {}
 
   uint64_t read_unsigned(size_t at, size_t width) const {
+    assert(width >= 1 && width <= 8);
     check(at, width);
     uint64_t value = 0;
     for (size_t i = 0; i < width; ++i)

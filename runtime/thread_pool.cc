@@ -47,7 +47,7 @@ class ThreadPool::Crew {
       for (int i = 1; i <= size; ++i)
         workers_.emplace_back([this, i] { work(i); });
     } catch (const std::system_error&) {
-      // Where the system gives no more threads, those there are do it all.
+      return;  // those that the system gave do it all
     }
   }
 

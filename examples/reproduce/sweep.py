@@ -1,11 +1,12 @@
 """All runs of an experiment, those that are finished left out."""
 
 import contextlib
-import fcntl
 import shutil
 import subprocess
 import sys
 import time
+
+from filelock import FileLock
 
 from examples.reproduce import runs
 from examples.reproduce.store import Store
@@ -67,7 +68,9 @@ class Sweep:
         folder = self.args.output / "runs" / name
         folder.mkdir(parents=True, exist_ok=True)
         chief = strategies.worker(self.strategy) == 0
-        with _lock(folder / "lock") if chief else contextlib.nullcontext():
+        # Freed by the system if this process is killed.
+        lock = FileLock(folder / "lock") if chief else contextlib.nullcontext()
+        with lock:
             if chief and runs.key(run) in self.finished():
                 return
             print(f"{name}: {runs.label(run)}", flush=True)
@@ -111,10 +114,3 @@ class Sweep:
             time.sleep(1)
         if failed:
             sys.exit(f"These runs failed, see above: {', '.join(failed)}")
-
-
-@contextlib.contextmanager
-def _lock(path):
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

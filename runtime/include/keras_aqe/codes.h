@@ -2,6 +2,7 @@
 // Too slow for inner loops.
 #pragma once
 
+#include <cassert>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +13,7 @@ namespace aqe {
 
 // Code whose plane p is bit p of `planes`.
 constexpr int code_from_planes(int bits, unsigned planes) {
+  assert(bits >= 1 && bits <= 4);
   const unsigned magnitude = planes & ((1u << (bits - 1)) - 1);
   const int value = bits == 1 ? 1 : magnitude == 0 ? 0 : 1 << (magnitude - 1);
   return planes >> (bits - 1) & 1 ? -value : value;

@@ -2,6 +2,7 @@
 // The meaning of every field is docs/format.md's.
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 
@@ -71,6 +72,7 @@ constexpr int threshold_count(Type type) {
 
 // Greatest magnitude of a code of so many bits.
 constexpr int max_code(int bits) {
+  assert((bits >= 1 && bits <= 4) || bits == 8);
   return bits == 8 ? 128 : bits == 1 ? 1 : 1 << ((1 << (bits - 1)) - 2);
 }
 

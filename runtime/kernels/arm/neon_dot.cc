@@ -94,9 +94,9 @@ constexpr Kernel dot_kernel(const char* name, Operator op) {
 
 }  // namespace
 
-extern const Kernel kConvDotNeon =
+extern constexpr Kernel kConvDotNeon =
     dot_kernel<false>("conv_2d_dot_neon", Operator::kConv2D);
-extern const Kernel kDenseDotNeon =
+extern constexpr Kernel kDenseDotNeon =
     dot_kernel<true>("fully_connected_dot_neon", Operator::kFullyConnected);
 
 }  // namespace aqe

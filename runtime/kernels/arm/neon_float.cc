@@ -219,10 +219,10 @@ constexpr Kernel float_kernel(const char* name, Operator op, WidthSet inputs) {
 
 }  // namespace
 
-extern const Kernel kConvFloatNeon =
+extern constexpr Kernel kConvFloatNeon =
     float_kernel<false>("conv_2d_float_neon", Operator::kConv2D,
                         width_set(Type::kFloat32, Type::kUInt8));
-extern const Kernel kDenseFloatNeon =
+extern constexpr Kernel kDenseFloatNeon =
     float_kernel<true>("fully_connected_float_neon", Operator::kFullyConnected,
                        width_set(Type::kFloat32));
 

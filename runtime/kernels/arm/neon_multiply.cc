@@ -33,9 +33,9 @@ struct Multiply {
 
 }  // namespace
 
-extern const Kernel kConvMultiplyNeon =
+extern constexpr Kernel kConvMultiplyNeon =
     neon::products_kernel<Multiply>("conv_2d_multiply_neon", Operator::kConv2D);
-extern const Kernel kDenseMultiplyNeon = neon::products_kernel<Multiply>(
+extern constexpr Kernel kDenseMultiplyNeon = neon::products_kernel<Multiply>(
     "fully_connected_multiply_neon", Operator::kFullyConnected);
 
 }  // namespace aqe

@@ -224,11 +224,11 @@ constexpr Kernel planes_kernel(const char* name, Operator op, WidthSet widths) {
 
 }  // namespace
 
-extern const Kernel kConvXnorNeon =
+extern constexpr Kernel kConvXnorNeon =
     planes_kernel("conv_2d_xnor_neon", Operator::kConv2D, width_set(1, 2));
-extern const Kernel kConvPlanesNeon =
+extern constexpr Kernel kConvPlanesNeon =
     planes_kernel("conv_2d_planes_neon", Operator::kConv2D, width_set(1, 2, 3));
-extern const Kernel kDensePlanesNeon =
+extern constexpr Kernel kDensePlanesNeon =
     planes_kernel("fully_connected_planes_neon", Operator::kFullyConnected,
                   width_set(1, 2, 3));
 

@@ -22,18 +22,19 @@ struct Neon {
 
 }  // namespace
 
-extern const Kernel kQuantizeNeon = {"quantize_neon",
-                                     Operator::kQuantize,
-                                     width_set(Type::kFloat32, Type::kInt32),
-                                     width_set(0),
-                                     0,
-                                     1,
-                                     16,
-                                     nullptr,
-                                     neon::output_bytes,
-                                     neon::pack_output,
-                                     no_bytes,
-                                     row_block_units,
-                                     run_quantize<Neon>};
+extern constexpr Kernel kQuantizeNeon = {
+    "quantize_neon",
+    Operator::kQuantize,
+    width_set(Type::kFloat32, Type::kInt32),
+    width_set(0),
+    0,
+    1,
+    16,
+    nullptr,
+    neon::output_bytes,
+    neon::pack_output,
+    no_bytes,
+    row_block_units,
+    run_quantize<Neon>};
 
 }  // namespace aqe

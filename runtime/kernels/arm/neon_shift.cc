@@ -68,9 +68,9 @@ struct Shift {
 
 }  // namespace
 
-extern const Kernel kConvShiftNeon =
+extern constexpr Kernel kConvShiftNeon =
     neon::products_kernel<Shift>("conv_2d_shift_neon", Operator::kConv2D);
-extern const Kernel kDenseShiftNeon = neon::products_kernel<Shift>(
+extern constexpr Kernel kDenseShiftNeon = neon::products_kernel<Shift>(
     "fully_connected_shift_neon", Operator::kFullyConnected);
 
 }  // namespace aqe

@@ -224,17 +224,17 @@ constexpr Kernel dot_kernel(const char* name, Operator op, WidthSet inputs) {
 
 }  // namespace
 
-extern const Kernel kConvShiftPortable =
+extern constexpr Kernel kConvShiftPortable =
     shift_kernel("conv_2d_shift_portable", Operator::kConv2D, kAll);
-extern const Kernel kDepthwiseShiftPortable =
+extern constexpr Kernel kDepthwiseShiftPortable =
     shift_kernel("depthwise_conv_2d_shift_portable", Operator::kDepthwiseConv2D,
                  kCodesAndFloat);
-extern const Kernel kDenseShiftPortable =
+extern constexpr Kernel kDenseShiftPortable =
     shift_kernel("fully_connected_shift_portable", Operator::kFullyConnected,
                  kCodesAndFloat);
-extern const Kernel kConvDotPortable =
+extern constexpr Kernel kConvDotPortable =
     dot_kernel("conv_2d_dot_portable", Operator::kConv2D, kAll);
-extern const Kernel kDepthwiseDotPortable =
+extern constexpr Kernel kDepthwiseDotPortable =
     dot_kernel("depthwise_conv_2d_dot_portable", Operator::kDepthwiseConv2D,
                kCodesAndFloat);
 

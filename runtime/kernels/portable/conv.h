@@ -20,7 +20,7 @@ void run_conv(const Layer& layer, const void* constants, const void* input,
   for (int64_t unit = begin; unit < end; ++unit) {
     const RowBlock at = row_block(layer, unit);
     for (int x = 0; x < layer.out_width; ++x) {
-      Acc best[kBlock];
+      Acc best[kBlock] = {};
       if (!layer.has_pool) {
         Method::accumulate(layer, constants, input, scratch, at.batch, at.y, x,
                            at.block, best);

@@ -23,7 +23,7 @@ struct Rows {
 
 }  // namespace
 
-extern const Kernel kDepthwiseRowsPortable =
+extern constexpr Kernel kDepthwiseRowsPortable =
     depthwise_kernel<Rows>("depthwise_conv_2d_rows_portable", 0);
 
 }  // namespace aqe

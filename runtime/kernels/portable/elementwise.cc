@@ -1,5 +1,6 @@
 // Pooling, quantize and dequantize in plain C++.
 #include <algorithm>
+#include <cassert>
 
 #include "kernels/kernels.h"
 #include "kernels/loops/quantize.h"
@@ -63,6 +64,7 @@ void run_max_pool(const Layer& layer, const void*, const void* input,
       bool is_first = true;
       for_each_tap(
           layer, input, at.batch, at.y, x, [&](int64_t, const char* from) {
+            assert(from != nullptr);  // nothing pads a pool
             const auto* codes = reinterpret_cast<const uint64_t*>(from) +
                                 int64_t{at.block} * planes;
             if (is_first) {
@@ -144,15 +146,15 @@ constexpr Kernel elementwise(const char* name, Operator op, WidthSet inputs,
 
 }  // namespace
 
-extern const Kernel kMaxPoolPortable = elementwise(
+extern constexpr Kernel kMaxPoolPortable = elementwise(
     "max_pool_2d_portable", Operator::kMaxPool2D, kCodeWidths, run_max_pool);
-extern const Kernel kAveragePoolPortable =
+extern constexpr Kernel kAveragePoolPortable =
     elementwise("average_pool_2d_portable", Operator::kAveragePool2D,
                 kCodeWidths, run_average_pool);
-extern const Kernel kQuantizePortable =
+extern constexpr Kernel kQuantizePortable =
     elementwise("quantize_portable", Operator::kQuantize,
                 width_set(Type::kFloat32, Type::kInt32), run_quantize<Plain>);
-extern const Kernel kDequantizePortable = elementwise(
+extern constexpr Kernel kDequantizePortable = elementwise(
     "dequantize_portable", Operator::kDequantize, kCodeWidths, run_dequantize);
 
 }  // namespace aqe

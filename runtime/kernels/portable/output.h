@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 
 #include "keras_aqe/codes.h"
 #include "kernels/loops/blocks.h"
@@ -77,6 +78,7 @@ template <class Acc>
 void store_block(const Layer& layer, const Acc* acc, int block, void* pixel) {
   const int first = block * kBlock;
   const int count = channels_in_block(layer.out_channels, block);
+  assert(count >= 1 && count <= kBlock);
   const auto scaled = [&](int i) {
     float real = static_cast<float>(acc[i]);
     if (layer.offset != nullptr) real += layer.offset[first + i];
@@ -112,6 +114,7 @@ inline void load_block(Type type, const void* pixel, int channels, int block,
     return;
   }
   const int planes = bits(type);
+  assert(planes >= 1 && planes <= 4);
   const auto* group =
       static_cast<const uint64_t*>(pixel) + int64_t{block} * planes;
   // Planes of the magnitude, 0 where the width has none.

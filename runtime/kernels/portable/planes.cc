@@ -80,6 +80,8 @@ void pack_planes(const Layer& layer, void* constants) {
 template <int kInput, int kWeight>
 struct Planes {
   using Acc = int32_t;
+  static constexpr int kInputs = magnitude_count(kInput);
+  static constexpr int kWeights = magnitude_count(kWeight);
 
   static void accumulate(const Layer& layer, const void* constants,
                          const void* input, void*, int n, int y, int x,
@@ -96,14 +98,14 @@ struct Planes {
           weights + (block * taps + tap) * groups * kBlock * kWeight;
       for (int g = 0; g < groups; ++g, in += kInput) {
         const uint64_t valid = valid_bits(layer.in_channels, g);
-        uint64_t in_magnitude[magnitude_count(kInput)];
+        uint64_t in_magnitude[kInputs];
         split<kInput>(in, valid, in_magnitude);
         for (int o = 0; o < kBlock; ++o, w += kWeight) {
-          uint64_t w_magnitude[magnitude_count(kWeight)];
+          uint64_t w_magnitude[kWeights];
           split<kWeight>(w, valid, w_magnitude);
           const uint64_t negative = in[kInput - 1] ^ w[kWeight - 1];
-          for (int j = 0; j < magnitude_count(kInput); ++j) {
-            for (int k = 0; k < magnitude_count(kWeight); ++k) {
+          for (int j = 0; j < kInputs; ++j) {
+            for (int k = 0; k < kWeights; ++k) {
               const uint64_t both = in_magnitude[j] & w_magnitude[k];
               const int sum = __builtin_popcountll(both) -
                               2 * __builtin_popcountll(both & negative);
@@ -154,9 +156,9 @@ constexpr Kernel planes_kernel(const char* name, Operator op) {
 
 }  // namespace
 
-extern const Kernel kConvPlanesPortable =
+extern constexpr Kernel kConvPlanesPortable =
     planes_kernel("conv_2d_planes_portable", Operator::kConv2D);
-extern const Kernel kDensePlanesPortable =
+extern constexpr Kernel kDensePlanesPortable =
     planes_kernel("fully_connected_planes_portable", Operator::kFullyConnected);
 
 }  // namespace aqe

@@ -67,7 +67,7 @@ struct Methods {
 
 }  // namespace
 
-extern const Kernel kDenseDotAvx2 =
+extern constexpr Kernel kDenseDotAvx2 =
     TiledKernel<DenseMethods<Methods, Fields, 1>>::kernel(
         "fully_connected_dot_avx2", Operator::kFullyConnected, kCodeWidths,
         kWeightWidths, kAvx2);

@@ -6,7 +6,8 @@
 
 namespace aqe {
 
-extern const Kernel kDepthwiseAvx2 = depthwise_kernel<VectorRows<Int32Lanes>>(
-    "depthwise_conv_2d_rows_avx2", kAvx2);
+extern constexpr Kernel kDepthwiseAvx2 =
+    depthwise_kernel<VectorRows<Int32Lanes>>("depthwise_conv_2d_rows_avx2",
+                                             kAvx2);
 
 }  // namespace aqe

@@ -23,7 +23,7 @@ struct ByteDot : ByteProducts {
 
 }  // namespace
 
-extern const Kernel kConvDotAvx2 =
+extern constexpr Kernel kConvDotAvx2 =
     dot_conv_kernel<ByteDot>("conv_2d_dot_avx2", kCodeWidths, kAvx2);
 
 }  // namespace aqe

@@ -61,9 +61,9 @@ struct Methods {
 
 }  // namespace
 
-extern const Kernel kConvImageAvx2 = dot_conv_kernel<FloatDot>(
+extern constexpr Kernel kConvImageAvx2 = dot_conv_kernel<FloatDot>(
     "conv_2d_image_avx2", width_set(Type::kFloat32, Type::kUInt8), kAvx2);
-extern const Kernel kDenseFloatAvx2 =
+extern constexpr Kernel kDenseFloatAvx2 =
     TiledKernel<DenseMethods<Methods, Fields, 1>>::kernel(
         "fully_connected_float_avx2", Operator::kFullyConnected,
         width_set(Type::kFloat32), kWeightWidths, kAvx2);

@@ -180,9 +180,9 @@ struct Counts {
 
 }  // namespace
 
-extern const Kernel kConvPlanesAvx2 =
+extern constexpr Kernel kConvPlanesAvx2 =
     planes_kernel<Counts>("conv_2d_planes_avx2", Operator::kConv2D, kAvx2);
-extern const Kernel kDensePlanesAvx2 = planes_kernel<Counts>(
+extern constexpr Kernel kDensePlanesAvx2 = planes_kernel<Counts>(
     "fully_connected_planes_avx2", Operator::kFullyConnected, kAvx2);
 
 }  // namespace aqe

@@ -6,7 +6,7 @@
 
 namespace aqe {
 
-extern const Kernel kQuantizeAvx2 =
+extern constexpr Kernel kQuantizeAvx2 =
     quantize_kernel<Int32Lanes, FloatLanes>("quantize_avx2", kAvx2);
 
 }  // namespace aqe

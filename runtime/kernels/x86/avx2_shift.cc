@@ -284,9 +284,9 @@ constexpr Kernel shift_kernel(const char* name, Operator op) {
 
 }  // namespace
 
-extern const Kernel kConvShiftAvx2 =
+extern constexpr Kernel kConvShiftAvx2 =
     shift_kernel("conv_2d_shift_avx2", Operator::kConv2D);
-extern const Kernel kDenseShiftAvx2 =
+extern constexpr Kernel kDenseShiftAvx2 =
     shift_kernel("fully_connected_shift_avx2", Operator::kFullyConnected);
 
 }  // namespace aqe

@@ -53,7 +53,7 @@ struct Methods {
 
 }  // namespace
 
-extern const Kernel kDenseDotAvx512 =
+extern constexpr Kernel kDenseDotAvx512 =
     TiledKernel<DenseMethods<Methods, Fields, 4>>::kernel(
         "fully_connected_dot_avx512", Operator::kFullyConnected, kCodeWidths,
         kWeightWidths, kAvx512 | kAvx512Vnni);

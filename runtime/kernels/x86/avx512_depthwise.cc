@@ -6,7 +6,8 @@
 
 namespace aqe {
 
-extern const Kernel kDepthwiseAvx512 = depthwise_kernel<VectorRows<Int32Lanes>>(
-    "depthwise_conv_2d_rows_avx512", kAvx512);
+extern constexpr Kernel kDepthwiseAvx512 =
+    depthwise_kernel<VectorRows<Int32Lanes>>("depthwise_conv_2d_rows_avx512",
+                                             kAvx512);
 
 }  // namespace aqe

@@ -7,7 +7,7 @@
 
 namespace aqe {
 
-extern const Kernel kConvDotAvx512 = dot_conv_kernel<ByteDot>(
+extern constexpr Kernel kConvDotAvx512 = dot_conv_kernel<ByteDot>(
     "conv_2d_dot_avx512", kCodeWidths, kAvx512 | kAvx512Vnni);
 
 }  // namespace aqe

@@ -55,9 +55,9 @@ struct Methods {
 
 }  // namespace
 
-extern const Kernel kConvImageAvx512 = dot_conv_kernel<FloatDot>(
+extern constexpr Kernel kConvImageAvx512 = dot_conv_kernel<FloatDot>(
     "conv_2d_image_avx512", width_set(Type::kFloat32, Type::kUInt8), kAvx512);
-extern const Kernel kDenseFloatAvx512 =
+extern constexpr Kernel kDenseFloatAvx512 =
     TiledKernel<DenseMethods<Methods, Fields, 4>>::kernel(
         "fully_connected_float_avx512", Operator::kFullyConnected,
         width_set(Type::kFloat32), kWeightWidths, kAvx512);

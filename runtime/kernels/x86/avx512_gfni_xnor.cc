@@ -373,19 +373,19 @@ void run(const Layer& layer, const void* constants, const void* input,
 }  // namespace
 }  // namespace gfni
 
-extern const Kernel kConvXnorAvx512 = {"conv_2d_xnor_avx512",
-                                       Operator::kConv2D,
-                                       width_set(Type::kPacked1),
-                                       width_set(1),
-                                       kAvx512 | kAvx512Gfni,
-                                       gfni::kGroup,
-                                       kBlock,
-                                       gfni::supports,
-                                       gfni::constants_bytes,
-                                       gfni::pack,
-                                       gfni::scratch_bytes,
-                                       gfni::units,
-                                       gfni::run,
-                                       gfni::is_worthwhile};
+extern constexpr Kernel kConvXnorAvx512 = {"conv_2d_xnor_avx512",
+                                           Operator::kConv2D,
+                                           width_set(Type::kPacked1),
+                                           width_set(1),
+                                           kAvx512 | kAvx512Gfni,
+                                           gfni::kGroup,
+                                           kBlock,
+                                           gfni::supports,
+                                           gfni::constants_bytes,
+                                           gfni::pack,
+                                           gfni::scratch_bytes,
+                                           gfni::units,
+                                           gfni::run,
+                                           gfni::is_worthwhile};
 
 }  // namespace aqe

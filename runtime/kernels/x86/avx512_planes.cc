@@ -184,9 +184,9 @@ struct Counts {
 
 }  // namespace
 
-extern const Kernel kConvPlanesAvx512 = planes_kernel<Counts>(
+extern constexpr Kernel kConvPlanesAvx512 = planes_kernel<Counts>(
     "conv_2d_planes_avx512", Operator::kConv2D, kAvx512 | kAvx512Vpopcntdq);
-extern const Kernel kDensePlanesAvx512 = planes_kernel<Counts>(
+extern constexpr Kernel kDensePlanesAvx512 = planes_kernel<Counts>(
     "fully_connected_planes_avx512", Operator::kFullyConnected,
     kAvx512 | kAvx512Vpopcntdq);
 

@@ -6,7 +6,7 @@
 
 namespace aqe {
 
-extern const Kernel kQuantizeAvx512 =
+extern constexpr Kernel kQuantizeAvx512 =
     quantize_kernel<Int32Lanes, FloatLanes>("quantize_avx512", kAvx512);
 
 }  // namespace aqe

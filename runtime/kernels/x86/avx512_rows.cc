@@ -135,19 +135,19 @@ void run(const Layer& layer, const void* constants, const void* input,
 
 }  // namespace
 
-extern const Kernel kConvRowsAvx512 = {"conv_2d_rows_avx512",
-                                       Operator::kConv2D,
-                                       kCodeWidths,
-                                       kWeightWidths,
-                                       kAvx512 | kAvx512Vnni,
-                                       ByteDot::kMostRows,
-                                       kChannels,
-                                       supports,
-                                       dot_constants_bytes,
-                                       pack_dot<kChannels>,
-                                       scratch_bytes,
-                                       units,
-                                       run,
-                                       is_worthwhile};
+extern constexpr Kernel kConvRowsAvx512 = {"conv_2d_rows_avx512",
+                                           Operator::kConv2D,
+                                           kCodeWidths,
+                                           kWeightWidths,
+                                           kAvx512 | kAvx512Vnni,
+                                           ByteDot::kMostRows,
+                                           kChannels,
+                                           supports,
+                                           dot_constants_bytes,
+                                           pack_dot<kChannels>,
+                                           scratch_bytes,
+                                           units,
+                                           run,
+                                           is_worthwhile};
 
 }  // namespace aqe

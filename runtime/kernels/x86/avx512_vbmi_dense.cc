@@ -89,7 +89,7 @@ struct Methods {
 
 }  // namespace
 
-extern const Kernel kDenseDotAvx512Vbmi =
+extern constexpr Kernel kDenseDotAvx512Vbmi =
     TiledKernel<DenseMethods<Methods, Threes, 4>>::kernel(
         "fully_connected_dot_avx512_vbmi", Operator::kFullyConnected,
         kCodeWidths, width_set(3), kAvx512 | kAvx512Vnni | kAvx512Gfni);

@@ -157,9 +157,9 @@ struct Planes : VectorOutput<typename Bits::Lanes> {
         block * kSplits * split_words;
     const auto* init =
         reinterpret_cast<const int32_t*>(bytes + at.init) + block * kBlock;
-    const auto run = layer.out_pixels() == 1 && !layer.has_pool
-                         ? Bits::template multiply<1>
-                         : Bits::template multiply<Bits::kMostRows>;
+    auto run = Bits::template multiply<Bits::kMostRows>;
+    if (layer.out_pixels() == 1 && !layer.has_pool)
+      run = Bits::template multiply<1>;
     const int filled = parts_of_block(layer, block, kChannels);
     for (int split = 0; split < filled; ++split) {
       for (int r = 0; r < rows; r += Bits::kMostRows) {

@@ -12,6 +12,7 @@
 // exit status 1 if one differs. Kernels for instructions that the CPU lacks are
 // named and skipped.
 #include <algorithm>
+#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -147,9 +148,8 @@ bool test_kernel(const Kernel& kernel, const Options& options,
       ++run;
       all_equal = agrees(random, kernel, c, pool);
       if (!all_equal) {
-        std::printf("differs from reference, seed %llu: %s\n",
-                    static_cast<unsigned long long>(options.seed + i),
-                    describe(c.layer).c_str());
+        std::printf("differs from reference, seed %" PRIu64 ": %s\n",
+                    options.seed + i, describe(c.layer).c_str());
       }
     }
   });
@@ -163,12 +163,12 @@ Options read_options(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string name = argv[i];
     const char* value = argv[i + 1];
-    if (name == "--cases") options.cases = std::atoi(value);
+    if (name == "--cases") options.cases = std::stoi(value);
     if (name == "--seed") options.seed = std::strtoull(value, nullptr, 10);
-    if (name == "--threads") options.threads = std::atoi(value);
+    if (name == "--threads") options.threads = std::stoi(value);
     if (name == "--kernel") options.kernel = value;
     if (name == "--bits") options.bits = value;
-    if (name == "--list") options.lists = std::atoi(value) != 0;
+    if (name == "--list") options.lists = std::stoi(value) != 0;
   }
   return options;
 }
