@@ -162,20 +162,6 @@ def test_refuses_unknown_targets():
         convert(small(), "onnx")
 
 
-def test_names_the_extra_when_lce_is_missing(monkeypatch):
-    file = convert(small(), "lce").flatbuffer
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConversionError, match=r"keras-aqe\[lce\]"):
-        Interpreter(file)
-
-
-def test_names_the_numpy_that_lce_needs(monkeypatch):
-    file = convert(small(), "lce").flatbuffer
-    monkeypatch.setattr(lce_engine, "_numpy_major", 2)
-    with pytest.raises(ConversionError, match="NumPy below 2"):
-        Interpreter(file)
-
-
 def test_importing_converters_does_not_need_lce():
     code = (
         "import sys; sys.modules['larq_compute_engine'] = None\n"

@@ -1,0 +1,53 @@
+"""Which layer an operator and an engine's message belong to."""
+
+import keras
+import pytest
+
+from keras_aqe import layers
+from keras_aqe.converters import convert
+from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe.converters.graph.build import build
+from keras_aqe.converters.targets import TARGETS
+from keras_aqe.converters.targets.ownership import layer_in
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def converted(request):
+    """The graph and the file of two quantized layers and a plain one."""
+    inputs = keras.Input((8,))
+    x = layers.QuantDense(
+        6, input_quantizer="binary", kernel_quantizer="binary", name="first"
+    )(inputs)
+    x = layers.QuantDense(
+        5, input_quantizer="ternary", kernel_quantizer="ternary", name="second"
+    )(keras.layers.BatchNormalization()(x))
+    model = keras.Model(inputs, keras.layers.Dense(4, name="plain")(x))
+    file = flatbuffer.read(convert(model, request.param).flatbuffer)
+    return build(model), file
+
+
+def test_each_layer_has_operators_of_its_own(converted):
+    _, file = converted
+    rows = metadata.read(file)["layers"]
+    assert [row["name"] for row in rows] == ["first", "second", "plain"]
+    owned = [i for row in rows for i in row["operators"] + row["beside"]]
+    assert len(owned) == len(set(owned))
+    assert all(row["operators"] for row in rows)
+
+
+def test_messages_lead_to_layers(converted):
+    graph, file = converted
+    names = flatbuffer.operator_names(file)
+    for row in metadata.read(file)["layers"][:2]:
+        (index, *_) = row["operators"]
+        for message in (
+            f"a fault (operator {index})",
+            f"Node number {index} ({names[index]}) failed to prepare.",
+        ):
+            assert layer_in(message, file, graph) is not None
+
+
+def test_messages_without_an_operator_lead_nowhere(converted):
+    graph, file = converted
+    for message in ("out of memory", "Node number 9999 (ADD) failed"):
+        assert layer_in(message, file, graph) is None
