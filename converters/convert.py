@@ -190,8 +190,9 @@ def _require_engine(file, graph):
     except ConversionError as error:
         layer = layer_in(str(error), file.model, graph)
         subject = "The model" if layer is None else f"Layer {layer!r}"
+        fault = getattr(error, "fault", error)
         raise ConversionError(
-            f"{subject} was converted, but the result cannot run. {error}. "
+            f"{subject} was converted, but the result cannot run: {fault}. "
             "Make the layer smaller or use another one or another target; if "
             "it is an ordinary one, please report this with the model."
         ) from error

@@ -21,16 +21,23 @@ class ConversionError(ValueError):
     """
 
 
+class DamagedError(ConversionError):
+    """A file is not as it was written.
+
+    Args:
+        fault: What is wrong with it.
+    """
+
+    def __init__(self, fault: object) -> None:
+        super().__init__(
+            f"The file is damaged: {fault}. Copy it again, or convert the "
+            "model again."
+        )
+        self.fault = str(fault)
+
+
 class EngineMissingError(ConversionError):
     """What runs a file is not installed."""
-
-
-def damaged(fault: object) -> ConversionError:
-    """The error of a file that is not as it was written."""
-    return ConversionError(
-        f"The file is damaged: {fault}. Copy it again, or convert the model "
-        "again."
-    )
 
 
 @contextlib.contextmanager

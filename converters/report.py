@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from keras_aqe import tables
-from keras_aqe.converters.errors import ConversionError, damaged
+from keras_aqe.converters.errors import ConversionError, DamagedError
 from keras_aqe.converters.file import constants, flatbuffer, metadata
 from keras_aqe.converters.load import load
 from keras_aqe.converters.targets import KERNELS
@@ -192,7 +192,9 @@ def report(file: str | os.PathLike[str] | bytes | Converted) -> Report:
     except ConversionError:
         raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise damaged(f"its description does not fit it ({error})") from error
+        raise DamagedError(
+            f"its description does not fit it ({error})"
+        ) from error
 
 
 class _Reader:
@@ -237,7 +239,7 @@ class _Reader:
         carriers = entry["operators"]
         is_plain = entry.get("plain", False)
         if not is_plain and not self._weighted.issuperset(carriers):
-            raise damaged(
+            raise DamagedError(
                 f"not all of its operators {carriers}, which should carry "
                 f"layer {entry['name']!r}, have a kernel"
             )

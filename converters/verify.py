@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_aqe.callbacks import find
-from keras_aqe.converters.errors import damaged
+from keras_aqe.converters.errors import DamagedError
 from keras_aqe.converters.file import metadata
 from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph.build import build
@@ -247,7 +247,7 @@ class _Comparison:
                     stored.decode(parts, call.shape, self._target.decode)
                 )
             except (IndexError, ValueError) as error:
-                raise damaged(
+                raise DamagedError(
                     f"codes are not where it says ({error})"
                 ) from error
         return found

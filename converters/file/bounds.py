@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_aqe.converters.errors import damaged
+from keras_aqe.converters.errors import DamagedError
 from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.file.flatbuffer import schema
 
@@ -106,4 +106,4 @@ def _limits(number):
 
 def _refuse(tensor, fault):
     name = (tensor.name or b"").decode(errors="replace")
-    raise damaged(f"tensor {name!r} has {fault}")
+    raise DamagedError(f"tensor {name!r} has {fault}")

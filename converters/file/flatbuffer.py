@@ -8,7 +8,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_aqe.converters.errors import ConversionError, damaged
+from keras_aqe.converters.errors import ConversionError, DamagedError
 
 # Fields that came to the schema after the first files were written. They count
 # for a digest where they are set, so that older files keep theirs.
@@ -41,7 +41,7 @@ def read(flatbuffer):
         *(AttributeError, IndexError, MemoryError, OverflowError),
         *(RecursionError, TypeError, ValueError, struct.error),
     ) as error:
-        raise damaged(error) from error
+        raise DamagedError(error) from error
 
 
 def _check_indices(model):

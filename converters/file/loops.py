@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_aqe.converters.errors import damaged
+from keras_aqe.converters.errors import DamagedError
 from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.file.flatbuffer import schema
 
@@ -34,7 +34,7 @@ def check(model):
                 elif name == "IF":
                     _check_branches(model, graph, operator)
             except ValueError as error:
-                raise damaged(f"operator {name} {error}") from error
+                raise DamagedError(f"operator {name} {error}") from error
 
 
 def _called(model, name, operator):
@@ -46,7 +46,7 @@ def _called(model, name, operator):
     else:
         return []
     if not all(0 <= number < len(model.subgraphs) for number in numbers):
-        raise damaged(f"operator {name} calls a graph that is not there")
+        raise DamagedError(f"operator {name} calls a graph that is not there")
     return list(numbers)
 
 
@@ -66,7 +66,7 @@ def _check_circles(model):
     while settled := {number for number in left if not calls[number] & left}:
         left -= settled
     if left:
-        raise damaged("its graphs call each other in a circle")
+        raise DamagedError("its graphs call each other in a circle")
 
 
 def _check_branches(model, graph, operator):

@@ -6,7 +6,7 @@ that a converter gives them, and crash where they have not.
 
 import numpy as np
 
-from keras_aqe.converters.errors import damaged
+from keras_aqe.converters.errors import DamagedError
 from keras_aqe.converters.file import flatbuffer, operator_signatures
 
 # Options that are sizes, steps or factors, and lead to a division by 0.
@@ -75,31 +75,37 @@ def check(model, custom=()):
                 if not name.startswith(tuple(custom)):
                     _check_operator(graph, name, operator)
             except ValueError as error:
-                raise damaged(f"operator {name} {error}") from error
+                raise DamagedError(f"operator {name} {error}") from error
 
 
 def _check_tensor(model, tensor):
     name = (tensor.name or b"").decode()
     shape = _shape(tensor)
     if _type_name(tensor) is None:
-        raise damaged(f"tensor {name!r} has a type that no layer computes with")
+        raise DamagedError(
+            f"tensor {name!r} has a type that no layer computes with"
+        )
     if len(shape) > 8 or any(size < 0 for size in shape):
-        raise damaged(f"tensor {name!r} has an impossible shape, {shape}")
+        raise DamagedError(f"tensor {name!r} has an impossible shape, {shape}")
     if len(shape) > 1 and 0 in shape:
-        raise damaged(f"tensor {name!r} has no elements: its shape is {shape}")
+        raise DamagedError(
+            f"tensor {name!r} has no elements: its shape is {shape}"
+        )
     signature = tensor.shapeSignature
     if signature is not None and (
         len(signature) not in (0, len(shape))
         or any(size < -1 or size == 0 for size in signature)
     ):
-        raise damaged(f"tensor {name!r} has an impossible shape signature")
+        raise DamagedError(f"tensor {name!r} has an impossible shape signature")
     if tensor.sparsity is not None or tensor.variantTensors:
-        raise damaged(f"tensor {name!r} is sparse or of variants")
+        raise DamagedError(f"tensor {name!r} is sparse or of variants")
     buffer = model.buffers[tensor.buffer]
     if buffer.offset or buffer.size:
-        raise damaged(f"the content of tensor {name!r} lies outside the file")
+        raise DamagedError(
+            f"the content of tensor {name!r} lies outside the file"
+        )
     if tensor.isVariable:
-        raise damaged(f"tensor {name!r} is a variable")
+        raise DamagedError(f"tensor {name!r} is a variable")
 
 
 def _check_operator(graph, name, operator):
@@ -178,7 +184,10 @@ def _check_options(signature, operator):
         if name in _NEEDED and value is None:
             raise ValueError(f"has no option {name}")
         if name in _SIZES and not 1 <= value <= _LARGEST_SIZE:
-            raise ValueError(f"has option {name} = {value}")
+            raise ValueError(
+                f"has option {name} = {value}, which is not between 1 and "
+                f"{_LARGEST_SIZE}"
+            )
         if name in _CHOICES and not 0 <= value < _CHOICES[name]:
             raise ValueError(f"has option {name} = {value}")
         if name in _AXES and not -8 <= value <= 8:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_aqe.converters.errors import damaged
+from keras_aqe.converters.errors import DamagedError
 from keras_aqe.converters.file.flatbuffer import schema
 
 
@@ -41,7 +41,9 @@ def spec(graph, index):
     tensor = graph.tensors[index]
     dtype = _numpy_types().get(tensor.type)
     if dtype is None:
-        raise damaged(f"input {tensor.name!r} has a type that is no array's")
+        raise DamagedError(
+            f"input {tensor.name!r} has a type that is no array's"
+        )
     sizes = tensor.shapeSignature
     if sizes is None or len(sizes) == 0:
         sizes = tensor.shape

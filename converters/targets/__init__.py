@@ -1,6 +1,6 @@
 """From the inference graph to operators; a folder for each target."""
 
-from keras_aqe.converters.errors import damaged
+from keras_aqe.converters.errors import DamagedError
 from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.targets import builtin, lce, packed
 
@@ -32,5 +32,5 @@ def target_of(model):
     ]
     if len(found) > 1:
         targets = " and ".join(target.name for target in found)
-        raise damaged(f"it has operators of the targets {targets}")
+        raise DamagedError(f"it has operators of the targets {targets}")
     return found[0] if found else builtin.TARGET

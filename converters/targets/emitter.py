@@ -259,10 +259,18 @@ class Emitter:
     def _write_sum(self, node):
         x = self.tensor(node.source)
         if node.window is None:
-            return tf.matmul(x, node.kernel)
+            return self._matmul(node, x)
         if len(node.shape) == 4:
             return self._conv2d(node, x)
         return tf.squeeze(self._conv2d(node, x[:, None]), 1)
+
+    def _matmul(self, node, x):
+        if len(node.kernel) > 1 or None in node.shape[1:]:
+            return tf.matmul(x, node.kernel)
+        # Products of one number each would become a MUL, which is no layer's.
+        x = tf.reshape(x, (-1, 1, 1, 1))
+        x = tf.nn.conv2d(x, node.kernel[None, None], 1, "VALID")
+        return tf.reshape(x, (-1, *node.shape[1:]))
 
     def _conv2d(self, node, x):
         x, padding = self._padded(node, x)

@@ -2,7 +2,8 @@
 
 LiteRT's fast kernels make NaN of the sigmoid of huge numbers and of the
 reciprocal square root of 0, and TensorFlow's converter writes a softplus as
-`log(exp(x) + 1)`, which is infinite from 89 on.
+`log(exp(x) + 1)`, which is infinite from 89 on. It also writes a bias that is
+the same in all channels as one number, which Larq Compute Engine refuses.
 """
 
 import numpy as np
@@ -38,6 +39,8 @@ def mend(model):
             elif name == "LOG" and operator.inputs[0] in softpluses:
                 _softplus(edited, softpluses[operator.inputs[0]], operator)
             else:
+                if name == "TRANSPOSE_CONV":
+                    _fill_bias(model, graph, edited, operator)
                 edited.keep(operator)
         edited.drop_unread({"ADD", "EXP"})
         edited.drop_unused_codes()
@@ -67,6 +70,17 @@ def _softplus(graph, x, operator):
     y = graph.compute(_operator("LOG"), [y])
     operator.inputs = [graph.compute(_operator("RELU"), [x]), y]
     graph.insert(_operator("ADD"), operator)
+
+
+def _fill_bias(model, graph, edited, operator):
+    _, kernel, _, *bias = operator.inputs
+    channels = graph.tensors[kernel].shape[0]
+    for index in bias:
+        values = model.buffers[graph.tensors[index].buffer].data
+        if values is not None and len(values) == 4 < 4 * channels:
+            filled = np.repeat(np.asarray(values, "uint8").view("f"), channels)
+            filled = edited.constant(Constant(filled))
+            operator.inputs = [*operator.inputs[:3], filled]
 
 
 def _operator(name, *constants):

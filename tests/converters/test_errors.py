@@ -133,3 +133,22 @@ def test_a_layer_whose_name_begins_with_an_underscore():
     for target in ("packed", "tflite", "lce"):
         y = Interpreter(convert(model, target)).predict(x)
         np.testing.assert_array_equal(y, model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize("layer", ["transposed", "dense"])
+def test_layers_that_larq_compute_engine_takes_in_another_form(layer):
+    """A bias of all zeros becomes one number, and one input a factor."""
+    inputs = keras.Input((4, 1))
+    outputs = layers.QuantDense(3, kernel_quantizer="binary")(inputs)
+    if layer == "transposed":
+        outputs = dense()(K.Conv1DTranspose(2, 3, strides=2)(inputs))
+    assert_same(keras.Model(inputs, outputs), "lce", signed((4, 1)))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_limit_of_an_engine_is_no_damage(target):
+    inputs = keras.Input((33000, 1))
+    model = keras.Model(inputs, K.MaxPooling1D(33000, name="pool")(inputs))
+    with pytest.raises(ConversionError, match="'pool'.*33000.*32768") as caught:
+        convert(model, target)
+    assert "damaged" not in str(caught.value)

@@ -7,7 +7,7 @@ asking whether they are there.
 import numpy as np
 from flatbuffers import flexbuffers
 
-from keras_aqe.converters.errors import damaged
+from keras_aqe.converters.errors import DamagedError
 from keras_aqe.converters.file import flatbuffer, operator_signatures, operators
 from keras_aqe.converters.targets.lce.operators import PREFIX, WORD
 
@@ -60,7 +60,7 @@ def check(model):
             try:
                 _check_operator(model, graph, name, operator)
             except (IndexError, KeyError, TypeError, ValueError) as error:
-                raise damaged(
+                raise DamagedError(
                     f"operator {name} is malformed ({error})"
                 ) from error
 
