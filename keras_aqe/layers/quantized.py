@@ -13,6 +13,9 @@ from keras_aqe.constraints import WeightClip
 
 # The layers being called on this thread, innermost last, with `training`.
 _calls = threading.local()
+# In a config, the kernel quantizer of a layer that has one quantizer for both:
+# neither clones nor legacy .h5 files would share it by themselves.
+_SAME = "input_quantizer"
 
 
 class Quantized:
@@ -36,13 +39,16 @@ class Quantized:
         kernel_quantizer: quantizers.Identifier = None,
         **kwargs: Any,
     ) -> None:
+        input_quantizer = quantizers.get(input_quantizer)
+        if kernel_quantizer == _SAME and input_quantizer is not None:
+            kernel_quantizer = input_quantizer
         kernel_quantizer = quantizers.get(kernel_quantizer)
         if kernel_quantizer is not None:
             for constraint in self.kernel_constraints.values():
                 kwargs.setdefault(constraint, WeightClip(1.0))
         self._quantizes_kernel = kernel_quantizer is not None
         super().__init__(*args, **kwargs)
-        self.input_quantizer = quantizers.get(input_quantizer)
+        self.input_quantizer = input_quantizer
         self.kernel_quantizer = kernel_quantizer
         if self.input_quantizer is not None:
             self.input_quantizer.adopt("input")
@@ -96,10 +102,13 @@ class Quantized:
         return self._in_call_quantized(super().kernel)
 
     def get_config(self) -> dict[str, Any]:
+        kernel_quantizer: Any = quantizers.serialize(self.kernel_quantizer)
+        if kernel_quantizer and self.kernel_quantizer is self.input_quantizer:
+            kernel_quantizer = _SAME
         return {
             **super().get_config(),
             "input_quantizer": quantizers.serialize(self.input_quantizer),
-            "kernel_quantizer": quantizers.serialize(self.kernel_quantizer),
+            "kernel_quantizer": kernel_quantizer,
         }
 
 

@@ -127,6 +127,30 @@ def test_weights_go_into_a_model_that_shares_it_too(make, tmp_path):
     assert_same(model, other)
 
 
+@pytest.mark.parametrize("make", MODELS)
+def test_legacy_files_are_the_network(make, tmp_path):
+    """They have no sign for sharing, so layers get quantizers of their own.
+
+    The layers of a nested model are one to them, whose weights then differ in
+    number.
+    """
+    model = build(make)
+    model.save(tmp_path / "model.h5")
+    if make is sequential:
+        with pytest.raises(ValueError, match="mismatch.*sequential"):
+            keras.models.load_model(tmp_path / "model.h5")
+        return
+    loaded = keras.models.load_model(tmp_path / "model.h5")
+    x = images(model.input_shape[1:])
+    np.testing.assert_array_equal(loaded(x), model(x))
+
+
+def test_a_clone_has_one_quantizer_for_input_and_kernel_too():
+    clone = keras.models.clone_model(build(input_and_kernel))
+    for layer in clone.layers[1:]:
+        assert layer.input_quantizer is layer.kernel_quantizer
+
+
 def test_weights_do_not_go_into_a_clone_that_does_not_share_it(tmp_path):
     model = build(kernels)
     model.save_weights(tmp_path / "model.weights.h5")
