@@ -55,19 +55,14 @@ class Converted:
             path: Where to write it. A file that is there is replaced.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: If it cannot be written; `filename` is the path.
         """
         path = pathlib.Path(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(self.flatbuffer)
-            # mkstemp makes files that only their owner can read.
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+            _write(path, self.flatbuffer)
+        except OSError as error:
+            # A full disk has no name, and others that of a temporary file.
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def convert(
@@ -207,6 +202,19 @@ def _require_integers(rows):
                 f"and not as {row.operation}. Pass strict=False to accept "
                 "that, or use another target."
             )
+
+
+def _write(path, content):
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        # mkstemp makes files that only their owner can read.
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def _umask():

@@ -13,6 +13,9 @@ the study's folder any more.
 """
 
 import argparse
+import importlib
+import inspect
+import json
 import zipfile
 from pathlib import Path
 
@@ -129,7 +132,9 @@ def export(record, study, images, labels):
     verification = converters.verify(model, converted, rounded)
     if not verification.labels_equal:
         raise ValueError(f"Run {record['id']}: {verification}")
-    save_compressed(model, FOLDER / f"{name}.keras")
+    train_cifar10.write(
+        FOLDER / f"{name}.keras", lambda path: save_compressed(model, path)
+    )
     converted.save(FOLDER / f"{name}.tflite")
     return [
         (FOLDER / f"{name}.{suffix}").stat().st_size
@@ -156,13 +161,42 @@ def gather_weights(model):
 
 
 def save_compressed(model, path):
-    """Saves a model like `model.save`, whose archive is not compressed."""
+    """Saves a model like `model.save`, compressed, for older Keras too."""
     model.save(path)
+    compress(path)
+
+
+def compress(path):
+    """Writes a `.keras` file anew, compressed and for older Keras too."""
     with zipfile.ZipFile(path) as archive:
         files = {file: archive.read(file) for file in archive.namelist()}
+    config = json.loads(files["config.json"])
+    files["config.json"] = json.dumps(without_defaults(config))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file, content in files.items():
             archive.writestr(file, content)
+
+
+def without_defaults(config):
+    """Leaves out arguments of Keras's layers that are what they default to.
+
+    Each release of Keras adds some, which older ones refuse.
+    """
+    if isinstance(config, list):
+        return [without_defaults(entry) for entry in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: without_defaults(entry) for key, entry in config.items()}
+    if config.get("module") in ("keras.initializers", "keras.layers"):
+        module = importlib.import_module(config["module"])
+        known = inspect.signature(getattr(module, config["class_name"]))
+        config["config"] = {
+            name: value
+            for name, value in config["config"].items()
+            if name not in known.parameters
+            or known.parameters[name].default != value
+        }
+    return config
 
 
 def main(argv=None):
@@ -218,7 +252,9 @@ def main(argv=None):
         mean=[round(float(value), 4) for value in mean],
         std=[round(float(value), 4) for value in std],
     )
-    (FOLDER / "README.md").write_text(card)
+    train_cifar10.write(
+        FOLDER / "README.md", lambda path: path.write_text(card)
+    )
     print(card)
 
 

@@ -149,8 +149,11 @@ def write(path, save):
     """Calls `save` with a temporary path, then renames that to `path`."""
     # The suffix stays: Keras reads the format from it.
     temporary = path.with_name(f"unfinished-{path.name}")
-    save(temporary)
-    os.replace(temporary, path)
+    try:
+        save(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def train(args):

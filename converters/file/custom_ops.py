@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import re
+import tempfile
 
 import numpy as np
 import tensorflow as tf
@@ -78,6 +80,10 @@ def to_model(function):
         function: A `tf.function` with an `input_signature`. Outputs whose
             names begin with `INNER` do not become outputs of the file.
 
+    Raises:
+        OSError: If the SavedModel that TensorFlow's converter goes by cannot
+            be written.
+
     Returns:
         The parsed .tflite file, as from `flatbuffer.read`, and the indices of
         the tensors of those outputs, by name.
@@ -96,11 +102,40 @@ def to_model(function):
         # Parsing and writing the file once more would take a tenth of the
         # time.
         converter.exclude_conversion_metadata = True
-        model = flatbuffer.read(converter.convert())
+        try:
+            model = flatbuffer.read(converter.convert())
+        except OSError:
+            raise
+        except Exception:
+            _require_space(module, concrete)
+            raise
+        if not model.signatureDefs:
+            _require_space(module, concrete)
     inner = _take_inner(model)
     _sort_by_signature(model)
     _name_results(model.subgraphs[0])
     return model, inner
+
+
+def _require_space(module, concrete):
+    """Raises what the converter kept to itself if it could not write.
+
+    It goes on without a SavedModel then, and fails at another thing.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        try:
+            tf.saved_model.save(
+                module,
+                folder,
+                signatures=concrete,
+                # The converter's has it too, most of what it takes.
+                options=tf.saved_model.SaveOptions(save_debug_info=True),
+            )
+        except tf.errors.OpError as error:
+            # Between names of TensorFlow's operators.
+            raise OSError(
+                re.sub(r"\{\{.*?\}\} | \[Op:\w+\]", "", error.message)
+            ) from error
 
 
 def _take_inner(model):

@@ -27,7 +27,10 @@ def write(sweep):
         lines += _stages(sweep, finished)
     text = "\n".join(lines) + "\n"
     sweep.args.output.mkdir(parents=True, exist_ok=True)
-    (sweep.args.output / f"{sweep.args.experiment}.md").write_text(text)
+    path = sweep.args.output / f"{sweep.args.experiment}.md"
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(text)
+    unfinished.replace(path)
     return text
 
 

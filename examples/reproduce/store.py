@@ -1,5 +1,6 @@
 """Finished runs, one line of JSON each."""
 
+import errno
 import json
 import os
 
@@ -32,6 +33,7 @@ class Store:
             size = os.fstat(file).st_size
             if size and os.pread(file, 1, size - 1) != b"\n":
                 line = b"\n" + line
-            os.write(file, line)
+            if os.write(file, line) < len(line):
+                raise OSError(errno.ENOSPC, "No space left", str(self.path))
         finally:
             os.close(file)

@@ -1,5 +1,10 @@
 """Nothing but a `ConversionError` leaves `convert`."""
 
+import contextlib
+import errno
+import resource
+import tempfile
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +12,7 @@ import tensorflow as tf
 
 from keras_aqe import layers
 from keras_aqe.converters import ConversionError, Interpreter, convert
-from tests.converters.networks import TARGETS
+from tests.converters.networks import TARGETS, randomise
 
 K = keras.layers
 NAMES = [
@@ -152,3 +157,54 @@ def test_a_limit_of_an_engine_is_no_damage(target):
     with pytest.raises(ConversionError, match="'pool'.*33000.*32768") as caught:
         convert(model, target)
     assert "damaged" not in str(caught.value)
+
+
+@contextlib.contextmanager
+def no_file_larger_than(size):
+    """As on a disk that is full, the system refuses to write more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+# At which of its files the converter fails.
+@pytest.mark.parametrize("size", [0, 1000, 20000])
+@pytest.mark.parametrize("target", TARGETS)
+def test_says_where_space_is_needed(target, size):
+    inputs = keras.Input((5,))
+    hidden = layers.QuantDense(300, kernel_quantizer="binary")(inputs)
+    hidden = K.Dense(300, activation="relu")(hidden)
+    model = randomise(keras.Model(inputs, dense()(hidden)))
+    with no_file_larger_than(size):
+        with pytest.raises(ConversionError, match="TMPDIR") as info:
+            convert(model, target, strict=False)
+    assert isinstance(info.value.__cause__, OSError)
+    assert tempfile.gettempdir() in str(info.value)
+
+
+def test_needs_a_directory_for_temporary_files(monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    inputs = keras.Input((5,))
+    with pytest.raises(ConversionError, match="No space left.*TMPDIR"):
+        convert(keras.Model(inputs, dense()(inputs)), "tflite")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    inputs = keras.Input((5,))
+    converted = convert(keras.Model(inputs, dense()(inputs)), "tflite")
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"before")
+    with no_file_larger_than(100), pytest.raises(OSError) as info:
+        converted.save(path)
+    assert info.value.filename == str(path)
+    assert path.read_bytes() == b"before"
+    with pytest.raises(FileNotFoundError) as info:
+        converted.save(tmp_path / "none" / "model.tflite")
+    assert info.value.filename == str(tmp_path / "none" / "model.tflite")
+    assert list(tmp_path.iterdir()) == [path]

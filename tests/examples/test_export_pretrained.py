@@ -1,5 +1,8 @@
 """A published network is small and that of its line of results."""
 
+import json
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -60,6 +63,10 @@ def test_export(tmp_path, monkeypatch, published):
     sizes = export_pretrained.export(record, tmp_path, images, labels)
     small = tmp_path / "minw-d24-cifar10-3-3.keras"
     assert sizes[0] == small.stat().st_size < size
+    # Older releases of Keras do not know all arguments.
+    with zipfile.ZipFile(small) as archive:
+        config = json.loads(archive.read("config.json"))
+    assert config == export_pretrained.without_defaults(config)
     loaded = keras.models.load_model(small)
     np.testing.assert_array_equal(loaded.predict(images, verbose=0), logits)
 
