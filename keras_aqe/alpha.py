@@ -17,9 +17,12 @@ def find(model: keras.Model) -> list[Quantizer]:
 
     Example:
 
+    ```pycon
     >>> model = aqe.models.MINWNet("D", filters=2, dense_units=4)
     >>> sorted({quantizer.bits for quantizer in find(model)})
     [1]
+
+    ```
     """
     # _flatten_layers is the only way that Keras has to see sublayers.
     return [
@@ -45,10 +48,13 @@ def set_alpha(model: keras.Model, alpha: float) -> None:
 
     Example:
 
+    ```pycon
     >>> model = aqe.models.MINWNet("D", filters=2, dense_units=4)
     >>> set_alpha(model, aqe.schedules.Linear()(0.425))
     >>> float(model.get_layer("conv1_quant").quantizer.alpha)
     0.75
+
+    ```
     """
     alpha = schedules.check_alpha(alpha, "alpha")
     for quantizer in find(model):

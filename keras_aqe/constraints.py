@@ -24,8 +24,11 @@ class WeightClip(keras.constraints.Constraint):
 
     Example:
 
+    ```pycon
     >>> WeightClip(1.0)([-3.0, 0.5]).numpy()
     array([-1. ,  0.5], dtype=float32)
+
+    ```
     """
 
     def __init__(self, limit: float = 1.0) -> None:

@@ -34,8 +34,11 @@ def aqe(x: tf.Tensor, hard: Function, alpha: tf.Tensor | float) -> tf.Tensor:
 
     Example:
 
+    ```pycon
     >>> aqe(tf.constant([-2.0, -0.5, 0.5]), tf.sign, 0.5).numpy()
     array([-1.5 , -0.75,  0.75], dtype=float32)
+
+    ```
     """
 
     def blend(x, alpha):
@@ -65,8 +68,11 @@ def ste(x: tf.Tensor, hard: Function, alpha: tf.Tensor | float) -> tf.Tensor:
 
     Example:
 
+    ```pycon
     >>> ste(tf.constant([-2.0, -0.5, 0.5]), tf.sign, 0.5).numpy()
     array([-1., -1.,  1.], dtype=float32)
+
+    ```
     """
 
     def forward(x, alpha):
@@ -95,8 +101,11 @@ def get(name: str) -> Function:
 
     Example:
 
+    ```pycon
     >>> get("aqe") is aqe
     True
+
+    ```
     """
     if name not in _ESTIMATORS:
         raise ValueError(

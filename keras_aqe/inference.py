@@ -21,11 +21,14 @@ def is_identity(operation, args, kwargs=None):
 
     Example:
 
+    ```pycon
     >>> image = keras.KerasTensor((None, 8, 8, 3))
     >>> is_identity(keras.layers.RandomFlip(), (image,))
     True
     >>> is_identity(keras.layers.Rescaling(0.5), (image,))
     False
+
+    ```
     """
     kwargs = kwargs or {}
     tensors = [

@@ -38,6 +38,7 @@ class FlipRatio(keras.metrics.Metric):
 
     Example:
 
+    ```pycon
     >>> layer = aqe.layers.QuantDense(2, kernel_quantizer="binary")
     >>> model = keras.Sequential([keras.Input((2,)), layer])
     >>> _ = layer.kernel.assign([[0.1, 0.2], [0.3, 0.4]])
@@ -47,6 +48,8 @@ class FlipRatio(keras.metrics.Metric):
     >>> metric.update_state(model)
     >>> float(metric.result())
     0.25
+
+    ```
     """
 
     def __init__(self, name: str = "flip_ratio", dtype: Any = None) -> None:
@@ -103,6 +106,7 @@ class QuantizationGap(keras.metrics.Mean):
 
     Example:
 
+    ```pycon
     >>> layer = aqe.layers.QuantDense(2, kernel_quantizer="binary")
     >>> model = keras.Sequential([keras.Input((1,)), layer])
     >>> _ = layer.kernel.assign([[0.5, -0.5]])
@@ -110,6 +114,8 @@ class QuantizationGap(keras.metrics.Mean):
     >>> metric.update_state(model)
     >>> float(metric.result())
     0.25
+
+    ```
     """
 
     def __init__(

@@ -32,12 +32,15 @@ def to_float32(model: keras.Model) -> keras.Model:
 
     Example:
 
+    ```pycon
     >>> layer = aqe.layers.QuantDense(
     ...     2, kernel_quantizer="binary", dtype="mixed_bfloat16"
     ... )
     >>> model = keras.Sequential([keras.Input((4,)), layer])
     >>> to_float32(model).layers[0].compute_dtype
     'float32'
+
+    ```
     """
     if not model.built or not hasattr(model, "inputs"):
         raise ValueError(

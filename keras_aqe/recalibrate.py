@@ -48,10 +48,13 @@ def recalibrate(
 
     Example:
 
+    ```pycon
     >>> model = aqe.models.MINWNet("D", filters=2, dense_units=4)
     >>> recalibrate(model, np.random.normal(size=(64, 32, 32, 3)))
     >>> float(model.get_layer("conv1_quant").quantizer.alpha)
     1.0
+
+    ```
     """
     statistics = _on_one_device(
         lambda: _statistics(model, data, batch_size, steps)

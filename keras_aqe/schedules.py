@@ -23,11 +23,14 @@ class Schedule:
 
     Example:
 
+    ```pycon
     >>> class Square(Schedule):
     ...     def __call__(self, progress: float) -> float:
     ...         return max(progress, 0.1) ** 2
     >>> Square()(0.5)
     0.25
+
+    ```
     """
 
     def __call__(self, progress: float) -> float:
@@ -83,8 +86,11 @@ class Constant(Schedule):
 
     Example:
 
+    ```pycon
     >>> Constant(0.5)(0.9)
     0.5
+
+    ```
     """
 
     def __init__(self, value: float) -> None:
@@ -112,8 +118,11 @@ class Linear(_Ramp):
 
     Example:
 
+    ```pycon
     >>> Linear()(0.425), Linear()(0.9)
     (0.75, 1.0)
+
+    ```
     """
 
     def _between(self, part: float) -> float:
@@ -134,8 +143,11 @@ class Cosine(_Ramp):
 
     Example:
 
+    ```pycon
     >>> round(Cosine(until=1.0)(0.5), 6)
     0.75
+
+    ```
     """
 
     def _between(self, part: float) -> float:
@@ -157,8 +169,11 @@ class Exponential(_Ramp):
 
     Example:
 
+    ```pycon
     >>> round(Exponential(start=0.25, until=1.0)(0.5), 6)
     0.5
+
+    ```
     """
 
     def _between(self, part: float) -> float:
@@ -178,8 +193,11 @@ class Piecewise(Schedule):
 
     Example:
 
+    ```pycon
     >>> Piecewise([0.5], [0.5, 1.0])(0.7)
     1.0
+
+    ```
     """
 
     def __init__(

@@ -176,6 +176,7 @@ def summary(
 
     Example:
 
+    ```pycon
     >>> model = keras.Sequential([
     ...     keras.Input((8, 8, 3)),
     ...     aqe.layers.QuantConv2D(16, 3, kernel_quantizer="binary"),
@@ -188,6 +189,8 @@ def summary(
     ['XNOR ADDER', 'XNOR']
     >>> table.weights, table.memory
     (6192, 2214)
+
+    ```
     """
     calls: dict[int, Any] = {}
     functional = _functional(model)
@@ -212,8 +215,11 @@ def operation(input_bits: int, weight_bits: int) -> str:
 
     Example:
 
+    ```pycon
     >>> operation(1, 2), operation(3, 16), operation(32, 32)
     ('XNOR', 'SHIFT ADDER', 'MAC')
+
+    ```
     """
     narrow, wide = sorted((input_bits, weight_bits))
     name = "XNOR" if narrow <= 2 else "SHIFT" if narrow == 3 else "MAC"

@@ -19,8 +19,11 @@ class QuantActivation(keras.layers.Layer):
 
     Example:
 
+    ```pycon
     >>> QuantActivation("ternary")(np.array([-0.9, 0.2])).numpy()
     array([-1.,  0.], dtype=float32)
+
+    ```
     """
 
     def __init__(self, quantizer: quantizers.Identifier, **kwargs: Any) -> None:

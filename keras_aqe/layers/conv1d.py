@@ -26,10 +26,13 @@ class QuantConv1D(QuantizedConv, keras.layers.Conv1D):
 
     Example:
 
+    ```pycon
     >>> x = np.ones((1, 8, 4), "float32")
     >>> layer = QuantConv1D(
     ...     2, 3, input_quantizer="binary", kernel_quantizer="binary",
     ... )
     >>> layer(x).shape
     TensorShape([1, 6, 2])
+
+    ```
     """

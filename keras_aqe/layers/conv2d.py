@@ -26,10 +26,13 @@ class QuantConv2D(QuantizedConv, keras.layers.Conv2D):
 
     Example:
 
+    ```pycon
     >>> x = np.ones((1, 8, 8, 4), "float32")
     >>> layer = QuantConv2D(
     ...     2, 3, input_quantizer="binary", kernel_quantizer="po2_3",
     ... )
     >>> layer(x).shape
     TensorShape([1, 6, 6, 2])
+
+    ```
     """

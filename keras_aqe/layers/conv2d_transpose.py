@@ -23,12 +23,15 @@ class QuantConv2DTranspose(Quantized, keras.layers.Conv2DTranspose):
 
     Example:
 
+    ```pycon
     >>> x = np.ones((1, 8, 8, 4), "float32")
     >>> layer = QuantConv2DTranspose(
     ...     2, 3, input_quantizer="binary", kernel_quantizer="binary",
     ... )
     >>> layer(x).shape
     TensorShape([1, 10, 10, 2])
+
+    ```
     """
 
     kernel = latent_kernel("kernel")

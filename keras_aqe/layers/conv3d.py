@@ -26,10 +26,13 @@ class QuantConv3D(QuantizedConv, keras.layers.Conv3D):
 
     Example:
 
+    ```pycon
     >>> x = np.ones((1, 8, 8, 8, 4), "float32")
     >>> layer = QuantConv3D(
     ...     2, 3, input_quantizer="ternary", kernel_quantizer="ternary",
     ... )
     >>> layer(x).shape
     TensorShape([1, 6, 6, 6, 2])
+
+    ```
     """

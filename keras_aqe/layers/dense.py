@@ -23,10 +23,13 @@ class QuantDense(Quantized, keras.layers.Dense):
 
     Example:
 
+    ```pycon
     >>> x = np.ones((1, 4), "float32")
     >>> layer = QuantDense(
     ...     2, input_quantizer="binary", kernel_quantizer="binary",
     ... )
     >>> layer(x).shape
     TensorShape([1, 2])
+
+    ```
     """

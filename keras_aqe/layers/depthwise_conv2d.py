@@ -26,12 +26,15 @@ class QuantDepthwiseConv2D(QuantizedConv, keras.layers.DepthwiseConv2D):
 
     Example:
 
+    ```pycon
     >>> x = np.ones((1, 8, 8, 4), "float32")
     >>> layer = QuantDepthwiseConv2D(
     ...     3, input_quantizer="binary", kernel_quantizer="binary",
     ... )
     >>> layer(x).shape
     TensorShape([1, 6, 6, 4])
+
+    ```
     """
 
     kernel_constraints = {"kernel": "depthwise_constraint"}

@@ -17,8 +17,11 @@ class HardTanh(keras.layers.Layer):
 
     Example:
 
+    ```pycon
     >>> HardTanh()(np.array([-2.0, 0.3])).numpy()
     array([-1. ,  0.3], dtype=float32)
+
+    ```
     """
 
     def __init__(self, **kwargs: Any) -> None:

@@ -29,12 +29,15 @@ class QuantSeparableConv2D(QuantizedConv, keras.layers.SeparableConv2D):
 
     Example:
 
+    ```pycon
     >>> x = np.ones((1, 8, 8, 4), "float32")
     >>> layer = QuantSeparableConv2D(
     ...     2, 3, input_quantizer="binary", kernel_quantizer="binary",
     ... )
     >>> layer(x).shape
     TensorShape([1, 6, 6, 2])
+
+    ```
     """
 
     kernel_constraints = {

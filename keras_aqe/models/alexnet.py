@@ -34,10 +34,13 @@ def AlexNet(
 
     Example:
 
+    ```pycon
     >>> model = AlexNet(input_bits=2, weight_bits=1, input_shape=(64, 64, 3),
     ...                 filters=(4, 8, 8, 8, 8), dense_units=16)
     >>> model.output_shape
     (None, 1000)
+
+    ```
     """
     if len(filters) != 5:
         raise ValueError(

@@ -46,9 +46,12 @@ def DenseNet100(
 
     Example:
 
+    ```pycon
     >>> model = DenseNet100(input_bits=32, weight_bits=3, depth=10)
     >>> model.output_shape
     (None, 10)
+
+    ```
     """
     if depth < 7 or depth % 3 != 1 or (bottleneck and depth % 6 != 4):
         raise ValueError(

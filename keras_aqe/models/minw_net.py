@@ -36,9 +36,12 @@ def MINWNet(
 
     Example:
 
+    ```pycon
     >>> model = MINWNet("D", input_bits=2, weight_bits=2)
     >>> model.output_shape
     (None, 10)
+
+    ```
     """
     if variant not in VARIANTS:
         raise ValueError(

@@ -38,9 +38,12 @@ def ResNet110(
 
     Example:
 
+    ```pycon
     >>> model = ResNet110(input_bits=32, weight_bits=3, depth=8)
     >>> model.output_shape
     (None, 10)
+
+    ```
     """
     if depth < 8 or depth % 6 != 2:
         raise ValueError(

@@ -45,10 +45,13 @@ def ResNet18(
 
     Example:
 
+    ```pycon
     >>> model = ResNet18(input_bits=2, weight_bits=2,
     ...                  input_shape=(32, 32, 3), filters=4)
     >>> model.output_shape
     (None, 1000)
+
+    ```
     """
 
     def projection(filters, strides, name):

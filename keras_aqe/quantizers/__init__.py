@@ -53,8 +53,11 @@ def get(identifier: Identifier, **kwargs: Any) -> Quantizer | None:
 
     Example:
 
+    ```pycon
     >>> get("po2_3", estimator="ste").bits
     3
+
+    ```
     """
     if isinstance(identifier, str):
         name, _, bits = identifier.partition("_")
@@ -83,8 +86,11 @@ def serialize(quantizer: Quantizer | None) -> dict[str, Any] | None:
 
     Example:
 
+    ```pycon
     >>> get(serialize(get("po2_3"))).bits
     3
+
+    ```
     """
     # While a model is saved, Keras marks what it meets again as shared, but
     # the mark does not reach what it has already written of other layers.
@@ -107,8 +113,11 @@ def of_width(bits: int, **kwargs: Any) -> Quantizer | None:
 
     Example:
 
+    ```pycon
     >>> of_width(3).levels
     array([-1.  , -0.5 , -0.25,  0.  ,  0.25,  0.5 ,  1.  ], dtype=float32)
+
+    ```
     """
     names: dict[int, str | None] = {1: "binary", 2: "ternary", 3: "po2_3"}
     names |= {4: "po2_4", 8: "fixed_8", 16: "float16", 32: None}

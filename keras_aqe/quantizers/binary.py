@@ -22,8 +22,11 @@ class Binary(Quantizer):
 
     Example:
 
+    ```pycon
     >>> Binary().hard([-0.2, 0.0, 3.0]).numpy()
     array([-1.,  1.,  1.], dtype=float32)
+
+    ```
     """
 
     bits = 1

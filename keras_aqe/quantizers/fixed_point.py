@@ -29,8 +29,11 @@ class FixedPoint(Quantizer):
 
     Example:
 
+    ```pycon
     >>> FixedPoint(bits=8).hard([-1.0, 0.3, 1.0]).numpy()
     array([-1.       ,  0.296875 ,  0.9921875], dtype=float32)
+
+    ```
     """
 
     def __init__(self, bits: int = 8, **kwargs: Any) -> None:

@@ -24,8 +24,11 @@ class Float16(Quantizer):
 
     Example:
 
+    ```pycon
     >>> Float16().hard([0.1, 1e6]).numpy()
     array([9.9975586e-02, 6.5504000e+04], dtype=float32)
+
+    ```
     """
 
     bits = 16

@@ -46,8 +46,11 @@ class PowerOfTwo(Quantizer):
 
     Example:
 
+    ```pycon
     >>> PowerOfTwo(bits=3).hard([-0.9, -0.2, 0.1, 0.5]).numpy()
     array([-1.  , -0.25,  0.  ,  0.5 ], dtype=float32)
+
+    ```
     """
 
     def __init__(

@@ -45,6 +45,7 @@ class Quantizer(keras.layers.Layer):
 
     Example:
 
+    ```pycon
     >>> class Sign(Quantizer):
     ...     bits, unit, levels = 1, 1.0, np.array([-1.0, 1.0], "float32")
     ...     def codes(self, x):
@@ -53,6 +54,8 @@ class Quantizer(keras.layers.Layer):
     ...         return tf.cast(self.codes(x), x.dtype)
     >>> Sign()(np.array([-0.5, 0.5], "float32")).numpy()
     array([-1.,  1.], dtype=float32)
+
+    ```
     """
 
     bits: int

@@ -31,8 +31,11 @@ class Ternary(PowerOfTwo):
 
     Example:
 
+    ```pycon
     >>> Ternary().hard([-0.9, 0.5, 0.6]).numpy()
     array([-1.,  0.,  1.], dtype=float32)
+
+    ```
     """
 
     def __init__(
