@@ -21,14 +21,14 @@ demo: $(INSTALLED) ## train on scanned digits, convert, verify, run the file
 	.venv/bin/python examples/demo.py $(ARGS)
 
 test: $(INSTALLED) ## the test suite but for what is marked long
-	.venv/bin/python -m pytest -n 2 $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-fast: $(INSTALLED) ## what is neither long nor slow, for the inner loop
-	.venv/bin/python -m pytest -n 2 -m "not long and not slow" $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist worksteal -m "not long and not slow" $(ARGS)
 
 # Shows that the lower bounds in setup.cfg are true.
 test-oldest: $(OLDEST) ## what test-fast runs, with the oldest dependencies
-	.venv-oldest/bin/python -m pytest -n 2 -m "not long and not slow" $(ARGS)
+	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal -m "not long and not slow" $(ARGS)
 
 # Whatever the processor, the suite passes: sums in another order, too.
 test-masked: $(INSTALLED) ## the suite as with AVX2, SSE 4.1, no oneDNN, no XNNPACK

@@ -204,15 +204,12 @@ def main():
         "--loops-only", action="store_true", help="only the table of cycles"
     )
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = build(
-            pathlib.Path(name), f"-DCMAKE_TOOLCHAIN_FILE={arm.TOOLCHAIN}"
-        )
-        print("\nCycles for 128 multiply-accumulates:\n")
-        print_cycles(folder)
-        if not arguments.loops_only:
-            print("\nMillions of instructions for one inference:\n")
-            print_instructions(folder)
+    folder = build(f"-DCMAKE_TOOLCHAIN_FILE={arm.TOOLCHAIN}")
+    print("\nCycles for 128 multiply-accumulates:\n")
+    print_cycles(folder)
+    if not arguments.loops_only:
+        print("\nMillions of instructions for one inference:\n")
+        print_instructions(folder)
 
 
 if __name__ == "__main__":

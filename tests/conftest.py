@@ -54,14 +54,20 @@ def seeded():
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.fixture(scope="session", params=["lce", "packed", "tflite"])
-def minw_file(request):
+@pytest.fixture(scope="session")
+def minw_files():
     """A small MINW-Net as a file of each target."""
     from keras_aqe import converters, models
-    from tests.converters.networks import randomise
+    from tests.converters.networks import TARGETS, randomise
 
     model = randomise(models.MINWNet(filters=4, dense_units=8))
-    return converters.convert(model, request.param)
+    return {target: converters.convert(model, target) for target in TARGETS}
+
+
+@pytest.fixture(params=["lce", "packed", "tflite"])
+def minw_file(minw_files, request):
+    """Each of these files, one after the other."""
+    return minw_files[request.param]
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ def test_training(monkeypatch, tmp_path, in_graphs_again):
     assert len(list(tmp_path.glob("*.png"))) == 3
 
 
+@pytest.mark.slow
 def test_conversion(monkeypatch, tmp_path):
     text = (DOCS / "conversion.md").read_text()
     monkeypatch.chdir(tmp_path)

@@ -1,11 +1,11 @@
 """Damages files and gives them to `report` and `Interpreter`.
 
-    python -m tests.converters.damage FILE COUNT SEED KIND
+    python -m tests.converters.damage COUNT SEED FILE...
 
-Prints how many were refused; a run for its own process, which a crash ends.
-KIND is "sealed" for files as they are; "resealed" for files whose digest was
-made right again after the damage; "stock" for files without metadata, as from
-elsewhere.
+Prints how many were refused of each file and each kind; a run for its own
+process, which a crash ends. The kind is "sealed" for files as they are;
+"resealed" for files whose digest was made right again after the damage;
+"stock" for files without metadata, as from elsewhere.
 """
 
 import collections
@@ -50,8 +50,11 @@ def predict(data):
     interpreter.predict([np.zeros((1, *shape[1:]), "f") for shape in shapes])
 
 
-def main(path, count, seed, kind):
-    random = np.random.default_rng(int(seed))
+KINDS = ("sealed", "resealed", "stock")
+
+
+def run(path, count, seed, kind):
+    random = np.random.default_rng(seed)
     data = pathlib.Path(path).read_bytes()
     parsed = flatbuffer.read(data)
     description = metadata.read(parsed)
@@ -59,13 +62,13 @@ def main(path, count, seed, kind):
         parsed.metadata = None
         data = flatbuffer.write(parsed)
     outcomes = collections.Counter()
-    for index in range(int(count)):
+    for index in range(count):
         file = damaged(data, random)
         if kind == "resealed":
             file = resealed(file, description)
         for read in (report, predict):
             # What a crash was caused by.
-            print(index, read.__name__, file=sys.stderr, flush=True)
+            print(path, kind, index, read.__name__, file=sys.stderr, flush=True)
             # Of CPU time, since machines may be busy.
             signal.setitimer(signal.ITIMER_PROF, LIMIT)
             try:
@@ -75,7 +78,16 @@ def main(path, count, seed, kind):
             except (ConversionError, ValueError, RuntimeError, MemoryError):
                 outcomes[f"{read.__name__} refused"] += 1
     signal.setitimer(signal.ITIMER_PROF, 0)
-    print(dict(outcomes))
+    return dict(outcomes)
+
+
+def main(count, seed, *paths):
+    outcomes = {
+        (path, kind): run(path, int(count), int(seed), kind)
+        for path in paths
+        for kind in KINDS
+    }
+    print(outcomes)
 
 
 if __name__ == "__main__":

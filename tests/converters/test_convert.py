@@ -20,6 +20,7 @@ def small(**kwargs):
     return models.MINWNet(filters=4, dense_units=8, **kwargs)
 
 
+@pytest.mark.slow
 def test_model_a_is_small_and_all_xnor():
     converted = convert(models.MINWNet("A"), target="lce")
     assert len(converted.flatbuffer) <= 1.35 * 2**20
@@ -57,6 +58,7 @@ def test_save_writes_whole_files_only(tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.tflite"]
 
 
+@pytest.mark.slow
 def test_verify_counts_differences():
     model = small()
     converted = convert(model, target="tflite")
@@ -146,6 +148,7 @@ def test_refuses_mixed_precision():
     refused(keras.Model(inputs, x), "tflite", "'mixed'.*bfloat16")
 
 
+@pytest.mark.slow
 def test_refuses_a_run_that_stopped_before_alpha_was_one():
     model = small()
     model.compile("adam", "mse", jit_compile=False)
@@ -162,6 +165,7 @@ def test_refuses_unknown_targets():
         convert(small(), "onnx")
 
 
+@pytest.mark.slow
 def test_importing_converters_does_not_need_lce():
     code = (
         "import sys; sys.modules['larq_compute_engine'] = None\n"
@@ -189,6 +193,7 @@ def test_names_the_layer_that_the_engine_refuses(monkeypatch):
         convert(with_a_wide_pool())
 
 
+@pytest.mark.slow
 def test_converts_without_the_engine(monkeypatch):
     monkeypatch.setattr(limits, "MAX_WINDOW", 2**20)
 

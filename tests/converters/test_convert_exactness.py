@@ -126,11 +126,12 @@ def without_xnnpack(file, x):
 
 
 # Parts, so that several processes share them. Each network takes seconds since
-# it is verified in each target's engine; far more are drawn in the long suite.
-@pytest.mark.parametrize("part", range(6))
+# it is verified in each target's engine, so there are few.
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(3))
 def test_random_networks(part):
     @hypothesis.seed(part)
-    @settings(max_examples=5, phases=PHASES)
+    @settings(max_examples=2, phases=PHASES)
     @given(data=st.data())
     def check(data):
         check_random_network(data.draw)
@@ -138,6 +139,7 @@ def test_random_networks(part):
     check()
 
 
+# 2,000 networks: hours.
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(40))
 def test_many_random_networks(part):
@@ -150,6 +152,7 @@ def test_many_random_networks(part):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["lce", "tflite"])
 def test_residual_nested_and_two_inputs(target):
     def conv():

@@ -16,6 +16,7 @@ WIDTHS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("input_bits, weight_bits, operation", WIDTHS)
 def test_strict(target, input_bits, weight_bits, operation):

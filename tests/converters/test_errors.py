@@ -41,6 +41,7 @@ def signed(shape):
     return np.random.default_rng(0).normal(size=(4, *shape)).astype("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_inputs_may_have_any_name(target):
     inputs = {name: keras.Input((5,), name=name) for name in NAMES}
@@ -66,6 +67,7 @@ def test_functions_may_run_eagerly(target):
         tf.config.run_functions_eagerly(False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_recurrent_layers(target):
     """On masked sequences too; quantizers keep the mask."""

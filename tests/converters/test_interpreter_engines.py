@@ -1,5 +1,6 @@
 """Files in every interpreter that they are meant for."""
 
+import functools
 import importlib.util
 
 import keras
@@ -20,14 +21,30 @@ def run_in_tflite_runtime(file, x, delegate):
     return run_in_child(file, x, "tflite_runtime", library)
 
 
+X = images((16, 16, 3))
+
+
+@functools.cache
+def network(bits):
+    model = models.MINWNet(
+        *("D", bits, bits, X.shape[1:]), filters=6, dense_units=20
+    )
+    return randomise(model, seed=bits)
+
+
+@functools.cache
+def converted(bits, target, **options):
+    """Made once for all engines."""
+    return convert(network(bits), target, **options)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["litert", "tf", "tflite_runtime"])
 @pytest.mark.parametrize("target", ["packed", "tflite"])
 @pytest.mark.parametrize("bits", [1, 2, 3])
 def test_equals_keras(bits, target, engine):
-    model = models.MINWNet("D", bits, bits, filters=6, dense_units=20)
-    randomise(model, seed=bits)
-    x = images((32, 32, 3))
-    file = convert(model, target).flatbuffer
+    model, x = network(bits), X
+    file = converted(bits, target).flatbuffer
     delegate = target == "packed"
     if engine == "tflite_runtime":
         received = run_in_tflite_runtime(file, x, delegate)
@@ -58,15 +75,14 @@ def test_xnnpack_takes_the_rest_of_a_packed_file(engine):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["litert", "tf"])
 @pytest.mark.parametrize("bits, kernel_bits", [(1, 2), (2, 4), (3, 8)])
 def test_compact_files_equal_keras(bits, kernel_bits, engine):
-    model = models.MINWNet("D", bits, bits, filters=6, dense_units=20)
-    randomise(model, seed=bits)
-    x = images((32, 32, 3))
-    converted = convert(model, "tflite", compact=True)
-    for row in converted.report[6:8]:
+    model, x = network(bits), X
+    compact = converted(bits, "tflite", compact=True)
+    for row in compact.report[6:8]:
         assert row.op == "FULLY_CONNECTED"
         assert row.weight_bytes == row.macs * kernel_bits // 8
-    received = run(converted.flatbuffer, x, engine=engine, delegate=False)
+    received = run(compact.flatbuffer, x, engine=engine, delegate=False)
     np.testing.assert_array_equal(received, model.predict(x, verbose=0))

@@ -27,6 +27,7 @@ def in_another_order(kernel, order):
     return model, conv, norm, conv2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_rounding_is_told_from_faults(target):
     random = np.random.default_rng(0)

@@ -84,6 +84,7 @@ PLAIN = [
 ]
 
 
+@pytest.mark.slow
 def test_plain_layers():
     inputs = [keras.Input(shape) for _, shape, _, _ in PLAIN]
     outputs = [layer(x) for x, (layer, *_) in zip(inputs, PLAIN)]
@@ -251,6 +252,7 @@ def test_a_product_belongs_to_the_layer_that_multiplies():
     assert converted.report.macs_by_kind == {"float": 12, "other": 15}
 
 
+@pytest.mark.slow
 def test_files_of_earlier_versions(tmp_path):
     """They name neither plain layers nor what stands beside an operator."""
     converted = convert(models.MINWNet(filters=4, dense_units=8))

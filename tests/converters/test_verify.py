@@ -36,6 +36,7 @@ def codes_of_the_input():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(
     "build, count",
@@ -118,8 +119,21 @@ def test_what_the_converter_misunderstands(outputs, monkeypatch):
     assert not found.faultless and len(found.faults) == 1
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("bits", [1, 3])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "bits, target",
+    [
+        *(
+            (bits, target)
+            for bits in (1, 3)
+            for target in TARGETS
+            if target != "lce"
+        ),
+        (1, "lce"),
+        # 36 planes a layer.
+        pytest.param(3, "lce", marks=pytest.mark.long),
+    ],
+)
 def test_every_layer_that_is_damaged_is_named(bits, target):
     """Differences that come from an earlier layer are no faults of a later."""
     model = tiny(bits)
@@ -152,6 +166,7 @@ def with_turned_kernel(file, layer):
     return metadata.seal(parsed, description)
 
 
+@pytest.mark.slow
 def test_takes_examples_in_batches(monkeypatch):
     model = tiny()
     converted = convert(model)
@@ -167,6 +182,7 @@ def test_takes_examples_in_batches(monkeypatch):
     assert sizes == [3, 3, 1]
 
 
+@pytest.mark.slow
 def test_takes_files_and_what_convert_was_told(tmp_path):
     model, image = tiny(), keras.layers.Rescaling(1 / 128, -1)
     converted = convert(model, image=image)
@@ -179,6 +195,7 @@ def test_takes_files_and_what_convert_was_told(tmp_path):
         assert not found.within_rounding
 
 
+@pytest.mark.slow
 def test_verify_compares_the_codes_of_every_layer():
     model = randomise(models.MINWNet(filters=4, dense_units=8))
     converted = convert(model, "lce")

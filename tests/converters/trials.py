@@ -1,6 +1,6 @@
 """Gives edited files to `report` and `Interpreter`, in child processes.
 
-    python -m tests.converters.trials TARGET START STOP
+    python -m tests.converters.trials START STOP [TARGET...]
 
 A child tries file after file until one ends it; the next goes on behind that.
 """
@@ -110,13 +110,14 @@ def predict(data):
             interpreter.predict(arrays)
 
 
-def main(target, start, stop):
+def main(start, stop, *targets):
     from tests.converters.small_files import small_files
 
-    started = time.time()
     numbers = range(int(start), int(stop))
-    outcomes = run(small_files(target), numbers)
-    print(target, dict(outcomes), f"in {time.time() - started:.0f} s")
+    for target in targets:
+        started = time.time()
+        outcomes = run(small_files(target), numbers)
+        print(target, dict(outcomes), f"in {time.time() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def test_digits_are_whole():
     assert set(y) == set(y_test) == set(range(10))
 
 
+@pytest.mark.slow
 def test_writes_files_that_agree_with_the_model(
     few_digits, tmp_path, monkeypatch, capsys
 ):

@@ -68,6 +68,7 @@ def record(example, monkeypatch, recorder):
     )
 
 
+@pytest.mark.slow
 def test_resumed_run_goes_on_with_its_alpha_and_writes_its_files(
     example, monkeypatch, tmp_path
 ):
@@ -104,6 +105,7 @@ def test_resumed_run_goes_on_with_its_alpha_and_writes_its_files(
     assert not list(tmp_path.glob("unfinished-*"))
 
 
+@pytest.mark.slow
 def test_other_widths_become_builtin_operators(example, tmp_path):
     example.main(
         command(tmp_path, "--input-bits", "2", "--weight-bits", "3")

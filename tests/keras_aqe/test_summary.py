@@ -9,6 +9,7 @@ def quiet(model):
     return aqe.summary(model, print_fn=lambda text: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("input_bits", [1, 2, 3, 16, 32])
 @pytest.mark.parametrize("weight_bits", [1, 2, 3, 16, 32])
 def test_minw_net(input_bits, weight_bits):

@@ -1,12 +1,14 @@
 """The table of builtin operators."""
 
 import keras
+import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_aqe.converters import convert
 from keras_aqe.converters.file import operator_signatures
 
 
+@pytest.mark.slow
 def test_the_table_knows_what_layers_come_out_as():
     """More operators than the small files have."""
     ops, some = keras.ops, keras.layers

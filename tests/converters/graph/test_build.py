@@ -31,6 +31,7 @@ def assert_equal(model, target, x):
     assert verification.max_relative_error < 1e-6
 
 
+@pytest.mark.slow
 def test_layers_that_do_nothing():
     """All those of Keras at once, in front of the image layer."""
     made = [make(name) for name in image_layers()]
@@ -87,6 +88,7 @@ def test_a_crop_that_does_not_crop_at_inference():
         convert(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_masks_behind_quantized_layers(target):
     """Steps that are all zero do not count in the mean, in the file too."""

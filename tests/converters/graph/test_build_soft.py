@@ -129,6 +129,7 @@ WAYS_ON = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", WAYS_TO_TRAIN.values(), ids=WAYS_TO_TRAIN)
 def test_a_soft_network_is_refused_however_it_was_trained(train):
     model = network()

@@ -101,6 +101,7 @@ def check_numbers(dtypes, chosen, target):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_numbers_of_few_types(target):
     dtypes = ["int8", "int32", *["float64"] * (target != "lce")]

@@ -47,6 +47,7 @@ def build(order, bits, weight_bits, channels, bias, seed):
     return randomise(keras.Model(inputs, x), seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
 @settings(max_examples=6, deadline=None)
 @given(

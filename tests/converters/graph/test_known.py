@@ -108,6 +108,7 @@ def check(model, target, shape):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_arguments_of_layers_on_codes(target):
     inputs = keras.Input((6, 4, 6))
@@ -119,6 +120,7 @@ def test_arguments_of_layers_on_codes(target):
     check(keras.Model(inputs, outputs), target, (6, 4, 6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_arguments_of_layers_behind_a_sum(target):
     inputs = keras.Input((6, 6, 3))
@@ -149,6 +151,7 @@ CONVOLUTIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_arguments_of_convolutions(target):
     inputs = keras.Input((7, 6, 4))

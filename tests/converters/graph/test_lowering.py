@@ -27,6 +27,7 @@ def padded(quantizer, pad_value):
     return randomise(keras.Model(inputs, [codes, x]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(
     "quantizer, pad_value",

@@ -85,6 +85,7 @@ def exact_sums(model, x):
     return [np.float32(y) for y in double(tf.constant(x, tf.float64))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", NORMALISATIONS)
 def test_codes_are_those_of_exact_sums(name, target):
@@ -97,6 +98,7 @@ def test_codes_are_those_of_exact_sums(name, target):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_signed_pixels(target):
     model, *_ = network([keras.layers.Rescaling(1 / 128)], "int8")
@@ -125,6 +127,7 @@ def test_floats_of_a_power_of_two_sum_up_alike_in_any_order(name):
             np.testing.assert_array_equal(total, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NORMALISATIONS)
 def test_image_is_whole(name):
     model, *_ = network(NORMALISATIONS[name][0])
@@ -160,9 +163,9 @@ def test_other_images_stay_floats(normalisation):
         assert not isinstance(node, Pixels) or node.levels is None
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_minw_net_from_uint8(target):
-    """From fit to file, the normalisation in the model or told to `convert`."""
+@pytest.fixture(scope="module")
+def trained():
+    """A network on pixels, the part behind their normalisation, and that."""
     rescaling = keras.layers.Rescaling(1 / 128, -1)
     inner = models.MINWNet(
         "D", 2, 2, input_shape=(16, 16, 3), filters=4, dense_units=8
@@ -174,6 +177,14 @@ def test_minw_net_from_uint8(target):
     x = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), "uint8")
     scheduler = callbacks.AlphaScheduler()
     model.fit(x, np.eye(8, 10), verbose=0, callbacks=[scheduler], epochs=9)
+    return model, inner, rescaling, x
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+def test_minw_net_from_uint8(trained, target):
+    """From fit to file, the normalisation in the model or told to `convert`."""
+    model, inner, rescaling, x = trained
     expected = model(x)
     for converted in (
         convert(model, target),

@@ -38,6 +38,7 @@ QUANTIZERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_quantizer_is_not_known_by_its_width(target):
     inputs = keras.Input((6, 6, 3))

@@ -13,6 +13,7 @@ def small(**kwargs):
     return models.MINWNet(filters=4, dense_units=8, **kwargs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["lce", "tflite"])
 def test_strict_refuses_what_came_out_in_float(monkeypatch, target):
     """Whatever the reason: here, a rule that no longer allows it."""

@@ -23,6 +23,7 @@ def network(name, **kwargs):
     return create(input_shape=(32, 32, 3), classes=3, **arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_blend_is_hard_at_1_and_float_near_0(tmp_path, name):
     keras.utils.set_random_seed(0)

@@ -29,6 +29,7 @@ def gradients(gradient, alpha):
     return {v.path: g.numpy() for v, g in zip(variables, found)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.3, 0.9])
 def test_the_factor_compounds_over_layers_and_does_nothing_else(alpha):
     found, plain = gradients("2 alpha", alpha), gradients("1", alpha)
@@ -44,6 +45,7 @@ def test_the_factor_compounds_over_layers_and_does_nothing_else(alpha):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta_2", [0.999, 0.9])
 @pytest.mark.parametrize("count", [1, 9])
 def test_updates_are_those_of_adam(count, beta_2):

@@ -84,6 +84,7 @@ def brightness(images):
     return np.round(pixels.mean(axis=(1, 2, 3))).astype(int)
 
 
+@pytest.mark.slow
 def test_folder(tmp_path):
     make_folder(tmp_path, classes=5, count=200)
     data = load(tmp_path, image_size=32, batch_size=16, curve_images=20)
@@ -110,6 +111,7 @@ def test_folder(tmp_path):
     assert np.any(trained[:100] != trained[198:298])
 
 
+@pytest.mark.slow
 def test_tensorflow_datasets(tmp_path):
     make_tfds(tmp_path, {"train": [30, 30, 40], "validation": [20]})
     data = load(None, tmp_path, image_size=32, batch_size=11, curve_images=4)
@@ -129,6 +131,7 @@ def test_tensorflow_datasets(tmp_path):
     assert set(trained) == set(range(100)) - set(held_out)
 
 
+@pytest.mark.slow
 def test_workers_share_a_batch(tmp_path):
     make_folder(tmp_path, classes=2, count=40)
     data = load(tmp_path, image_size=32, batch_size=8)
@@ -160,6 +163,7 @@ def test_centre_crop(encode, shape):
     np.testing.assert_allclose(found, means[16:240, 16:240], atol=3)
 
 
+@pytest.mark.slow
 def test_random_crops_reach_every_corner_and_both_directions():
     rows, columns = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
     image = np.stack([rows, columns, rows * 0], -1).astype("uint8")

@@ -8,8 +8,23 @@ from examples.reproduce import __main__, runs, training
 from examples.reproduce.store import Store
 from tests.examples.reproduce import test_imagenet
 
+# The study, which draws all kinds of figures, a table and one of ImageNet; the
+# others do the same and take ten seconds each.
+FEW = ("study", "table1", "table4")
 
-@pytest.mark.parametrize("name", runs.NAMES)
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        *FEW,
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in runs.NAMES
+            if name not in FEW
+        ),
+    ],
+)
 def test_smoke(noise, name, tmp_path, monkeypatch, capsys):
     test_imagenet.make_folder(tmp_path / "images", classes=3, count=40)
     command = [

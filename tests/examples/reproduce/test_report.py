@@ -12,6 +12,7 @@ from examples.reproduce.store import Store
 DOCS = pathlib.Path(__file__).parents[3] / "docs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "experiment", sorted(path.name for path in (DOCS / "results").iterdir())
 )

@@ -126,6 +126,7 @@ def assert_same_curves(together, alone, replicas=2):
     assert together["test_accuracy"] == alone["test_accuracy"]
 
 
+@pytest.mark.slow
 def test_two_workers_have_the_curves_of_one_process(
     start, tmp_path, monkeypatch
 ):
@@ -154,7 +155,15 @@ on_noise.main(pathlib.Path(sys.argv[2]), sys.argv[3:], setattr)
 """
 
 
-@pytest.mark.parametrize("devices", ["CPU:0", "CPU:0,CPU:1"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "devices",
+    [
+        # Less than what two replicas show.
+        pytest.param("CPU:0", marks=pytest.mark.long),
+        "CPU:0,CPU:1",
+    ],
+)
 def test_replicas_have_the_curves_of_one_device(
     start, tmp_path, monkeypatch, devices
 ):

@@ -11,6 +11,7 @@ from examples.reproduce.store import Store
 from examples.reproduce.sweep import Sweep
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_continues(noise, tmp_path, monkeypatch):
     command = ["study", "--scale", "smoke", "--output", str(tmp_path)]
     config = runs.load("study")
@@ -87,6 +88,7 @@ class Child:
         return self.returncode
 
 
+@pytest.mark.slow
 def test_jobs_run_in_processes_of_their_own(tmp_path, monkeypatch):
     most = []
     monkeypatch.setattr(subprocess, "Popen", Child)

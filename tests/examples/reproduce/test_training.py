@@ -3,12 +3,14 @@
 import tomllib
 
 import keras
+import pytest
 
 import keras_aqe as aqe
 from examples.reproduce import __main__, runs
 from examples.reproduce.store import Store
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_below_alpha_1_is_recalibrated(
     noise, tmp_path, monkeypatch
 ):

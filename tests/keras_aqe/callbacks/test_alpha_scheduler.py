@@ -81,6 +81,7 @@ def check_goes_on(alphas, start, end=1.0):
     assert (rises >= 0).all() and rises.max() < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -100,6 +101,7 @@ def test_alpha_counts_batches_and_not_updates(make):
     assert not messages
 
 
+@pytest.mark.slow
 def test_total_steps_count_batches_over_several_calls():
     model = compiled(keras.optimizers.SGD(gradient_accumulation_steps=5))
     scheduler = AlphaScheduler(total_steps=20)
@@ -110,6 +112,7 @@ def test_total_steps_count_batches_over_several_calls():
     assert not messages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [2, 3, 5, 7])
 def test_an_execution_has_the_alpha_of_its_last_batch(batches):
     model = compiled(steps_per_execution=batches)
@@ -134,6 +137,7 @@ def test_a_custom_loop_optimizer_need_not_be_there():
     np.testing.assert_allclose(alphas, expected(0, 20, 20), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_datasets_of_unknown_and_endless_length():
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
     unknown = data.filter(lambda x, y: True)
@@ -171,6 +175,7 @@ def compiled_anew(model, tmp_path):
     return again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("go", [same, loaded, compiled_anew])
 def test_a_later_call_goes_on_from_the_alpha_of_the_model(go, tmp_path):
     model, alphas = stopped()
@@ -179,6 +184,7 @@ def test_a_later_call_goes_on_from_the_alpha_of_the_model(go, tmp_path):
     assert len(messages) == 1 and "initial_epoch" in messages[0]
 
 
+@pytest.mark.slow
 def test_a_call_after_the_run_stays_at_one(tmp_path):
     model = compiled()
     fit(model, 4)
@@ -189,6 +195,7 @@ def test_a_call_after_the_run_stays_at_one(tmp_path):
     assert not messages
 
 
+@pytest.mark.slow
 def test_resuming_at_an_epoch_is_no_other_run(tmp_path):
     model, alphas = stopped()
     rest, messages = fit(loaded(model, tmp_path), 10, initial_epoch=4)
@@ -196,12 +203,14 @@ def test_resuming_at_an_epoch_is_no_other_run(tmp_path):
     assert not messages
 
 
+@pytest.mark.slow
 def test_a_longer_run_than_planned_goes_on():
     model, alphas = stopped()
     rest, _ = fit(model, 20, initial_epoch=4)
     check_goes_on(rest, alphas[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False])
 def test_backup_and_restore(first, tmp_path):
     """The order of the callbacks does not matter."""
@@ -233,6 +242,7 @@ def test_backup_and_restore(first, tmp_path):
     np.testing.assert_allclose(rest, expected(5, 20, 20), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_schedule_that_never_gets_there_says_so():
     model = compiled()
     fit(model, 4)
@@ -255,6 +265,7 @@ def test_the_straight_through_estimator_is_not_soft():
     assert not messages
 
 
+@pytest.mark.slow
 def test_a_loop_of_ones_own():
     """As docs/training.md shows it."""
     model = compiled()

@@ -39,6 +39,7 @@ def test_total_steps():
     )
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_where_it_was(tmp_path):
     whole, _ = fit(compiled(), AlphaScheduler(), epochs=4)
 

@@ -53,6 +53,7 @@ def test_blend_history():
     )
 
 
+@pytest.mark.slow
 def test_blend_history_does_not_change_the_run():
     keras.utils.set_random_seed(0)
     start = straight_model().get_weights()

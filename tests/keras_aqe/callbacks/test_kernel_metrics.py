@@ -17,6 +17,7 @@ from tests.keras_aqe.callbacks.fitting import (
 )
 
 
+@pytest.mark.slow
 def test_kernel_metrics_are_logged():
     """Epochs are compared with each other, the first with the start."""
     model = nested_model()

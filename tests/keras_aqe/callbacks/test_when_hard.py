@@ -58,6 +58,7 @@ def fit(model, callbacks, schedule=None, epochs=10):
     return history.history["alpha"]
 
 
+@pytest.mark.slow
 def test_only_hard_epochs_are_seen():
     seen = Seen()
     alphas = fit(compiled(), [WhenHard(seen)])
@@ -68,6 +69,7 @@ def test_only_hard_epochs_are_seen():
     assert seen.others == ["begin", "end"]
 
 
+@pytest.mark.slow
 def test_early_stopping_and_checkpoints_choose_hard_epochs(tmp_path):
     model, path = compiled(), tmp_path / "best.keras"
     stop = keras.callbacks.EarlyStopping(

@@ -57,6 +57,7 @@ def expected(name, layer, x, kwargs):
     return reference(layer.input_quantizer.hard(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantizer", NAMES)
 @pytest.mark.parametrize("name", CASES)
 @given(data=st.data())
@@ -133,6 +134,7 @@ def build(name, **kwargs):
     return model, x, np.random.normal(size=(len(x), 1)).astype("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_save_and_load(name, tmp_path):
     model, x, _ = build(name)
@@ -142,6 +144,7 @@ def test_save_and_load(name, tmp_path):
     assert again.layers[0].get_config() == model.layers[0].get_config()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("name", CASES)
 def test_training_moves_and_clips_the_kernel(name, jit_compile):
@@ -157,6 +160,7 @@ def test_training_moves_and_clips_the_kernel(name, jit_compile):
         assert np.abs(new).max() == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", ["conv2d", "depthwise", "dense"])
 def test_mixed_precision(name, policy):
@@ -174,6 +178,7 @@ def test_mixed_precision(name, policy):
     assert np.isfinite(losses).all()
 
 
+@pytest.mark.slow
 def test_mirrored_strategy(mirrored):
     with mirrored.scope():
         model, x, y = build("dense")

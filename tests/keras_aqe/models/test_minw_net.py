@@ -14,6 +14,7 @@ def test_weights_of_the_paper(variant, weights):
     assert table.weights == weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("input_bits", [1, 2, 3, 4, 8, 16, 32])
 @pytest.mark.parametrize("weight_bits", [1, 2, 3, 4, 16, 32])
 def test_widths(input_bits, weight_bits):
@@ -48,6 +49,7 @@ def test_bad_arguments(arguments, message):
         aqe.models.MINWNet(**arguments)
 
 
+@pytest.mark.slow
 def test_save_and_load(tmp_path):
     model = aqe.models.MINWNet("D", 2, 3, filters=2, dense_units=4)
     x = np.random.normal(size=(2, 32, 32, 3)).astype("float32")

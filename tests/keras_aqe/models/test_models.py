@@ -39,6 +39,7 @@ def parameters(model):
 # shortcuts, which pre-activation does not have.
 # ResNet-110: 1.7 M in He et al., 2015, Table 6.
 # DenseNet: 0.8 M and 7.0 M in Huang et al., 2017, Table 2.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, arguments, number",
     [
@@ -54,6 +55,7 @@ def test_parameters_of_the_literature(name, arguments, number):
     assert parameters(model) == number
 
 
+@pytest.mark.slow
 def test_weights_of_alexnet():
     table = aqe.summary(aqe.models.AlexNet(), print_fn=str)
     assert table.weights == 61_090_496
@@ -63,6 +65,7 @@ def layers_with_kernels(model):
     return [layer for layer in model.layers if hasattr(layer, "kernel")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 @pytest.mark.parametrize("bits", [(1, 2), (3, 1), (2, 32), (32, 3), (16, 4)])
 def test_widths(name, bits):
@@ -71,6 +74,7 @@ def test_widths(name, bits):
     assert {(row.input_bits, row.weight_bits) for row in others} == {bits}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_first_and_last_layer_in_float(name):
     model = tiny(name, 2, 1, quantize_first=False, quantize_last=False)
@@ -97,6 +101,7 @@ def residual_sums(model, x, training=False):
     return [np.asarray(each, "float64") for each in sums]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ResNet18", "ResNet110"])
 @pytest.mark.parametrize("bits", [(1, 1), (2, 3)])
 def test_residual_sums_are_not_rounded(name, bits):
@@ -107,6 +112,7 @@ def test_residual_sums_are_not_rounded(name, bits):
         assert np.abs(multiples).max() < 2**24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, arguments", [("ResNet18", {}), ("ResNet110", {"depth": 20})]
 )
@@ -169,6 +175,7 @@ def test_parameter_free_shortcut():
     np.testing.assert_array_equal(shortcut, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_training_saving_and_loading(name, tmp_path):
     model = tiny(name, 1, 3)
@@ -196,6 +203,7 @@ def test_training_saving_and_loading(name, tmp_path):
     np.testing.assert_array_equal(again(x), model(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 @pytest.mark.parametrize(
     "target, bits", [("tflite", (1, 1)), ("lce", (1, 1)), ("packed", (2, 3))]

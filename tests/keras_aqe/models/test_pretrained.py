@@ -27,6 +27,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_load(folder):
     model = aqe.models.load_pretrained("minw-tiny-2-2")
     expected = keras.models.load_model(folder / "minw-tiny-2-2.keras")
@@ -75,6 +76,7 @@ def test_card_lists_the_installed_networks():
     assert found == {name + suffix for name in card() for suffix in suffixes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", card())
 def test_packed_file_is_the_network(name):
     try:

@@ -90,6 +90,7 @@ def test_a_file_without_the_record_counts_as_trained_at_its_alpha(alpha):
     assert float(quantizer.alpha) == float(quantizer.trained_alpha) == alpha
 
 
+@pytest.mark.slow
 def test_replicas_record_alpha(mirrored):
     with mirrored.scope():
         layer = aqe.layers.QuantDense(

@@ -45,15 +45,13 @@ IDS = [f"{kernel}-{bits.replace('/', '-')}" for kernel, bits in WIDTHS]
 
 
 @pytest.fixture(scope="module")
-def sanitized(tmp_path_factory):
-    return build(
-        tmp_path_factory.mktemp("san"), "-DKERAS_AQE_SANITIZE=address,undefined"
-    )
+def sanitized():
+    return build("-DKERAS_AQE_SANITIZE=address,undefined")
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("kernels"))
+def built():
+    return build()
 
 
 @pytest.mark.parametrize("kernel, bits", WIDTHS, ids=IDS)
@@ -122,9 +120,9 @@ def test_kernels_under_sanitizers(sanitized):
 
 
 @pytest.mark.long
-def test_threads_under_sanitizer(tmp_path):
+def test_threads_under_sanitizer():
     """No data race in the pool, nor between the units of a kernel."""
-    folder = build(tmp_path, "-DKERAS_AQE_SANITIZE=thread")
+    folder = build("-DKERAS_AQE_SANITIZE=thread")
     subprocess.run(
         [folder / "kernel_tester", "--threads", "4", "--cases", "10"],
         check=True,

@@ -11,6 +11,7 @@ from tests.converters.networks import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("input_bits, weight_bits", TABLE_1)
 def test_minw_net(input_bits, weight_bits):
     model = models.MINWNet(

@@ -6,6 +6,7 @@ from keras_aqe import models
 from keras_aqe.converters import convert
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "input_bits, weight_bits", [(1, 1), (1, 3), (2, 2), (3, 1), (3, 3)]
 )

@@ -66,6 +66,7 @@ def test_lce_pads_wrongly_where_the_guard_keeps_it_from_padding(
     assert error(model) > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [6, 7])
 @pytest.mark.parametrize("pad_value", [0.0, 1.0])
 def test_strided_padding_is_tensorflows(size, pad_value):
@@ -103,6 +104,7 @@ def test_what_follows_the_image_layer_is_not_folded_into_it():
     assert names[:4] == ["CONV_2D", "MAXIMUM", "MUL", "ADD"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pad_value", [0.0, 1.0])
 def test_minw_net_lce(pad_value):
     model = models.MINWNet(filters=6, dense_units=20, pad_value=pad_value)

@@ -28,6 +28,7 @@ def test_refuses_an_unquantized_input_under_lce():
     convert(model, "tflite")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", [(16, 1), (3, 16)])
 def test_refuses_float_widths_under_lce(widths):
     refused(small(input_bits=widths[0], weight_bits=widths[1]), "lce", "bits")

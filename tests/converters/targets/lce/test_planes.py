@@ -23,6 +23,7 @@ def rises_to(factors):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", LEVELS)
 def test_no_fewer_planes_write_the_levels(bits):
     """Fewer power-of-two factors fail, whatever the signs and a constant."""

@@ -1,5 +1,7 @@
 """Networks as packed files, compared with Keras."""
 
+import functools
+
 import keras
 import numpy as np
 
@@ -8,12 +10,20 @@ from keras_aqe.converters import Interpreter, convert
 from keras_aqe.converters.file import flatbuffer
 from tests.converters.networks import randomise
 
+SHAPE = (16, 16, 3)
 
-def small(input_bits=1, weight_bits=1, **kwargs):
+
+@functools.cache
+def small(input_bits=1, weight_bits=1, pad_value=0.0):
+    """A model and its packed file, made once for the tests that look at it."""
     model = models.MINWNet(
-        "D", input_bits, weight_bits, filters=6, dense_units=20, **kwargs
+        *("D", input_bits, weight_bits, SHAPE),
+        filters=6,
+        dense_units=20,
+        pad_value=pad_value,
     )
-    return randomise(model, seed=input_bits)
+    randomise(model, seed=input_bits)
+    return model, convert(model)
 
 
 def operators(converted):

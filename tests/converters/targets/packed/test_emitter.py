@@ -1,6 +1,7 @@
 """Which operators of the packed format stand for which layers."""
 
 import keras
+import pytest
 
 from keras_aqe import layers, models
 from tests.converters.networks import images, randomise
@@ -24,6 +25,7 @@ def residual(x, quantizer, codes):
     return keras.layers.Add()([x, y])
 
 
+@pytest.mark.slow
 def test_a_residual_block_is_one_operator_and_a_sum():
     x = inputs = keras.Input((8, 8, 6))
     codes = []
@@ -36,6 +38,7 @@ def test_a_residual_block_is_one_operator_and_a_sum():
     assert operators(converted).count("ADD") == 3
 
 
+@pytest.mark.slow
 def test_eight_bits_are_rounded_by_the_operator_of_the_sum():
     def norm(x):
         return keras.layers.BatchNormalization()(x)
@@ -84,6 +87,7 @@ def test_dense_layers_on_pixels():
     assert_equal(model, images((4, 5, 6)))
 
 
+@pytest.mark.slow
 def test_a_deep_network():
     x = inputs = keras.Input((4,))
     for _ in range(100):
@@ -93,6 +97,7 @@ def test_a_deep_network():
     assert_equal(randomise(keras.Model(inputs, x)), images((4,)))
 
 
+@pytest.mark.slow
 def test_between_residual_blocks_floats_are_only_added_up():
     """Scales and batch normalisation are in what comes before and after."""
     model = models.ResNet18(2, 2, (32, 32, 3), 10, filters=4)

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from keras_aqe import layers
-from keras_aqe.converters import convert
 from tests.converters.networks import randomise
 from tests.converters.targets.packed.networks import (
     assert_equal,
@@ -14,6 +13,7 @@ from tests.converters.targets.packed.networks import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pad_value", [0.0, 1.0])
 @pytest.mark.parametrize(
     "input_bits, weight_bits", [(1, 1), (2, 2), (3, 3), (8, 1), (8, 3)]
@@ -21,7 +21,7 @@ from tests.converters.targets.packed.networks import (
 def test_layers_become_one_operator_each(input_bits, weight_bits, pad_value):
     if input_bits == 8:
         pad_value = -pad_value  # fixed point ends before 1
-    converted = convert(small(input_bits, weight_bits, pad_value=pad_value))
+    _, converted = small(input_bits, weight_bits, pad_value)
     expected = ["AqeConv2D"] * 6 + ["AqeFullyConnected"] * 3
     assert operators(converted) == expected
     assert [row.op for row in converted.report] == expected

@@ -9,21 +9,39 @@ from keras_aqe import models
 from keras_aqe.converters import ConversionError, Interpreter, convert, verify
 from tests.converters.networks import images
 from tests.converters.targets.packed.networks import (
+    SHAPE,
     small,
 )
 from tests.runtime.engines import run
 
 MIB = 2**20
+# Each width of inputs and of weights, and all pairs of them, which take a
+# second each.
 WIDTHS = [
+    *((1, 1), (2, 2), (3, 3), (4, 4), (1, 3), (2, 4), (3, 1), (4, 2)),
+    *((8, 1), (8, 3), (16, 2), (32, 1), (32, 3)),
+]
+PAIRS = [
     *((m, n) for m in (1, 2, 3, 4) for n in (1, 2, 3, 4)),
     *((8, 1), (8, 2), (8, 3), (16, 1), (16, 2), (16, 3), (32, 1), (32, 3)),
 ]
 
 
-@pytest.mark.parametrize("input_bits, weight_bits", WIDTHS)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "input_bits, weight_bits",
+    [
+        *WIDTHS,
+        *(
+            pytest.param(*pair, marks=pytest.mark.long)
+            for pair in PAIRS
+            if pair not in WIDTHS
+        ),
+    ],
+)
 def test_minw_net(input_bits, weight_bits):
-    model = small(input_bits, weight_bits)
-    verification = verify(model, convert(model), images((32, 32, 3)))
+    model, converted = small(input_bits, weight_bits)
+    verification = verify(model, converted, images(SHAPE))
     assert verification.labels_equal
     # Sums of floats round differently in another order, and a half-precision
     # code on the edge may then differ.
@@ -31,6 +49,7 @@ def test_minw_net(input_bits, weight_bits):
     assert verification.max_relative_error < limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits, limit", [(1, 1.30), (2, 2.6), (3, 3.85)])
 def test_model_a_takes_its_bits(bits, limit):
     converted = convert(models.MINWNet("A", bits, bits))
@@ -43,12 +62,13 @@ def test_model_a_takes_its_bits(bits, limit):
 
 @pytest.mark.parametrize("bits", [1, 3])
 def test_tensorflow_runs_the_file_too(bits):
-    file, x = convert(small(bits, bits)).flatbuffer, images((32, 32, 3))
+    file, x = small(bits, bits)[1].flatbuffer, images(SHAPE)
     np.testing.assert_array_equal(
         run(file, x, engine="tf"), Interpreter(file).predict(x)
     )
 
 
+@pytest.mark.slow
 def test_two_threads_change_nothing():
     file = convert(models.MINWNet("D", filters=64)).flatbuffer
     x = images((32, 32, 3))
@@ -59,8 +79,7 @@ def test_two_threads_change_nothing():
 
 
 def run_in_four_python_threads(invokes):
-    model = small(2, 1)
-    file, x = convert(model).flatbuffer, images((32, 32, 3), examples=2)
+    file, x = small(2, 1)[1].flatbuffer, images(SHAPE, examples=2)
     expected = Interpreter(file).predict(x)
 
     def predict(thread):
@@ -74,6 +93,7 @@ def run_in_four_python_threads(invokes):
         assert all(pool.map(predict, range(4)))
 
 
+@pytest.mark.slow
 def test_interpreters_in_four_python_threads():
     run_in_four_python_threads(invokes=400)
 
@@ -83,8 +103,9 @@ def test_many_invokes_in_four_python_threads():
     run_in_four_python_threads(invokes=10_000)
 
 
+@pytest.mark.slow
 def test_says_when_the_runtime_is_missing(monkeypatch):
-    converted = convert(small())
+    _, converted = small()
 
     def missing():
         raise RuntimeError("Install a C++17 compiler")

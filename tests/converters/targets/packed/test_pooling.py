@@ -11,6 +11,7 @@ from tests.converters.targets.packed.networks import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "quantizer", ["binary", "ternary", "po2_3", "po2_4", "fixed_8"]
 )
@@ -38,6 +39,7 @@ def test_an_average_of_codes_becomes_codes_at_once(source, quantizer):
     assert written.count("AqeQuantize") == 1  # of the image
 
 
+@pytest.mark.slow
 def test_pools_anywhere_and_falling_channels():
     def norm(x):
         return keras.layers.BatchNormalization()(x)

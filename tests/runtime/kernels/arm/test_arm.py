@@ -29,11 +29,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def arm_build(tmp_path_factory):
-    return build(
-        tmp_path_factory.mktemp("arm"),
-        f"-DCMAKE_TOOLCHAIN_FILE={arm.TOOLCHAIN}",
-    )
+def arm_build():
+    return build(f"-DCMAKE_TOOLCHAIN_FILE={arm.TOOLCHAIN}")
 
 
 @pytest.fixture(scope="module")
