@@ -86,54 +86,6 @@ def test_early_stopping_and_checkpoints_choose_hard_epochs(tmp_path):
         assert not any(q.is_soft for q in aqe.callbacks.find(chosen))
 
 
-@pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("nested", [True, False])
-def test_without_it_a_soft_epoch_is_restored_and_said_to_be(before, nested):
-    model = compiled()
-    stop = keras.callbacks.EarlyStopping(
-        "score", patience=2, mode="min", restore_best_weights=True
-    )
-    if nested:
-        stop = keras.callbacks.CallbackList([stop])
-    callbacks = [stop, AlphaScheduler()]
-    if not before:
-        callbacks.reverse()
-    with pytest.warns(UserWarning, match="alpha = 0.1.*WhenHard"):
-        model.fit(X, Y, epochs=10, verbose=0, callbacks=[Score(), *callbacks])
-    assert any(q.is_soft for q in aqe.callbacks.find(model))
-
-
-@pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("save_freq", ["epoch", 5])
-def test_without_it_a_soft_epoch_is_saved_and_said_to_be(
-    before, save_freq, tmp_path
-):
-    path = tmp_path / "best.keras"
-    best = keras.callbacks.ModelCheckpoint(
-        path, "loss", mode="max", save_best_only=True, save_freq=save_freq
-    )
-    callbacks = [best, AlphaScheduler()]
-    if not before:
-        callbacks.reverse()
-    model = compiled()
-    with pytest.warns(UserWarning, match="best.keras' kept.*WhenHard") as said:
-        model.fit(X, Y, batch_size=8, epochs=10, verbose=0, callbacks=callbacks)
-    assert len(said) == 1
-    assert not any(q.is_soft for q in aqe.callbacks.find(model))
-    saved = keras.models.load_model(path)
-    assert any(q.is_soft for q in aqe.callbacks.find(saved))
-
-
-def test_nothing_is_said_of_a_hard_epoch(tmp_path, recwarn):
-    """Not of the soft epochs that were best before it, and kept no longer."""
-    best = keras.callbacks.ModelCheckpoint(
-        tmp_path / "best.keras", "score", mode="max", save_best_only=True
-    )
-    every = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
-    fit(compiled(), [best, every])
-    assert not [str(w.message) for w in recwarn if "alpha" in str(w.message)]
-
-
 def test_a_run_that_never_became_hard_says_so():
     with pytest.warns(UserWarning, match="kept it from Seen"):
         fit(compiled(), [WhenHard(Seen())], aqe.schedules.Constant(0.5), 1)
