@@ -35,6 +35,11 @@ from keras_aqe.converters.graph.nodes import (
 )
 
 _SCOPE_NAME = r"[A-Za-z0-9_.\\>-]*"
+_LOOKUPS = (
+    keras.layers.IntegerLookup,
+    keras.layers.StringLookup,
+    keras.layers.TextVectorization,
+)
 _ZERO_PADDINGS = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)
 _REORDERINGS = (
     keras.layers.Flatten,
@@ -261,6 +266,11 @@ def _convert(operation, args, kwargs, codes):
             f"{type(operation).__name__} cannot be converted. Quantized "
             "layers that can be: "
             f"{[c.__name__ for c in lowering.CONVERTIBLE]}."
+        )
+    if isinstance(operation, _LOOKUPS):
+        raise ConversionError(
+            f"Layer {operation.name!r} looks values up in a table, which "
+            ".tflite files cannot hold. Do this outside of the model."
         )
     return _apply(operation, args, kwargs)
 

@@ -3,8 +3,8 @@
 from keras_aqe.converters.errors import ConversionError, other_types
 from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.file.flatbuffer import schema
-from keras_aqe.converters.graph.nodes import Input
-from keras_aqe.converters.targets import node_names
+from keras_aqe.converters.targets.node_names import numbers
+from keras_aqe.converters.targets.ownership import nodes_of
 
 # Interpreters take these for codes with a scale, or cannot compute in them.
 _ONLY_MOVED = {
@@ -26,12 +26,12 @@ _MOVES = {
 }
 
 
-def check(model, nodes, prefix):
+def check(model, graph, prefix):
     """Checks what operators a file has and what they compute in.
 
     Args:
         model: A parsed file, in which operators on codes are custom ones.
-        nodes: The nodes of the graph, in the order of their numbers.
+        graph: The `nodes.Graph` that it was written from.
         prefix: What the names of the target's own operators begin with;
             empty if it has none.
 
@@ -39,46 +39,37 @@ def check(model, nodes, prefix):
         ConversionError: If no interpreter has an operator, or it would take
             plain numbers for codes.
     """
-    for graph in model.subgraphs:
-        names = flatbuffer.operator_names(model, graph)
-        for name, operator in zip(names, graph.operators):
+    for number, part in enumerate(model.subgraphs):
+        names = flatbuffer.operator_names(model, part)
+        for name, operator in zip(names, part.operators):
             if prefix and name.startswith(prefix):
                 continue
             tensors = [
-                graph.tensors[tensor]
+                part.tensors[tensor]
                 for tensor in (*operator.outputs, *operator.inputs)
                 if tensor >= 0
             ]
+            found = [
+                # Loops are graphs of their own.
+                *([] if number else nodes_of(model, graph, operator)),
+                *(graph.nodes[n] for t in tensors for n in numbers(t)),
+            ]
+            layer = f"Layer {found[0].name!r}" if found else "The model"
             code = model.operatorCodes[operator.opcodeIndex]
             if code.customCode:
                 raise ConversionError(
-                    f"{_layer(tensors, nodes)} needs {name} of TensorFlow, "
-                    "which is no operator of .tflite files. Use another "
-                    "layer, or do this outside of the model."
-                    + other_types((n.name, n.dtype) for n in _inputs(nodes))
+                    f"{layer} needs {name} of TensorFlow, which is no "
+                    "operator of .tflite files. Use another layer, or do this "
+                    "outside of the model." + _other_types(graph)
                 )
-            if name not in _MOVES:
-                _check_types(name, tensors, nodes)
+            held = [t.type for t in tensors if t.type in _ONLY_MOVED]
+            if held and name not in _MOVES:
+                raise ConversionError(
+                    f"{layer} computes {name} in {_ONLY_MOVED[held[0]]}, in "
+                    "which interpreters hold codes or nothing, not numbers."
+                    + _other_types(graph)
+                )
 
 
-def _check_types(name, tensors, nodes):
-    for tensor in tensors:
-        if tensor.type in _ONLY_MOVED:
-            raise ConversionError(
-                f"{_layer(tensors, nodes)} computes {name} in "
-                f"{_ONLY_MOVED[tensor.type]}, in which interpreters hold codes "
-                "or nothing, not numbers."
-                + other_types((n.name, n.dtype) for n in _inputs(nodes))
-            )
-
-
-def _inputs(nodes):
-    return [node for node in nodes if isinstance(node, Input)]
-
-
-def _layer(tensors, nodes):
-    """The layer that an operator comes from, as its tensors are named."""
-    for tensor in tensors:
-        for number in node_names.numbers(tensor):
-            return f"Layer {nodes[number].name!r}"
-    return "The model"
+def _other_types(graph):
+    return other_types((node.name, node.dtype) for node in graph.inputs)

@@ -73,7 +73,7 @@ class Emitter:
                     b"n"
                 ):
                     tensor.name = node_names.scope(node).encode() + tensor.name
-        checks.check(model, self.graph.nodes, self.prefix)
+        checks.check(model, self.graph, self.prefix)
         return model, stored
 
     def _function(self):

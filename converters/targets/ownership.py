@@ -17,7 +17,7 @@ from keras_aqe.converters.targets import node_names
 def owned_operators(model, graph, weighted, products):
     """The indices of the operators of each node with weights."""
     operators = model.subgraphs[0].operators
-    named = [_nodes(model, graph, operator) for operator in operators]
+    named = [nodes_of(model, graph, operator) for operator in operators]
     owners = {}
     for index, found in enumerate(named):
         for node in found:
@@ -66,7 +66,7 @@ def layer_in(message, model, graph):
         found += [i for i, other in enumerate(names) if other == name]
     for index in map(int, found):
         if index < len(operators):
-            for node in _nodes(model, graph, operators[index]):
+            for node in nodes_of(model, graph, operators[index]):
                 return node.name
     return None
 
@@ -101,8 +101,8 @@ def _multiplying(node, products):
     return None
 
 
-def _nodes(model, graph, operator):
-    """The nodes whose values an operator computes."""
+def nodes_of(model, graph, operator):
+    """The nodes whose values an operator of the first graph computes."""
     tensors = model.subgraphs[0].tensors
     numbers = [
         number

@@ -52,3 +52,23 @@ def test_refuses_to_compute_where_interpreters_do_not(dtype, rest):
     model = keras.Model(inputs, rest(inputs))
     with pytest.raises(ConversionError, match=f"numbers|{dtype}"):
         convert(model, "tflite")
+
+
+@pytest.mark.parametrize("in_front", [True, False])
+@pytest.mark.parametrize("behind", [True, False])
+def test_names_the_layer_whose_operator_is_missing(in_front, behind):
+    """Whatever stands around it: outputs of a file have other names."""
+    x = inputs = keras.Input((3,))
+    x = K.Dense(2)(x) if in_front else x
+    x = missing = keras.ops.erf(x)
+    x = K.Dense(2)(x) if behind else x
+    name = missing._keras_history.operation.name
+    with pytest.raises(ConversionError, match=f"Layer '{name}' needs Erf"):
+        convert(keras.Model(inputs, x))
+
+
+def test_names_a_layer_that_looks_values_up():
+    inputs = keras.Input((3,), dtype="int64")
+    lookup = K.IntegerLookup(vocabulary=[1, 2], name="lookup")
+    with pytest.raises(ConversionError, match="Layer 'lookup' looks values up"):
+        convert(keras.Model(inputs, lookup(inputs)))
