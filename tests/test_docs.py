@@ -19,6 +19,7 @@ def in_graphs_again():
     tf.config.run_functions_eagerly(False)
 
 
+@pytest.mark.slow
 def test_training(monkeypatch, tmp_path, in_graphs_again):
     pytest.importorskip("matplotlib").use("Agg")
     text = (DOCS / "training.md").read_text()
@@ -32,8 +33,10 @@ def test_training(monkeypatch, tmp_path, in_graphs_again):
     monkeypatch.chdir(tmp_path)
     names = {}
     for example in examples:
-        # Ten epochs of one batch are done before a graph is compiled.
-        tf.config.run_functions_eagerly(".fit(" in example)
+        # A few batches are done before a graph is compiled.
+        tf.config.run_functions_eagerly(
+            ".fit(" in example or "tf.function" in example
+        )
         exec(example, names)
     assert len(names["blends"].kernels) == 3
     assert len(list(tmp_path.glob("*.png"))) == 3

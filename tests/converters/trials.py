@@ -1,6 +1,8 @@
 """Gives edited files to `report` and `Interpreter`, in child processes.
 
-    python -m tests.converters.trials START STOP [TARGET...]
+    python -m tests.converters.trials START STOP FOLDER...
+
+Each folder has the files of a target.
 
 A child tries file after file until one ends it; the next goes on behind that.
 """
@@ -8,6 +10,7 @@ A child tries file after file until one ends it; the next goes on behind that.
 import collections
 import contextlib
 import os
+import pathlib
 import signal
 import sys
 import time
@@ -110,14 +113,13 @@ def predict(data):
             interpreter.predict(arrays)
 
 
-def main(start, stop, *targets):
-    from tests.converters.small_files import small_files
-
+def main(start, stop, *folders):
     numbers = range(int(start), int(stop))
-    for target in targets:
+    for folder in map(pathlib.Path, folders):
+        files = [path.read_bytes() for path in sorted(folder.iterdir())]
         started = time.time()
-        outcomes = run(small_files(target), numbers)
-        print(target, dict(outcomes), f"in {time.time() - started:.0f} s")
+        outcomes = run(files, numbers)
+        print(folder.name, dict(outcomes), f"in {time.time() - started:.0f} s")
 
 
 if __name__ == "__main__":

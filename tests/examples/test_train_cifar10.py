@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_aqe as aqe
 from keras_aqe.converters import Interpreter
@@ -33,6 +34,7 @@ class Recorder(keras.callbacks.Callback):
 
 @pytest.fixture
 def example(monkeypatch):
+    """The example on few made-up images, and without graphs."""
     spec = importlib.util.spec_from_file_location("train_cifar10", EXAMPLE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -48,7 +50,9 @@ def example(monkeypatch):
         return images(train_images, 1), images(8, 2), images(8, 3)
 
     monkeypatch.setattr(module, "load_cifar10", load)
-    return module
+    tf.config.run_functions_eagerly(True)
+    yield module
+    tf.config.run_functions_eagerly(False)
 
 
 def command(output, *more):

@@ -21,11 +21,15 @@ from tests.converters.trials import predict
 ROOT = pathlib.Path(__file__).parents[3]
 
 
-def run_edited(count, *targets):
+def run_edited(tmp_path, count, *targets):
     """In a process of its own, since TensorFlow's threads bear no fork."""
+    for target in targets:
+        (tmp_path / target).mkdir()
+        for index, file in enumerate(small_files(target)):
+            (tmp_path / target / f"{index}.tflite").write_bytes(file)
     command = [sys.executable, "-m", "tests.converters.trials"]
     result = subprocess.run(
-        [*command, "0", str(count), *targets],
+        [*command, "0", str(count), *(tmp_path / target for target in targets)],
         cwd=ROOT,
         check=True,
         stdout=subprocess.PIPE,
@@ -40,14 +44,14 @@ def run_edited(count, *targets):
 
 
 @pytest.mark.slow
-def test_edited_files_neither_crash_nor_hang():
-    run_edited(60, *TARGETS)
+def test_edited_files_neither_crash_nor_hang(tmp_path):
+    run_edited(tmp_path, 60, *TARGETS)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("target", TARGETS)
-def test_many_edited_files_neither_crash_nor_hang(target):
-    run_edited(10_000, target)
+def test_many_edited_files_neither_crash_nor_hang(target, tmp_path):
+    run_edited(tmp_path, 10_000, target)
 
 
 @pytest.fixture(scope="module", params=TARGETS)

@@ -14,9 +14,22 @@ def test_weights_of_the_paper(variant, weights):
     assert table.weights == weights
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("input_bits", [1, 2, 3, 4, 8, 16, 32])
-@pytest.mark.parametrize("weight_bits", [1, 2, 3, 4, 16, 32])
+# Each width of both, and the other pairs, which take half a second each.
+WIDTHS = [(1, 1), (2, 3), (3, 2), (4, 4), (8, 1), (16, 16), (32, 32), (1, 32)]
+
+
+@pytest.mark.parametrize(
+    "input_bits, weight_bits",
+    [
+        *WIDTHS,
+        *(
+            pytest.param(m, n, marks=pytest.mark.long)
+            for m in (1, 2, 3, 4, 8, 16, 32)
+            for n in (1, 2, 3, 4, 16, 32)
+            if (m, n) not in WIDTHS
+        ),
+    ],
+)
 def test_widths(input_bits, weight_bits):
     model = aqe.models.MINWNet(
         "D", input_bits, weight_bits, (10, 12, 1), 3, filters=2, dense_units=4

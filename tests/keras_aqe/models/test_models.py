@@ -203,10 +203,21 @@ def test_training_saving_and_loading(name, tmp_path):
     np.testing.assert_array_equal(again(x), model(x))
 
 
+CONVERSIONS = [("tflite", (1, 1)), ("lce", (1, 1)), ("packed", (2, 3))]
+
+
+# Every network and every target; all pairs of them take half a minute.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TINY)
 @pytest.mark.parametrize(
-    "target, bits", [("tflite", (1, 1)), ("lce", (1, 1)), ("packed", (2, 3))]
+    "name, target, bits",
+    [
+        pytest.param(
+            *(name, target, bits),
+            marks=[] if (place - shift) % 3 == 0 else pytest.mark.long,
+        )
+        for place, name in enumerate(TINY)
+        for shift, (target, bits) in enumerate(CONVERSIONS)
+    ],
 )
 def test_conversion(name, target, bits):
     if target == "lce":

@@ -41,7 +41,8 @@ def widths():
 
 
 WIDTHS = widths()
-IDS = [f"{kernel}-{bits.replace('/', '-')}" for kernel, bits in WIDTHS]
+# Such as conv_2d_dot_avx2-a2w3: names of kernels end in numbers, too.
+IDS = [f"{kernel}-a{bits.replace('/', 'w')}" for kernel, bits in WIDTHS]
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,12 @@ from tests.converters.networks import (
 @pytest.mark.parametrize("input_bits, weight_bits", TABLE_1)
 def test_minw_net(input_bits, weight_bits):
     model = models.MINWNet(
-        "D", input_bits, weight_bits, filters=6, dense_units=20
+        *("D", input_bits, weight_bits, (16, 16, 3)),
+        filters=6,
+        dense_units=20,
     )
     randomise(model, seed=input_bits)
-    x = images((32, 32, 3))
+    x = images((16, 16, 3))
     verification = verify(model, convert(model, "tflite"), x)
     assert verification.labels_equal
     # Sums of half-precision values round differently in another order, and
