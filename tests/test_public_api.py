@@ -176,8 +176,9 @@ def test_what_is_raised_is_documented(name):
 
 
 def error(called, names):
-    """The name of the error that a class or a function makes."""
+    """The name that users have for the error of a class or a function."""
     made = eval(ast.unparse(called), dict(names), vars(builtins))
     if inspect.isfunction(made):
         made = inspect.signature(made).return_annotation
-    return made.__name__
+    known = [*API.values(), *vars(builtins).values()]
+    return next(kind.__name__ for kind in made.__mro__ if kind in known)
