@@ -9,6 +9,8 @@ Engines round `q` differently: XNNPACK in float32 to the nearest even, ruy once
 in fixed point, the reference kernels twice. All are within a known error of
 the true product, so constants that keep this distance from every rounding
 boundary, for the accumulators on both sides of it, are exact in all of them.
+Fixed point first shifts to the left for multipliers of 1 and more, which must
+not leave int32.
 """
 
 import dataclasses
@@ -18,6 +20,7 @@ import numpy as np
 # Beyond 24 bits XNNPACK's float32 no longer tells accumulators apart.
 _MAX_ACCUMULATOR = 2**24
 _MAX_MULTIPLIER = 8.0
+_INT32 = 2.0**31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +73,11 @@ def find(thresholds, bins, reach, step, largest_weight, limit):
     lower = np.where(never, reach, np.where(always, -np.inf, thresholds - step))
     upper = np.where(always, -reach, np.where(never, np.inf, thresholds + 0.0))
 
-    slopes = _slopes(lower, upper, edges[:, 0], factors)
+    # Shifting doubles, and a bias is about as large as what it is added to.
+    steepest = 1 / np.minimum(
+        _MAX_MULTIPLIER * factors, _INT32 / (4 * (reach + step))
+    )
+    slopes = _slopes(lower, upper, edges[:, 0], steepest)
     # (slopes, bins, channels)
     margin = _error(
         edges * slopes[:, None] * factors, slopes[:, None] * factors
@@ -88,16 +95,20 @@ def find(thresholds, bins, reach, step, largest_weight, limit):
     )
     biases = np.rint(-factors * (least + most) / 2)
     origin = -biases / factors
+    multipliers = 1 / (slope * factors)
+    _, shifts = np.frexp(multipliers)
+    largest = factors * reach + np.abs(biases)
+    fits = largest * 2.0 ** np.maximum(shifts, 0) < _INT32
     return Requantization(
         factors.astype("int64"),
         biases.astype("int64"),
-        1 / (slope * factors),
-        (least <= origin) & (origin <= most),
+        multipliers,
+        (least <= origin) & (origin <= most) & fits,
     )
 
 
-def _slopes(lower, upper, edges, factors):
-    """Candidates `(slopes, channels)`."""
+def _slopes(lower, upper, edges, steepest):
+    """Candidates `(slopes, channels)`, none below `steepest`."""
     first, second = np.triu_indices(len(edges), 1)
     run = (edges[second] - edges[first])[:, None]
     with np.errstate(invalid="ignore"):
@@ -105,7 +116,6 @@ def _slopes(lower, upper, edges, factors):
             [(side[second] - side[first]) / run for side in (lower, upper)]
         )
     slopes = np.where(np.isfinite(slopes), slopes, 0.0)
-    steepest = 1 / (_MAX_MULTIPLIER * factors)
     # Where few thresholds are reached, none of these may be flat enough.
     flat = 2 * np.maximum(slopes.max(axis=0, initial=0.0), 1.0)
     reach = np.where(np.isfinite(lower), lower, 0).max(axis=0)
