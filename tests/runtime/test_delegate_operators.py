@@ -144,7 +144,8 @@ def test_conv_2d(
         "pad_value": pad,
         **window_options(kernel, stride, dilation, geometry["padding"]),
     }
-    if pool:
+    # Some of TensorFlow's builds abort at a window larger than its input.
+    if pool and min(acc.shape[1:3]) > 1:
         acc = tf.nn.max_pool2d(acc, 2, 2, "VALID").numpy()
         options |= pool_options((2, 2), (2, 2), "VALID")
     thresholds, direction = random_thresholds(
