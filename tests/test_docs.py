@@ -25,8 +25,8 @@ def test_training(monkeypatch, tmp_path, in_graphs_again):
     text = (DOCS / "training.md").read_text()
     examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (8, 32, 32, 3)).astype("uint8")
-    labels = generator.integers(0, 10, (8, 1))
+    images = generator.integers(0, 256, (4, 32, 32, 3)).astype("uint8")
+    labels = generator.integers(0, 10, (4, 1))
     monkeypatch.setattr(
         keras.datasets.cifar10, "load_data", lambda: [(images, labels)] * 2
     )
@@ -51,6 +51,7 @@ def test_conversion(monkeypatch, tmp_path):
     assert (tmp_path / "model.tflite").stat().st_size > 400_000
 
 
+@pytest.mark.slow
 def test_runtime():
     try:
         runtime.library_path()

@@ -140,6 +140,7 @@ def test_what_is_above_targets_asks_their_table():
                 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("member", MODULES)
 def test_private_names_stay_in_their_module(member):
     tree = ast.parse(MODULES[member].read_text())

@@ -31,6 +31,7 @@ def network():
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, inside",
     [

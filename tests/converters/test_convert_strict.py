@@ -5,6 +5,7 @@ import pytest
 
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import ConversionError, convert
+from tests.combinations import each_once
 from tests.converters.networks import TARGETS, randomise
 
 # Bits of inputs and weights, and their operation.
@@ -17,10 +18,11 @@ WIDTHS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("input_bits, weight_bits, operation", WIDTHS)
-def test_strict(target, input_bits, weight_bits, operation):
+# All pairs take twenty seconds.
+@pytest.mark.parametrize("target, widths", each_once(TARGETS, WIDTHS))
+def test_strict(target, widths):
     """One layer whose sum is quantized again, behind one on the image."""
+    input_bits, weight_bits, operation = widths
     x = inputs = keras.Input((6,))
     x = layers.QuantDense(6, kernel_quantizer="binary", name="image")(x)
     x = keras.layers.BatchNormalization()(x)

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import itertools
 
 import keras
 import numpy as np
@@ -39,9 +40,17 @@ def converted(bits, target, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["litert", "tf", "tflite_runtime"])
-@pytest.mark.parametrize("target", ["packed", "tflite"])
-@pytest.mark.parametrize("bits", [1, 2, 3])
+@pytest.mark.parametrize(
+    "bits, target, engine",
+    [
+        pytest.param(*case, marks=pytest.mark.long if case[0] == 2 else ())
+        for case in itertools.product(
+            [1, 2, 3],
+            ["packed", "tflite"],
+            ["litert", "tf", "tflite_runtime"],
+        )
+    ],
+)
 def test_equals_keras(bits, target, engine):
     model, x = network(bits), X
     file = converted(bits, target).flatbuffer

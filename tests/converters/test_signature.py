@@ -43,6 +43,7 @@ def converted(request):
     return convert(two_inputs(), request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(
     "taken, returned",

@@ -7,6 +7,7 @@ import pytest
 from keras_aqe import layers, models
 from keras_aqe.converters import Interpreter, convert, verify
 from keras_aqe.converters.file import flatbuffer, metadata
+from tests.combinations import each_once
 from tests.converters.networks import TARGETS, images, randomise
 
 
@@ -120,20 +121,7 @@ def test_what_the_converter_misunderstands(outputs, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "bits, target",
-    [
-        *(
-            (bits, target)
-            for bits in (1, 3)
-            for target in TARGETS
-            if target != "lce"
-        ),
-        (1, "lce"),
-        # 36 planes a layer.
-        pytest.param(3, "lce", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.parametrize("target, bits", each_once(TARGETS, [1, 3]))
 def test_every_layer_that_is_damaged_is_named(bits, target):
     """Differences that come from an earlier layer are no faults of a later."""
     model = tiny(bits)

@@ -32,6 +32,7 @@ def codes(model):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [1, 2, 3])
 def test_gathered_weights_have_the_same_codes(bits):
     model = trained(bits)

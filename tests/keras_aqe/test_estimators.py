@@ -9,6 +9,7 @@ def half(x):
     return tf.round(x * 2) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("alpha", [0.25, 0.5, 1.0])
 def test_aqe_takes_any_hard_function(alpha, compiled):

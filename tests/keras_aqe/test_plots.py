@@ -16,6 +16,7 @@ def closed():
     pyplot.close("all")
 
 
+@pytest.mark.slow
 def test_histograms(tmp_path):
     values = {
         5: np.full((3, 4), 0.6),

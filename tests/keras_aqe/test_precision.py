@@ -47,6 +47,7 @@ def under(policy, build):
         keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loaded", [False, True], ids=["built", "loaded"])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_is_the_network_built_in_float32(policy, loaded, tmp_path):
@@ -69,6 +70,7 @@ def test_is_the_network_built_in_float32(policy, loaded, tmp_path):
     assert model.get_layer("inner").layers[1].compute_dtype != "float32"
 
 
+@pytest.mark.slow
 def test_converts():
     model = under("mixed_float16", network)
     with pytest.raises(converters.ConversionError, match="float16.*to_float32"):
@@ -94,6 +96,7 @@ def test_a_layer_without_weights_counts_too():
     converters.convert(aqe.to_float32(model))
 
 
+@pytest.mark.slow
 def test_a_compiled_sequential_model_stays_one():
     def loss(y, prediction):
         return keras.ops.mean((y - prediction) ** 2)

@@ -70,6 +70,7 @@ def expected(model, x, batch):
     return [np.concatenate(values) for values in seen]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "batch, options",
     [
@@ -137,6 +138,7 @@ def two_inputs():
     return randomised(keras.Model([left, right], x))
 
 
+@pytest.mark.slow
 def test_nested_models_and_several_inputs():
     left, right = data(), data()[:, :3]
     model = two_inputs()
@@ -151,6 +153,7 @@ def test_nested_models_and_several_inputs():
     assert (outer.moving_variance.numpy() > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -181,6 +184,7 @@ def test_kinds_of_data(make):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_masked_steps_do_not_count():
     inputs = keras.Input((4, 2))
     x = keras.layers.Masking()(inputs)
@@ -195,6 +199,7 @@ def test_masked_steps_do_not_count():
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_at_one_half(tmp_path):
     """Poor once hard, good after recalibration, and then it converts."""
     datasets = pytest.importorskip("sklearn.datasets")
@@ -300,6 +305,7 @@ def test_values_that_are_not_finite_leave_the_model_as_it_was():
         np.testing.assert_array_equal(new, old)
 
 
+@pytest.mark.slow
 def test_alpha_is_one_everywhere():
     model = two_inputs()
     aqe.recalibrate(model, [data(), data()[:, :3]])

@@ -86,6 +86,7 @@ np.save("y.npy", y)
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), run(file, x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_threads, invokes", [(1, 2500), (2, 100)])
 def test_one_interpreter_in_each_of_four_threads(num_threads, invokes):
     file, x = network_file(1, 1), images(1)

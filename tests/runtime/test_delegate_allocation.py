@@ -51,6 +51,7 @@ def counter(tmp_path_factory):
 
 
 # Planes, dot product and SHIFT; one thread and two.
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("features", [None, "avx2", "none"])
 @pytest.mark.parametrize("widths", [(1, 1), (2, 2), (3, 3), (8, 3)])

@@ -7,21 +7,14 @@ import pytest
 
 from keras_aqe import layers, models
 from keras_aqe.converters import convert
+from tests.combinations import each_once
 from tests.converters.networks import images, randomise
 from tests.runtime import fuzz
 from tests.runtime.engines import run
 from tests.runtime.format_reader import Reader
 
-# Each width of both, twice; the reader is slow, and all pairs take a minute.
-WIDTHS = [
-    *((1, 1), (2, 2), (3, 3), (4, 4), (1, 3), (2, 4), (3, 1), (4, 2)),
-    *(
-        pytest.param(pair, marks=pytest.mark.long)
-        for pair in [
-            *((1, 2), (1, 4), (2, 1), (2, 3), (3, 2), (3, 4), (4, 1), (4, 3)),
-        ]
-    ),
-]
+# The reader is slow: all pairs take a minute.
+WIDTHS = each_once([1, 2, 3, 4], [1, 2, 3, 4])
 
 
 def codes_of_keras(model, x):
@@ -41,9 +34,10 @@ def codes_of_keras(model, x):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("widths", WIDTHS)
-def test_reads_the_codes_of_keras(widths):
-    pad_value = float(sum(widths) % 2)
+@pytest.mark.parametrize("input_bits, weight_bits", WIDTHS)
+def test_reads_the_codes_of_keras(input_bits, weight_bits):
+    widths = input_bits, weight_bits
+    pad_value = float(input_bits % 2)
     model = models.MINWNet(
         *("D", *widths, (16, 16, 3)),
         filters=6,

@@ -101,6 +101,7 @@ def geometries(draw):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight_bits", BITS)
 @pytest.mark.parametrize("input_bits", INPUT_BITS)
 @few_cases

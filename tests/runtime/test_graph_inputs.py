@@ -64,6 +64,7 @@ def resized(engine, index, shape):
     return engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_other_sizes_are_refused(head):
     _, file = converted(head)

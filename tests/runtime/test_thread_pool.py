@@ -90,6 +90,7 @@ def test_a_child_of_a_child(network):
     in_child(child)
 
 
+@pytest.mark.slow
 def test_fork_while_the_pool_works(network):
     file, x, expected = network
     engine, other = prepared(file, x, 3), prepared(file, x, 3)

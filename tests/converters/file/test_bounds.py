@@ -32,6 +32,7 @@ def _write_twice(graph, index):
     graph.operators[index] = graph.operators[index - 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage, match",
     [

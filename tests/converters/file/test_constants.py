@@ -23,6 +23,7 @@ def numbers(model, name):
     ]
 
 
+@pytest.mark.slow
 def test_of_an_operator(model):
     (dense,) = numbers(model, "FULLY_CONNECTED")
     sizes = constants.of_operators(model, [dense])

@@ -33,6 +33,7 @@ def test_files_from_elsewhere_have_no_description():
     assert Interpreter(file).predict(np.ones((1, 4), "f")).shape == (1, 2)
 
 
+@pytest.mark.slow
 def test_metadata_of_other_tools_may_be_added(minw_file):
     parsed = flatbuffer.read(minw_file.flatbuffer)
     flatbuffer.set_metadata(parsed, "TFLITE_METADATA", b"labels")

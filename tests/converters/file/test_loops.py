@@ -15,6 +15,7 @@ def recurrent():
     return flatbuffer.read(small_files("lce")[-1])
 
 
+@pytest.mark.slow
 def test_a_loop_has_to_count(recurrent):
     name, operator = "WHILE", first(recurrent, "WHILE")[1]
     options = operator.builtinOptions

@@ -48,6 +48,7 @@ def test_layers_that_do_nothing():
     assert graph.sums[0].source is graph.inputs[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_preprocessing_without_trained_weights(target):
     model = network(
@@ -66,6 +67,7 @@ def test_preprocessing_without_trained_weights(target):
     assert_equal(model, target, images((9, 9, 3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_augmentation_of_bytes(target):
     model = network(K.RandomFlip(), K.Rescaling(1 / 128, -1), dtype="uint8")

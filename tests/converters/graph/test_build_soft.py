@@ -148,6 +148,7 @@ def soft():
     return fit(network())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("go", WAYS_ON.values(), ids=WAYS_ON)
 def test_a_soft_network_is_refused_wherever_it_went(go, soft, tmp_path):
     model = cloned(soft)
@@ -155,6 +156,7 @@ def test_a_soft_network_is_refused_wherever_it_went(go, soft, tmp_path):
         build(go(model, tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("go", WAYS_ON.values(), ids=WAYS_ON)
 def test_fresh_and_recalibrated_networks_convert(go, soft, tmp_path):
     build(go(network(), tmp_path))
@@ -171,6 +173,7 @@ def test_one_soft_quantizer_is_enough():
         build(model)
 
 
+@pytest.mark.slow
 def test_a_soft_network_that_is_wanted_anyway(soft):
     with pytest.raises(converters.ConversionError, match="allow_soft=True"):
         converters.convert(soft, "tflite")

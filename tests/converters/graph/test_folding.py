@@ -83,6 +83,7 @@ def test_thresholds_equal_the_layers(
     np.testing.assert_array_equal(codes * node.unit, np.asarray(x)[:, 0, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
 @settings(max_examples=6, deadline=None)
 @given(

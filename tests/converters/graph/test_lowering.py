@@ -75,6 +75,7 @@ def test_refuses_padding_between_codes(quantizer, pad_value, target):
         convert(padded(quantizer, pad_value), target, strict=False)
 
 
+@pytest.mark.slow
 def test_padding_that_never_occurs_is_no_obstacle():
     inputs = keras.Input((6, 6, 3))
     outputs = layers.QuantConv2D(
@@ -90,6 +91,7 @@ def test_padding_that_never_occurs_is_no_obstacle():
         np.testing.assert_array_equal(received, model(x, training=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("source", ["pixels", "codes"])
 def test_sums_without_a_quantizer_between(source, target):

@@ -10,6 +10,7 @@ from tests.converters.test_report import rows_of, with_random_weights
 K = keras.layers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [K.LSTM(4), K.GRU(4, reset_after=False)])
 def test_loops(layer):
     inputs = keras.Input((5, 3))
@@ -37,6 +38,7 @@ def test_products_of_activations_count():
     assert not report and report.macs_by_kind == {"other": 3 * 4 * 5}
 
 
+@pytest.mark.slow
 def test_macs_follow_the_shapes():
     report = convert(
         models.MINWNet(filters=4, dense_units=8), target="tflite"

@@ -9,6 +9,7 @@ from keras_aqe import callbacks, layers, models
 from keras_aqe.converters import ConversionError, Interpreter, convert
 from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.graph.nodes import Pixels, Sum
+from tests.combinations import each_once
 from tests.converters.networks import TARGETS, randomise
 
 SIZE, CHANNELS = 9, 2
@@ -88,15 +89,7 @@ def exact_sums(model, x):
 # Each normalisation and each target; all pairs take twenty seconds.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name, target",
-    [
-        pytest.param(
-            *(name, target),
-            marks=[] if (place - shift) % 3 == 0 else pytest.mark.long,
-        )
-        for place, name in enumerate(NORMALISATIONS)
-        for shift, target in enumerate(TARGETS)
-    ],
+    "name, target", each_once(list(NORMALISATIONS), TARGETS)
 )
 def test_codes_are_those_of_exact_sums(name, target):
     normalisation, exactly = NORMALISATIONS[name]
@@ -155,6 +148,7 @@ def test_image_is_whole(name):
             assert node.levels is not None, node.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "normalisation",
     [
@@ -183,7 +177,7 @@ def trained():
     model = keras.Sequential(
         [keras.Input((16, 16, 3), dtype="uint8"), rescaling, inner]
     )
-    model.compile("adam", "mse", jit_compile=False)
+    model.compile("adam", "mse", run_eagerly=True)
     x = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), "uint8")
     scheduler = callbacks.AlphaScheduler()
     model.fit(x, np.eye(8, 10), verbose=0, callbacks=[scheduler], epochs=9)

@@ -12,6 +12,7 @@ from tests.converters.networks import (
 from tests.converters.test_convert_exactness import assert_same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("kernel_size, dilation", [(5, 1), ((3, 1), 2)])
 def test_windows_that_meet_padding_on_both_sides(target, kernel_size, dilation):

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from examples.reproduce.backup import Backup
 
@@ -14,6 +15,7 @@ def compiled():
     return model
 
 
+@pytest.mark.slow
 def test_all_workers_restore_the_chiefs_backup(tmp_path):
     model = compiled()
     model.fit(

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import keras_aqe as aqe
 from examples.reproduce import effective_rate, runs, variants
+from tests.combinations import each_once
 
 DOCS = pathlib.Path(__file__).parents[3] / "docs"
 
@@ -46,8 +47,7 @@ def test_the_factor_compounds_over_layers_and_does_nothing_else(alpha):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("beta_2", [0.999, 0.9])
-@pytest.mark.parametrize("count", [1, 9])
+@pytest.mark.parametrize("count, beta_2", each_once([9, 1], [0.999, 0.9]))
 def test_updates_are_those_of_adam(count, beta_2):
     steps, size = 200, 10_000
     factors = np.linspace(1, 2, steps) ** count

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from examples.reproduce.stale_statistics import KerasStatistics, digits
 
@@ -39,6 +40,7 @@ def statistics(callbacks):
     return np.stack([layer.moving_mean, layer.moving_variance])
 
 
+@pytest.mark.slow
 def test_are_those_of_a_run_that_nothing_changes():
     found = statistics([KerasStatistics(), Change()])
     np.testing.assert_allclose(found, statistics([]), rtol=1e-5, atol=1e-5)

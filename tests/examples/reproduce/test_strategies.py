@@ -126,7 +126,9 @@ def assert_same_curves(together, alone, replicas=2):
     assert together["test_accuracy"] == alone["test_accuracy"]
 
 
+# Half a minute, for three processes.
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_workers_have_the_curves_of_one_process(
     start, tmp_path, monkeypatch
 ):
@@ -156,7 +158,7 @@ on_noise.main(pathlib.Path(sys.argv[2]), sys.argv[3:], setattr)
 
 
 @pytest.mark.slow
-# Two workers, above, go another way to the same; each takes two processes.
+# As long, for two processes.
 @pytest.mark.long
 @pytest.mark.parametrize("devices", ["CPU:0", "CPU:0,CPU:1"])
 def test_replicas_have_the_curves_of_one_device(

@@ -125,6 +125,7 @@ def test_an_execution_has_the_alpha_of_its_last_batch(batches):
     assert alphas[-1] == 1 and not messages
 
 
+@pytest.mark.slow
 def test_a_custom_loop_optimizer_need_not_be_there():
     class Own(keras.Model):
         def train_step(self, data):

@@ -18,6 +18,7 @@ from tests.keras_aqe.callbacks.fitting import (
 )
 
 
+@pytest.mark.slow
 def test_alpha_of_each_batch():
     alphas, history = fit(compiled(), AlphaScheduler(), epochs=4)
     expected = np.interp(np.arange(20) / 20, [0, 0.85], [0.1, 1])
@@ -25,12 +26,14 @@ def test_alpha_of_each_batch():
     np.testing.assert_allclose(history["alpha"], expected[4::5], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_steps_per_execution_does_not_stretch_the_schedule():
     model = compiled(steps_per_execution=5)
     alphas, _ = fit(model, AlphaScheduler(lambda p: 0.5 + p / 2), epochs=4)
     np.testing.assert_allclose(alphas, [0.6, 0.725, 0.85, 0.975])
 
 
+@pytest.mark.slow
 def test_total_steps():
     callback = AlphaScheduler(lambda p: 0.5 + p / 2, total_steps=5)
     alphas, _ = fit(compiled(), callback, epochs=2)
@@ -58,6 +61,7 @@ def test_a_resumed_run_goes_on_where_it_was(tmp_path):
     assert first + rest == whole
 
 
+@pytest.mark.slow
 def test_an_endless_dataset_needs_steps():
     data = tf.data.Dataset.from_tensors((X, Y)).repeat()
     model = compiled()

@@ -29,6 +29,7 @@ def straight_model():
     )
 
 
+@pytest.mark.slow
 def test_blend_history():
     model = straight_model()
     model.layers[2].rate = 0.0

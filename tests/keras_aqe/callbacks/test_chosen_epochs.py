@@ -8,6 +8,7 @@ from keras_aqe.callbacks import AlphaScheduler
 from tests.keras_aqe.callbacks.test_when_hard import Score, X, Y, compiled, fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("nested", [True, False])
 def test_without_it_a_soft_epoch_is_restored_and_said_to_be(before, nested):
@@ -25,6 +26,7 @@ def test_without_it_a_soft_epoch_is_restored_and_said_to_be(before, nested):
     assert any(q.is_soft for q in aqe.callbacks.find(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("save_freq", ["epoch", 5])
 def test_without_it_a_soft_epoch_is_saved_and_said_to_be(
@@ -46,6 +48,7 @@ def test_without_it_a_soft_epoch_is_saved_and_said_to_be(
     assert any(q.is_soft for q in aqe.callbacks.find(saved))
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_a_hard_epoch(tmp_path, recwarn):
     """Not of the soft epochs that were best before it, and kept no longer."""
     best = keras.callbacks.ModelCheckpoint(

@@ -61,12 +61,14 @@ def check(layer, batches, momentum=0.99):
 BATCHES = list(X.reshape(STEPS, BATCH, 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.99, 0.9, 0.5, 0.0])
 def test_statistics_are_those_of_the_hard_batches(momentum):
     model = fit(network(momentum=momentum))
     check(model.layers[1], 2 * BATCHES, momentum)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -93,6 +95,7 @@ def test_kinds_of_data(make, validation):
     check(model.layers[1], 2 * BATCHES)
 
 
+@pytest.mark.slow
 def test_an_execution_of_several_batches():
     model = network()
     model.compile(
@@ -105,6 +108,7 @@ def test_an_execution_of_several_batches():
     check(fit(model).layers[1], 2 * BATCHES)
 
 
+@pytest.mark.slow
 def test_validation_sees_them_already():
     seen = []
 
@@ -122,6 +126,7 @@ def test_validation_sees_them_already():
         np.testing.assert_allclose(mean, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_layer_called_three_times_and_nested():
     norm = keras.layers.BatchNormalization()
     inputs = keras.Input((4,))
@@ -135,6 +140,7 @@ def test_a_layer_called_three_times_and_nested():
     np.testing.assert_allclose(norm.moving_variance, variance, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_does_not_train_stays():
     model = network()
     model.layers[1].trainable = False
@@ -150,6 +156,7 @@ class TwoCalls(keras.Model):
         return super().train_step(data)
 
 
+@pytest.mark.slow
 def test_steps_that_are_not_known_leave_keras_statistics():
     model = network()
     model = TwoCalls(model.inputs, model.outputs)
@@ -160,6 +167,7 @@ def test_steps_that_are_not_known_leave_keras_statistics():
     assert np.abs(layer.moving_mean - before).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_hard_keeps_its_history():
     model = fit(network())
     layer = model.layers[1]

@@ -43,6 +43,7 @@ def test_kernel_metrics_are_logged():
     assert history["quantization_gap"][0] > history["quantization_gap"][-1]
 
 
+@pytest.mark.slow
 def test_kernel_metrics_of_batches():
     class Count(keras.metrics.Sum):
         def update_state(self, model):

@@ -86,6 +86,7 @@ def test_early_stopping_and_checkpoints_choose_hard_epochs(tmp_path):
         assert not any(q.is_soft for q in aqe.callbacks.find(chosen))
 
 
+@pytest.mark.slow
 def test_a_run_that_never_became_hard_says_so():
     with pytest.warns(UserWarning, match="kept it from Seen"):
         fit(compiled(), [WhenHard(Seen())], aqe.schedules.Constant(0.5), 1)

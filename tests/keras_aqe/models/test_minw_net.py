@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import keras_aqe as aqe
+from tests.combinations import each_once
 
 
 @pytest.mark.parametrize(
@@ -14,21 +15,11 @@ def test_weights_of_the_paper(variant, weights):
     assert table.weights == weights
 
 
-# Each width of both, and the other pairs, which take half a second each.
-WIDTHS = [(1, 1), (2, 3), (3, 2), (4, 4), (8, 1), (16, 16), (32, 32), (1, 32)]
-
-
+# All pairs take twenty seconds.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "input_bits, weight_bits",
-    [
-        *WIDTHS,
-        *(
-            pytest.param(m, n, marks=pytest.mark.long)
-            for m in (1, 2, 3, 4, 8, 16, 32)
-            for n in (1, 2, 3, 4, 16, 32)
-            if (m, n) not in WIDTHS
-        ),
-    ],
+    each_once([1, 2, 3, 4, 8, 16, 32], [1, 2, 3, 4, 16, 32]),
 )
 def test_widths(input_bits, weight_bits):
     model = aqe.models.MINWNet(

@@ -8,6 +8,7 @@ import pytest
 
 import keras_aqe as aqe
 from keras_aqe import converters, runtime
+from tests.combinations import each_once
 from tests.converters.networks import images, randomise
 
 TINY = {
@@ -85,6 +86,7 @@ def test_first_and_last_layer_in_float(name):
     assert layers_with_kernels(model)[-1].use_bias
 
 
+@pytest.mark.slow
 def test_float_shortcuts():
     model = tiny("ResNet18", 2, 1, quantize_shortcut=False)
     rows = aqe.summary(model, print_fn=str).rows
@@ -124,6 +126,7 @@ def test_residual_sums_start_near_unit_variance(name, arguments):
         assert 0.3 < sums.std() < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ResNet18", "ResNet110", "DenseNet100"])
 def test_no_quantizer_stands_between_the_sums(name):
     """From sum to sum (or concatenation), one way passes no quantizer."""
@@ -208,18 +211,9 @@ CONVERSIONS = [("tflite", (1, 1)), ("lce", (1, 1)), ("packed", (2, 3))]
 
 # Every network and every target; all pairs of them take half a minute.
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name, target, bits",
-    [
-        pytest.param(
-            *(name, target, bits),
-            marks=[] if (place - shift) % 3 == 0 else pytest.mark.long,
-        )
-        for place, name in enumerate(TINY)
-        for shift, (target, bits) in enumerate(CONVERSIONS)
-    ],
-)
-def test_conversion(name, target, bits):
+@pytest.mark.parametrize("name, conversion", each_once(list(TINY), CONVERSIONS))
+def test_conversion(name, conversion):
+    target, bits = conversion
     if target == "lce":
         pytest.importorskip("larq_compute_engine")
     if target == "packed":

@@ -36,6 +36,7 @@ def test_load(folder):
     assert model.get_layer("conv1").kernel_quantizer.bits == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["minw-tiny-3-3", "README.md", "", "../x"])
 def test_unknown_name(folder, name):
     with pytest.raises(ValueError, match="minw-tiny-1-1, minw-tiny-2-2"):

@@ -74,11 +74,13 @@ def test_every_kernel_is_tested(built):
     assert {tuple(line.split()) for line in listed.splitlines()} == set(WIDTHS)
 
 
+@pytest.mark.slow
 def test_thread_pools_after_a_fork(built):
     subprocess.run([built / "fork_tester"], check=True)
 
 
 # The loops in which SHIFT kernels spend their time, and one that multiplies.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "function, multiplies",
     [
@@ -98,6 +100,7 @@ def test_shift_has_no_multiply_instruction(built, function, multiplies):
     assert all(bool(names) == multiplies for names in found.values()), found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     platform.machine() != "x86_64", reason="test_arm.py does it for ARM"
 )

@@ -10,9 +10,21 @@ from tests.converters.networks import (
     randomise,
 )
 
+FEW = [(1, 1), (1, 3), (2, 2), (2, 16), (3, 3), (16, 2), (32, 32)]
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("input_bits, weight_bits", TABLE_1)
+@pytest.mark.parametrize(
+    "input_bits, weight_bits",
+    [
+        pytest.param(
+            *widths,
+            # The others take ten seconds.
+            marks=() if widths in FEW else pytest.mark.long,
+        )
+        for widths in TABLE_1
+    ],
+)
 def test_minw_net(input_bits, weight_bits):
     model = models.MINWNet(
         *("D", input_bits, weight_bits, (16, 16, 3)),

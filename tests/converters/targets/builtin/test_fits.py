@@ -4,11 +4,12 @@ import pytest
 
 from keras_aqe import models
 from keras_aqe.converters import convert
+from tests.combinations import each_once
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "input_bits, weight_bits", [(1, 1), (1, 3), (2, 2), (3, 1), (3, 3)]
+    "input_bits, weight_bits", each_once([1, 2, 3], [3, 2, 1])
 )
 def test_model_a_of_builtin_operators_is_int8(input_bits, weight_bits):
     converted = convert(models.MINWNet("A", input_bits, weight_bits), "tflite")

@@ -56,6 +56,7 @@ def twice(sums, multiplier):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bins", BINS)
 @pytest.mark.parametrize("step", [1, 2])
 @given(data=st.data())

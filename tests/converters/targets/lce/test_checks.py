@@ -11,6 +11,7 @@ from keras_aqe.converters import (
 from keras_aqe.converters.file import flatbuffer
 
 
+@pytest.mark.slow
 def test_an_operator_of_lce_without_a_result_is_refused():
     """Its interpreter crashes on one."""
     model = models.MINWNet(filters=4, dense_units=8)

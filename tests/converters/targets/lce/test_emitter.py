@@ -49,6 +49,7 @@ def error(model):
     ).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [

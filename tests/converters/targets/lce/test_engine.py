@@ -12,6 +12,7 @@ def file():
     return convert(models.MINWNet(filters=4, dense_units=8), "lce").flatbuffer
 
 
+@pytest.mark.slow
 def test_names_the_extra_when_lce_is_missing(monkeypatch, file):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConversionError, match=r"keras-aqe\[lce\]"):

@@ -13,6 +13,7 @@ from tests.converters.targets.lce.test_emitter import padded
 from tests.converters.targets.lce.test_planes import LEVELS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("input_bits", [1, 2, 3])
 @pytest.mark.parametrize("weight_bits", [1, 2, 3])
 def test_a_layer_is_a_product_of_planes(input_bits, weight_bits):

@@ -2,11 +2,13 @@
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
+import pytest
 from hypothesis import given
 
 from keras_aqe.converters.targets.lce import operators
 
 
+@pytest.mark.slow
 @given(shape=hnp.array_shapes(min_dims=2, max_dims=4, max_side=70))
 def test_unpacks_words(shape):
     signs = np.random.default_rng(sum(shape)).choice([-1, 1], shape)

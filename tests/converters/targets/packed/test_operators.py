@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_aqe import layers
+from tests.combinations import each_once
 from tests.converters.networks import randomise
 from tests.converters.targets.packed.networks import (
     assert_equal,
@@ -14,11 +15,12 @@ from tests.converters.targets.packed.networks import (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pad_value", [0.0, 1.0])
 @pytest.mark.parametrize(
-    "input_bits, weight_bits", [(1, 1), (2, 2), (3, 3), (8, 1), (8, 3)]
+    "widths, pad_value",
+    each_once([(1, 1), (2, 2), (3, 3), (8, 1), (8, 3)], [0.0, 1.0]),
 )
-def test_layers_become_one_operator_each(input_bits, weight_bits, pad_value):
+def test_layers_become_one_operator_each(widths, pad_value):
+    input_bits, weight_bits = widths
     if input_bits == 8:
         pad_value = -pad_value  # fixed point ends before 1
     _, converted = small(input_bits, weight_bits, pad_value)

@@ -50,7 +50,10 @@ def test_minw_net(input_bits, weight_bits):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bits, limit", [(1, 1.30), (2, 2.6), (3, 3.85)])
+@pytest.mark.parametrize(
+    "bits, limit",
+    [(1, 1.30), (3, 3.85), pytest.param(2, 2.6, marks=pytest.mark.long)],
+)
 def test_model_a_takes_its_bits(bits, limit):
     converted = convert(models.MINWNet("A", bits, bits))
     assert len(converted.flatbuffer) <= limit * MIB

@@ -89,6 +89,7 @@ def test_model_d_equals_x86(bits, cpu, arm_build, arm_root):
     np.testing.assert_array_equal(actual, run(file, x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "product, multiplies", [("Shift", False), ("Multiply", True)]
 )
@@ -102,6 +103,7 @@ def test_shift_has_no_multiply_instruction(arm_build, product, multiplies):
     assert all(bool(names) == multiplies for names in found.values()), found
 
 
+@pytest.mark.slow
 def test_shared_functions_run_on_every_cpu(arm_build):
     """One file is compiled for the dot product; of what others define as well,
     the linker keeps one copy for all."""
