@@ -36,6 +36,7 @@ def test_model_a_is_small_and_all_xnor():
     assert sum(row.weight_bytes for row in rest) == (10_352_000 - 3456) / 8
 
 
+@pytest.mark.slow
 def test_report_prints_every_layer():
     converted = convert(small(), target="lce")
     text = str(converted.report)
@@ -118,6 +119,7 @@ def test_refuses_channels_first():
     refused(model, "tflite", "'first'.*channels_last")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_refuses_weights_that_are_not_finite(value):
     model = small()

@@ -133,6 +133,7 @@ def test_a_refused_name_leaves_keras_as_it_was():
     assert weight.kernel.path == "alone/kernel"
 
 
+@pytest.mark.slow
 def test_a_layer_whose_name_begins_with_an_underscore():
     inputs = keras.Input((5, 4))
     model = keras.Model(inputs, dense()(K.Flatten(name="_flat")(inputs)))

@@ -61,6 +61,7 @@ REORDERINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("quantizer", ["binary", "ternary", "po2_3"])
 def test_codes_of_what_is_reordered(quantizer, target):

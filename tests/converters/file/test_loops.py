@@ -9,13 +9,15 @@ from keras_aqe.converters.file import flatbuffer
 from tests.converters.file.test_operators import first, refused
 from tests.converters.small_files import small_files
 
+# The files that they edit take seconds to convert.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def recurrent():
     return flatbuffer.read(small_files("lce")[-1])
 
 
-@pytest.mark.slow
 def test_a_loop_has_to_count(recurrent):
     name, operator = "WHILE", first(recurrent, "WHILE")[1]
     options = operator.builtinOptions

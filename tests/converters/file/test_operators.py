@@ -18,6 +18,9 @@ from tests.converters.networks import TARGETS
 from tests.converters.small_files import small_files
 from tests.converters.trials import predict
 
+# The files that they edit take seconds to convert.
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[3]
 
 
@@ -43,7 +46,6 @@ def run_edited(tmp_path, count, *targets):
         assert set(outcomes) <= {"accepted", "refused"}, result
 
 
-@pytest.mark.slow
 def test_edited_files_neither_crash_nor_hang(tmp_path):
     run_edited(tmp_path, 60, *TARGETS)
 

@@ -19,6 +19,7 @@ def test_a_file_describes_itself(minw_file, tmp_path):
     assert report(path).target in ("lce", "packed", "tflite")
 
 
+@pytest.mark.slow
 def test_the_report_follows_the_file_not_the_plan():
     model = models.MINWNet(filters=4, dense_units=8)
     file = convert(model, "lce").flatbuffer

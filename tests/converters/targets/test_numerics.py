@@ -123,6 +123,7 @@ def called(layer, x):
     return layer([x[:, :2], x[:, 2:]] if isinstance(layer, MERGING) else x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape, layers, target",
     [

@@ -63,6 +63,7 @@ def test_model_a_takes_its_bits(bits, limit):
         assert row.weight_bytes == bits * np.size(layer.kernel) // 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [1, 3])
 def test_tensorflow_runs_the_file_too(bits):
     file, x = small(bits, bits)[1].flatbuffer, images(SHAPE)
