@@ -27,12 +27,10 @@ FEW = [(1, 1), (1, 3), (2, 2), (2, 16), (3, 3), (16, 2), (32, 32)]
 )
 def test_minw_net(input_bits, weight_bits):
     model = models.MINWNet(
-        *("D", input_bits, weight_bits, (16, 16, 3)),
-        filters=6,
-        dense_units=20,
+        "D", input_bits, weight_bits, filters=6, dense_units=20
     )
     randomise(model, seed=input_bits)
-    x = images((16, 16, 3))
+    x = images((32, 32, 3))
     verification = verify(model, convert(model, "tflite"), x)
     assert verification.labels_equal
     # Sums of half-precision values round differently in another order, and
