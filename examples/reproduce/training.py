@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_aqe as aqe
+from examples import train_cifar10
 from examples.reproduce import cifar, imagenet, runs, strategies, variants
 from examples.reproduce.backup import Backup
 from examples.reproduce.curves import Curves
@@ -57,9 +58,7 @@ def train(run, folder, args, strategy):
     test = model.evaluate(data.test, verbose=0, return_dict=True)
     validation = model.evaluate(data.validation, verbose=0, return_dict=True)
     if worker == 0:
-        unfinished = folder / "unfinished.keras"
-        model.save(unfinished)
-        os.replace(unfinished, folder / "model.keras")
+        train_cifar10.write(folder / "model.keras", model.save)
     epochs = curves.read()
     return {
         "run": run,

@@ -125,31 +125,31 @@ def without_xnnpack(file, x):
     ]
 
 
-# Parts, so that several processes share them. Each network takes seconds since
-# it is verified in each target's engine, so there are few.
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(2))
-def test_random_networks(part):
+def check_random_networks(part, count):
+    """Checks some of them; parts are for several processes to share."""
+
     @hypothesis.seed(part)
-    @settings(max_examples=2, phases=PHASES)
+    @settings(max_examples=count, phases=PHASES)
     @given(data=st.data())
     def check(data):
         check_random_network(data.draw)
 
     check()
+
+
+# Each network takes seconds since it is verified in each target's engine, so
+# there are few.
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(2))
+def test_random_networks(part):
+    check_random_networks(part, 2)
 
 
 # 2,000 networks: hours.
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(40))
 def test_many_random_networks(part):
-    @hypothesis.seed(part)
-    @settings(max_examples=50, phases=PHASES)
-    @given(data=st.data())
-    def check(data):
-        check_random_network(data.draw)
-
-    check()
+    check_random_networks(part, 50)
 
 
 @pytest.mark.slow

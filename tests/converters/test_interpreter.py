@@ -11,17 +11,10 @@ from keras_aqe.converters import (
     convert,
 )
 from keras_aqe.converters.file import flatbuffer
-from tests.converters.networks import TARGETS
 from tests.converters.two_inputs import (
     BINARY,
     batches,
-    two_inputs,
 )
-
-
-@pytest.fixture(scope="module", params=TARGETS)
-def converted(request):
-    return convert(two_inputs(), request.param)
 
 
 @pytest.mark.parametrize("examples", [0, 1, 2, 5])

@@ -4,17 +4,10 @@ import pytest
 
 from keras_aqe.converters import (
     Interpreter,
-    convert,
     report,
     verify,
 )
-from tests.converters.networks import TARGETS
 from tests.converters.two_inputs import FITTING, two_inputs
-
-
-@pytest.fixture(scope="module", params=TARGETS)
-def converted(request):
-    return convert(two_inputs(), request.param)
 
 
 def test_a_file_may_come_as_anything(converted, tmp_path):

@@ -38,11 +38,6 @@ def assert_same(expected, received):
         np.testing.assert_array_equal(expected, received)
 
 
-@pytest.fixture(scope="module", params=TARGETS)
-def converted(request):
-    return convert(two_inputs(), request.param)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(

@@ -20,7 +20,11 @@ from ai_edge_litert.interpreter import (
 from flatbuffers import flexbuffers
 
 from tests.runtime.networks import small_network
-from tests.runtime.packed_files import PackedFile
+from tests.runtime.packed_files import (
+    PackedFile,
+    pool_options,
+    window_options,
+)
 
 _SIZES = (0, 1, 2, 3, 5, 8, 14, 63, 64, 65, 80, 100, 128, 200)
 _NUMBERS = (-(2**31), -129, -1, *_SIZES, 2**15, 2**20, 2**31 - 1, 2**40)
@@ -50,13 +54,7 @@ def zoo():
         )
         common["input_bits"] = bits
         scales = [file.constant(np.ones(70, np.float32)) for _ in range(2)]
-        pool = {
-            "pool_height": 2,
-            "pool_width": 3,
-            "pool_stride_height": 2,
-            "pool_stride_width": 1,
-            "pool_padding": 1,
-        }
+        pool = pool_options((2, 3), (2, 1), "SAME")
         pooled = file.tensor((1, 3, 6, 2 * bits), np.int64)
         file.operator("AqeMaxPool2D", [codes], [pooled], common | pool)
         depthwise = file.tensor((1, 3, 6, 140), np.float32)
@@ -71,13 +69,7 @@ def zoo():
                 "weight_bits": bits,
                 "output_bits": 32,
                 "depth_multiplier": 2,
-                "kernel_height": 3,
-                "kernel_width": 3,
-                "stride_height": 1,
-                "stride_width": 1,
-                "dilation_height": 1,
-                "dilation_width": 1,
-                "padding": 1,
+                **window_options((3, 3), (1, 1), (1, 1), "SAME"),
             },
         )
         mean = file.tensor((1, 3, 6, 70), np.float32)

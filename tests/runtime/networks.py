@@ -7,6 +7,8 @@ from tests.runtime.packed_files import (
     PackedFile,
     activation_shape,
     pack_weights,
+    pool_options,
+    window_options,
 )
 
 
@@ -65,14 +67,9 @@ def small_network(input_bits, weight_bits, seed=0, size=14, channels=80):
     def kernel(*kernel_shape):
         return rng.choice(LEVELS[weight_bits], kernel_shape)
 
-    window = {
-        "kernel_height": 3,
-        "kernel_width": 3,
-        "stride_height": 1,
-        "stride_width": 1,
-        "dilation_height": 1,
-        "dilation_width": 1,
-    }
+    def window(padding):
+        return window_options((3, 3), (1, 1), (1, 1), padding)
+
     size -= 2
     x = layer(
         "AqeConv2D",
@@ -81,7 +78,7 @@ def small_network(input_bits, weight_bits, seed=0, size=14, channels=80):
         3,
         kernel(channels, 3, 3, 3),
         (1, size, size, channels),
-        {**window, "padding": 0},
+        window("VALID"),
     )
     size //= 2
     x = layer(
@@ -91,15 +88,7 @@ def small_network(input_bits, weight_bits, seed=0, size=14, channels=80):
         channels,
         kernel(channels, 3, 3, channels),
         (1, size, size, channels),
-        {
-            **window,
-            "padding": 1,
-            "pool_height": 2,
-            "pool_width": 2,
-            "pool_stride_height": 2,
-            "pool_stride_width": 2,
-            "pool_padding": 0,
-        },
+        window("SAME") | pool_options((2, 2), (2, 2), "VALID"),
     )
     x = layer(
         "AqeFullyConnected",

@@ -151,3 +151,27 @@ def one_operator(name, x, constants, output_shape, output_dtype, options):
     target = file.tensor(output_shape, output_dtype)
     file.operator(name, inputs, [target], {"format": 1, **options})
     return file.write([source], [target])
+
+
+def window_options(kernel, stride, dilation, padding):
+    """Options of an operator whose kernel moves over rows and columns."""
+    return {
+        "kernel_height": kernel[0],
+        "kernel_width": kernel[1],
+        "stride_height": stride[0],
+        "stride_width": stride[1],
+        "dilation_height": dilation[0],
+        "dilation_width": dilation[1],
+        "padding": ["VALID", "SAME"].index(padding),
+    }
+
+
+def pool_options(size, stride, padding):
+    """Options of a pool, or of the pool behind a convolution."""
+    return {
+        "pool_height": size[0],
+        "pool_width": size[1],
+        "pool_stride_height": stride[0],
+        "pool_stride_width": stride[1],
+        "pool_padding": ["VALID", "SAME"].index(padding),
+    }

@@ -14,7 +14,9 @@ from tests.runtime.packed_files import (
     one_operator,
     pack_activations,
     pack_weights,
+    pool_options,
     unpack_activations,
+    window_options,
 )
 
 BITS = (1, 2, 3, 4)
@@ -37,28 +39,6 @@ def random_thresholds(rng, bits, channels, spread, dtype=np.int32):
     values[rng.random(shape) < 0.1] = high
     direction = rng.choice([-1, 1], channels).astype(np.int8)
     return np.sort(values, axis=0), direction
-
-
-def window_options(kernel, stride, dilation, padding):
-    return {
-        "kernel_height": kernel[0],
-        "kernel_width": kernel[1],
-        "stride_height": stride[0],
-        "stride_width": stride[1],
-        "dilation_height": dilation[0],
-        "dilation_width": dilation[1],
-        "padding": ["VALID", "SAME"].index(padding),
-    }
-
-
-def pool_options(size, stride, padding):
-    return {
-        "pool_height": size[0],
-        "pool_width": size[1],
-        "pool_stride_height": stride[0],
-        "pool_stride_width": stride[1],
-        "pool_padding": ["VALID", "SAME"].index(padding),
-    }
 
 
 def convolution(x, kernel, stride, dilation, padding, groups=1):

@@ -13,6 +13,8 @@ from tests.runtime.packed_files import (
     one_operator,
     pack_activations,
     pack_weights,
+    pool_options,
+    window_options,
 )
 
 OPTIONS = {
@@ -21,18 +23,8 @@ OPTIONS = {
     "weight_bits": 2,
     "output_channels": 9,
     "output_bits": 2,
-    "kernel_height": 3,
-    "kernel_width": 3,
-    "stride_height": 1,
-    "stride_width": 1,
-    "dilation_height": 1,
-    "dilation_width": 1,
-    "padding": 0,
-    "pool_height": 2,
-    "pool_width": 2,
-    "pool_stride_height": 2,
-    "pool_stride_width": 2,
-    "pool_padding": 0,
+    **window_options((3, 3), (1, 1), (1, 1), "VALID"),
+    **pool_options((2, 2), (2, 2), "VALID"),
 }
 
 

@@ -2,20 +2,10 @@
 
 import json
 
-import keras
 import pytest
 
-from keras_aqe import layers
-from keras_aqe.converters import ConversionError, Interpreter, convert, report
+from keras_aqe.converters import ConversionError, Interpreter, report
 from keras_aqe.converters.file import flatbuffer, metadata
-
-
-@pytest.fixture(scope="module")
-def data():
-    inputs = keras.Input((6,))
-    x = layers.QuantDense(3, kernel_quantizer="binary", name="[b]")(inputs)
-    x = layers.QuantActivation("ternary")(x)
-    return convert(keras.Model({"x": inputs}, {"y": x})).flatbuffer
 
 
 @pytest.mark.parametrize(
