@@ -20,6 +20,8 @@ from keras_aqe.converters.targets.emitter import Emitter
 _ROUNDING = 2.0**-24
 # float32 holds whole numbers up to here.
 _EXACT = 2.0**24
+# Sides to which rounding may take all numbers; `None` chooses for each.
+_SIDES = (1, -1, None, None)
 # Operations that return what IEEE 754 asks for in every engine.
 _EXACT_LAYERS = (
     keras.layers.Add,
@@ -165,11 +167,19 @@ class Reference(Emitter):
     def _scaled(self, node, x):
         if not isinstance(node, g.Sum):
             return super()._scaled(node, x)
-        total, _ = self._total(node)
-        x = tf.cast(total * node.unit, tf.float32)
-        if node.bias is not None:
-            x = x + node.bias
+        x, _ = self._argument(node)
         return x if node.activation is None else node.activation(x)
+
+    def _argument(self, node):
+        """What a sum's activation is given, and how far rounding takes it."""
+        total, error = self._total(node)
+        x = tf.cast(total * node.unit, tf.float32)
+        error = tf.cast(error * node.unit, tf.float32)
+        if node.bias is None and _is_exact(node):
+            return x, error
+        bias = 0.0 if node.bias is None else node.bias
+        largest = tf.abs(x) + tf.abs(bias)
+        return x + bias, error + 4 * _ROUNDING * largest
 
     def error(self, node):
         """How far rounding may take the value of a node; not negative."""
@@ -180,17 +190,7 @@ class Reference(Emitter):
     def _write_error(self, node):
         value = self.value(node)
         if isinstance(node, g.Sum):
-            total, error = self._total(node)
-            error = tf.cast(error * node.unit, tf.float32)
-            if (
-                _is_exact(node)
-                and node.bias is None
-                and (node.activation is None)
-            ):
-                return error
-            argument = tf.cast(total * node.unit, tf.float32)
-            inner = _inner_size(node.activation, argument)
-            return error + 4 * _ROUNDING * (tf.abs(value) + inner)
+            return self._activated_error(node, value)
         if isinstance(node, g.Cast) and value.dtype.is_floating:
             return self.error(node.source)
         if (
@@ -200,6 +200,18 @@ class Reference(Emitter):
         ):
             return _none(value)
         return self._applied_error(node, value)
+
+    def _activated_error(self, node, value):
+        """How far a sum's activation moves if its argument does."""
+        x, error = self._argument(node)
+        if node.activation is None:
+            return error
+        moved = _none(value)
+        for side in _SIDES:
+            y = node.activation(self._shifted(x, error, side))
+            moved = tf.maximum(moved, tf.abs(y - value))
+        inner = _inner_size(node.activation, x)
+        return 2 * moved + 4 * _ROUNDING * (tf.abs(value) + inner)
 
     def _applied_error(self, node, value):
         """How far the result moves if the arguments do."""
@@ -212,9 +224,10 @@ class Reference(Emitter):
         elif alike and not any(np.any(error) for error in errors.values()):
             return _none(value)
         moved = _none(value)
-        for signs in (1, -1, None, None):
-            read = functools.partial(self._moved, errors, signs)
-            moved = tf.maximum(moved, tf.abs(self._applied(node, read) - value))
+        for side in _SIDES:
+            read = functools.partial(self._moved, errors, side)
+            y = self._applied(node, read)
+            moved = tf.maximum(moved, tf.abs(y - value))
         if alike:
             return 2 * moved
         size = tf.abs(value)
@@ -231,13 +244,15 @@ class Reference(Emitter):
         largest = np.abs(x).max(initial=0) * x[0, ..., 0].size
         return largest <= _EXACT * _grid(x)
 
-    def _moved(self, errors, sign, source):
-        """The value of a node, off by its error, to random sides if `None`."""
-        x = self.value(source)
+    def _moved(self, errors, side, source):
+        return self._shifted(self.value(source), errors[source], side)
+
+    def _shifted(self, x, error, side):
+        """Floats off by their error to a side, other values as they are."""
         if not x.dtype.is_floating:
             return x
-        sign = sign or self._random.choice([-1, 1], x.shape)
-        return x + errors[source] * np.float32(sign)
+        side = side or self._random.choice([-1, 1], x.shape)
+        return x + error * np.float32(side)
 
 
 def _inner_size(activation, x):

@@ -8,6 +8,7 @@ way.
 import re
 
 import keras
+import numpy as np
 
 from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.graph import nodes
@@ -40,7 +41,38 @@ def owned_operators(model, graph, weighted, products):
     owned = {node: [] for node in graph.nodes}
     for index, node in sorted(owners.items()):
         owned[node].append(index)
+    _share(owned, weighted)
     return owned
+
+
+def _share(owned, weighted):
+    """Gives layers that lost their operators those of the layer they equal.
+
+    TensorFlow's converter makes one operator of equal ones on equal values.
+    """
+    bare, carried = [], {}
+    for node, operators in owned.items():
+        if isinstance(node, nodes.Sum):
+            operators = [index for index in operators if index in weighted]
+        elif not has_weights(node):
+            continue
+        if operators:
+            carried.setdefault(_constants(node), operators)
+        else:
+            bare.append(node)
+    for node in bare:
+        shared = carried.get(_constants(node), [])
+        owned[node] = sorted({*owned[node], *shared})
+
+
+def _constants(node):
+    """What two layers that do the same have in common."""
+    if isinstance(node, nodes.Sum):
+        kernel = np.float64(node.kernel)
+        return kernel.shape, kernel.tobytes(), repr(node.window), node.groups
+    layer = node.operation
+    weights = [np.asarray(w) for w in layer.get_weights()]
+    return type(layer), *((w.shape, w.tobytes()) for w in weights)
 
 
 def layer_in(message, model, graph):

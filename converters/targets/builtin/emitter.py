@@ -34,6 +34,9 @@ _POOLS = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)
 _GAIN = 2.0**60
 # RELU6 then limits to 0 and 1.
 _STEP_SCALE = 5.0
+# Rounds 1 and all above it to 1 or more. From 1 on, engines would double sums
+# first, which then leave int32.
+_STEP_MULTIPLIER = 0.75
 _POINTWISE = g.Window((1, 1), (1, 1), ((0, 0), (0, 0)))
 
 
@@ -191,6 +194,7 @@ class BuiltinEmitter(Emitter):
             and fits.pads_with_int8(node.source)
             and node.source.levels is not None
             and int8.fits_int8(node.source.kernel)
+            and fits.adds_in_int32(node.source)
         ):
             return self._integer_codes(node)
         return self._float_codes(node)
@@ -287,7 +291,7 @@ class BuiltinEmitter(Emitter):
             scale=_STEP_SCALE,
             activation="relu6",
             input_scale=node.source.source.unit,
-            multipliers=np.ones(len(rows)),
+            multipliers=np.full(len(rows), _STEP_MULTIPLIER),
             biases=1 - channels.thresholds.T[others].reshape(-1),
         )
         for layer in pools:

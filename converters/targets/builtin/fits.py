@@ -39,3 +39,10 @@ def pads_with_int8(node):
     if not node.source.is_image or not is_int8(node.source):
         return True
     return node.window is None or -128 <= node.window.pad_code <= 127
+
+
+def adds_in_int32(node):
+    """Whether a sum of codes less a threshold as large stays within int32."""
+    axes = tuple(range(node.kernel.ndim - 1))
+    largest = np.abs(node.kernel).sum(axes).max() * node.largest_code
+    return largest < 2**30

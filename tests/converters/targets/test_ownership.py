@@ -35,6 +35,29 @@ def test_each_layer_has_operators_of_its_own(converted):
     assert all(row["operators"] for row in rows)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_equal_layers_share_what_carries_them(target):
+    inputs = keras.Input((4, 4, 8))
+    codes = layers.QuantActivation("binary")(inputs)
+    outputs = []
+    for x in (inputs, codes):
+        for _ in range(2):
+            conv = layers.QuantConv2D(
+                4, 3, kernel_quantizer="binary", kernel_initializer="ones"
+            )
+            outputs.append(conv(x))
+    for _ in range(2):
+        plain = keras.layers.Conv2D(3, 3, kernel_initializer="ones")
+        outputs.append(plain(inputs))
+    model = keras.Model(inputs, outputs)
+    rows = convert(model, target, strict=False).report
+    for one, other in zip(rows[::2], rows[1::2], strict=True):
+        assert one.op == other.op != "folded"
+        assert one.weight_bytes == other.weight_bytes > 0
+    size = len(convert(model, target, strict=False).flatbuffer)
+    assert rows.bytes == size
+
+
 def test_messages_lead_to_layers(converted):
     graph, file = converted
     names = flatbuffer.operator_names(file)

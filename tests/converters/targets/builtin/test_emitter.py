@@ -1,9 +1,13 @@
 """Builtin operators on int8, against Keras, for all widths of Table I."""
 
+import keras
+import numpy as np
 import pytest
 
-from keras_aqe import models
+from keras_aqe import layers, models
 from keras_aqe.converters import convert, verify
+from keras_aqe.converters.file import flatbuffer
+from keras_aqe.converters.file.flatbuffer import schema
 from tests.converters.networks import (
     TABLE_1,
     images,
@@ -37,3 +41,40 @@ def test_minw_net(input_bits, weight_bits):
     # a code on the edge may then differ.
     limit = 1e-2 if input_bits == 16 else 1e-4
     assert verification.max_relative_error < limit
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("inputs", [36_000, 67_000])
+def test_largest_sums_stay_within_int32(inputs):
+    x = features = keras.Input((inputs,))
+    x = layers.QuantActivation("fixed_8")(x)
+    dense = layers.QuantDense(2, use_bias=False, kernel_quantizer="fixed_8")
+    x = layers.QuantActivation("fixed_4")(dense(x))
+    model = keras.Model(features, layers.QuantDense(1)(x))
+    dense.kernel.assign(np.full((inputs, 2), [0.99, -0.99]))
+    rows = [np.ones(inputs), -np.ones(inputs), np.eye(1, inputs)[0]]
+    x = np.array(rows, "float32")
+    file = convert(model, "tflite", strict=False)
+    verification = verify(model, file, x)
+    assert verification.codes_equal and verification.labels_equal
+    parsed = flatbuffer.read(file.flatbuffer)
+    names = flatbuffer.operator_names(parsed)
+    tensors = parsed.subgraphs[0].tensors
+    for operator, name in zip(parsed.subgraphs[0].operators, names):
+        if name != "FULLY_CONNECTED":
+            continue
+        source, kernel, bias = (tensors[i] for i in operator.inputs)
+        if bias.type != schema.TensorType.INT32:
+            continue
+        numbers = [
+            parsed.buffers[tensor.buffer].data.view(dtype).astype("float64")
+            for tensor, dtype in ((kernel, "int8"), (bias, "int32"))
+        ]
+        result = tensors[operator.outputs[0]].quantization.scale[0]
+        ratios = kernel.quantization.scale * (
+            source.quantization.scale[0] / result
+        )
+        _, shifts = np.frexp(ratios)
+        sums = np.abs(numbers[0]).reshape(len(ratios), -1).sum(1) * 127
+        largest = (sums + np.abs(numbers[1])) * 2.0 ** np.maximum(shifts, 0)
+        assert largest.max() < 2**31
