@@ -2,15 +2,6 @@
 
 import pkgutil as _pkgutil
 
-import keras as _keras
-
-if _keras.backend.backend() != "tensorflow":
-    raise ImportError(
-        "keras_aqe runs on Keras's TensorFlow backend only, because its "
-        "estimators are TensorFlow custom gradients. The backend is "
-        f"{_keras.backend.backend()!r}; set KERAS_BACKEND=tensorflow."
-    )
-
 from keras_aqe import (
     callbacks,
     constraints,

@@ -3,7 +3,8 @@
 from typing import Any
 
 import keras
-import tensorflow as tf
+
+from keras_aqe.backend import Tensor
 
 __all__ = ["WeightClip"]
 
@@ -25,7 +26,7 @@ class WeightClip(keras.constraints.Constraint):
     Example:
 
     ```pycon
-    >>> WeightClip(1.0)([-3.0, 0.5]).numpy()
+    >>> keras.ops.convert_to_numpy(WeightClip(1.0)([-3.0, 0.5]))
     array([-1. ,  0.5], dtype=float32)
 
     ```
@@ -38,7 +39,7 @@ class WeightClip(keras.constraints.Constraint):
             )
         self.limit = limit
 
-    def __call__(self, w: Any) -> tf.Tensor:
+    def __call__(self, w: Any) -> Tensor:
         w = keras.ops.convert_to_tensor(w)
         return keras.ops.clip(w, -self.limit, self.limit)
 

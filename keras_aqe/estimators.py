@@ -1,18 +1,14 @@
 """Gradient estimators: how a hard quantizer is trained through."""
 
-import platform
-from collections.abc import Callable
-from typing import Any
+import keras
 
-import tensorflow as tf
+from keras_aqe import backend
+from keras_aqe.backend import Function, Tensor, with_gradient
 
 __all__ = ["aqe", "get", "ste"]
 
-# An element-wise function of tensors.
-Function = Callable[..., tf.Tensor]
 
-
-def aqe(x: tf.Tensor, hard: Function, alpha: tf.Tensor | float) -> tf.Tensor:
+def aqe(x: Tensor, hard: Function, alpha: Tensor | float) -> Tensor:
     """Asymptotic-Quantized Estimator.
 
     Forward: `alpha * h(x) + (1 - alpha) * x`.
@@ -35,7 +31,8 @@ def aqe(x: tf.Tensor, hard: Function, alpha: tf.Tensor | float) -> tf.Tensor:
     Example:
 
     ```pycon
-    >>> aqe(tf.constant([-2.0, -0.5, 0.5]), tf.sign, 0.5).numpy()
+    >>> y = aqe(np.array([-2.0, -0.5, 0.5], "float32"), keras.ops.sign, 0.5)
+    >>> keras.ops.convert_to_numpy(y)
     array([-1.5 , -0.75,  0.75], dtype=float32)
 
     ```
@@ -50,7 +47,7 @@ def aqe(x: tf.Tensor, hard: Function, alpha: tf.Tensor | float) -> tf.Tensor:
     return with_gradient(blend, gradient, *_cast(x, alpha))
 
 
-def ste(x: tf.Tensor, hard: Function, alpha: tf.Tensor | float) -> tf.Tensor:
+def ste(x: Tensor, hard: Function, alpha: Tensor | float) -> Tensor:
     """Straight-through estimator, the baseline that AQE is compared with.
 
     Forward: `h(x)`. Backward: `dL/dx = dL/dy * 1[|x| <= 1]`.
@@ -69,7 +66,8 @@ def ste(x: tf.Tensor, hard: Function, alpha: tf.Tensor | float) -> tf.Tensor:
     Example:
 
     ```pycon
-    >>> ste(tf.constant([-2.0, -0.5, 0.5]), tf.sign, 0.5).numpy()
+    >>> y = ste(np.array([-2.0, -0.5, 0.5], "float32"), keras.ops.sign, 0.5)
+    >>> keras.ops.convert_to_numpy(y)
     array([-1., -1.,  1.], dtype=float32)
 
     ```
@@ -115,41 +113,12 @@ def get(name: str) -> Function:
     return _ESTIMATORS[name]
 
 
-def pass_inside(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+def pass_inside(x: Tensor, upstream: Tensor) -> Tensor:
     """Returns `upstream * 1[|x| <= 1]`."""
-    return tf.where(tf.abs(x) <= 1, upstream, tf.zeros_like(upstream))
-
-
-def with_gradient(
-    forward: Function, gradient: Function, x: tf.Tensor, *args: Any
-) -> tf.Tensor:
-    """Returns `forward(x, *args)` with the gradient `gradient(x, *args, dy)`.
-
-    Both functions are element-wise; no gradient flows into `args`.
-    """
-
-    @tf.custom_gradient
-    def apply(x, *args):
-        def grad(upstream):
-            return _fused(gradient, x, *args, upstream), *[None for _ in args]
-
-        return _fused(forward, x, *args), grad
-
-    return apply(x, *args)
+    inside = keras.ops.abs(x) <= 1
+    return keras.ops.where(inside, upstream, keras.ops.zeros_like(upstream))
 
 
 def _cast(x, alpha):
-    x = tf.convert_to_tensor(x)
-    return x, tf.cast(alpha, x.dtype)
-
-
-def _fused(function, *args):
-    """Calls an element-wise function as one XLA kernel when in a graph.
-
-    Run operator by operator, a quantizer reads and writes its activations six
-    times, which makes a training step a sixth longer.
-    """
-    # TensorFlow has no XLA for the GPUs of macOS.
-    if tf.executing_eagerly() or platform.system() == "Darwin":
-        return function(*args)
-    return tf.function(function, jit_compile=True)(*args)
+    x = backend.convert_to_tensor(x)
+    return x, keras.ops.cast(alpha, x.dtype)

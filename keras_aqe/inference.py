@@ -1,10 +1,8 @@
 """What layers do at inference, found by tracing them."""
 
 import keras
-import tensorflow as tf
 
-# Operators that hand on their input; a cast does where the dtype stays.
-_HANDING_ON = ("Identity", "IdentityN", "PreventGradient", "StopGradient")
+from keras_aqe import backend
 
 
 def is_identity(operation, args, kwargs=None):
@@ -39,32 +37,13 @@ def is_identity(operation, args, kwargs=None):
     if len(tensors) != 1 or getattr(operation, "weights", ()):
         return False
     (source,) = tensors
-    function = _traced(operation, source, args, kwargs)
-    if len(function.outputs) != 1:
-        return False
-    output = function.outputs[0]
-    while output.op.type in _HANDING_ON or (
-        output.op.type == "Cast" and output.dtype == output.op.inputs[0].dtype
-    ):
-        output = output.op.inputs[output.value_index]
-    return output is function.inputs[0]
 
-
-def _traced(operation, source, args, kwargs):
-    """The concrete function of a call with `training=False`."""
-
-    @tf.function(
-        input_signature=[tf.TensorSpec(source.shape, source.dtype)],
-        autograph=False,
-    )
     def infer(x):
         given, named = keras.tree.map_structure(
             lambda value: x if value is source else value, (args, kwargs)
         )
         if getattr(operation, "_call_has_training_arg", False):
             named = {**named, "training": False}
-        # Within a scope, names may begin as they like.
-        with tf.name_scope("call"):
-            return operation(*given, **named)
+        return operation(*given, **named)
 
-    return infer.get_concrete_function()
+    return backend.returns_argument(infer, source)

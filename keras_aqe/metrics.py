@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from keras_aqe.backend import Tensor
 from keras_aqe.layers.quantized import Quantized
 from keras_aqe.quantizers import Quantizer
 
@@ -71,7 +71,9 @@ class FlipRatio(keras.metrics.Metric):
             ValueError: If it has no quantized kernel.
         """
         codes = [
-            np.asarray(quantizer.codes(keras.ops.convert_to_tensor(kernel)))
+            keras.ops.convert_to_numpy(
+                quantizer.codes(keras.ops.convert_to_tensor(kernel))
+            )
             for kernel, quantizer in quantized_kernels(model)
         ]
         if self._codes is not None:
@@ -80,7 +82,7 @@ class FlipRatio(keras.metrics.Metric):
                 self._compared.assign_add(float(now.size))
         self._codes = codes
 
-    def result(self) -> tf.Tensor:
+    def result(self) -> Tensor:
         """The share, a scalar in [0, 1]; 0 before the second update."""
         return keras.ops.divide_no_nan(self._changed, self._compared)
 

@@ -1,12 +1,12 @@
 """Batch normalisation made to fit the hard network."""
 
-import concurrent.futures
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from keras_aqe import backend
 from keras_aqe.alpha import find
 
 
@@ -56,7 +56,7 @@ def recalibrate(
 
     ```
     """
-    statistics = _on_one_device(
+    statistics = backend.on_one_device(
         lambda: _statistics(model, data, batch_size, steps)
     )
     for layer, mean, variance in statistics:
@@ -67,15 +67,6 @@ def recalibrate(
         quantizer.trained_alpha.assign(1.0)
 
 
-def _on_one_device(function):
-    """Calls a function outside of any strategy, which would share batches."""
-    if not tf.distribute.has_strategy():
-        return function()
-    # A scope cannot be left, but it is that of one thread.
-    with concurrent.futures.ThreadPoolExecutor(1) as executor:
-        return executor.submit(function).result()
-
-
 def _statistics(model, data, batch_size, steps):
     """Each batch normalisation with the mean and variance of all it sees."""
     twin, recorders = _twin(model)
@@ -84,8 +75,8 @@ def _statistics(model, data, batch_size, steps):
     twin.predict(data, batch_size=batch_size, steps=steps, verbose=0)
     statistics = []
     for layer, recorder in recorders:
-        mean = keras.ops.convert_to_numpy(recorder.seen_mean)
-        variance = keras.ops.convert_to_numpy(recorder.seen_variance)
+        mean = ops.convert_to_numpy(recorder.seen_mean)
+        variance = ops.convert_to_numpy(recorder.seen_variance)
         if not (float(recorder.seen) and np.isfinite([mean, variance]).all()):
             raise ValueError(
                 f"Batch normalisation {layer.name!r} saw no values, or values "
@@ -119,11 +110,11 @@ class _Recorder(keras.layers.BatchNormalization):
         # Without momentum the moving statistics are those of this batch.
         outputs = super().call(inputs, training=True, mask=mask)
         if mask is None:
-            count = tf.size(inputs) / self.moving_mean.shape[0]
+            count = ops.size(inputs) // self.moving_mean.shape[0]
         else:
-            count = tf.math.count_nonzero(mask)
-        count = tf.cast(count, tf.float32)
-        share = tf.math.divide_no_nan(count, self.seen + count)
+            count = ops.count_nonzero(mask)
+        count = ops.cast(count, "float32")
+        share = ops.divide_no_nan(count, self.seen + count)
         shift = self.moving_mean - self.seen_mean
         # The variance of a union: the mean variance and that of the means.
         self.seen_variance.assign_add(

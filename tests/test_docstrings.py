@@ -14,10 +14,12 @@ import tensorflow as tf
 import keras_aqe as aqe
 from keras_aqe import converters, runtime
 
+# These import what may not be installed.
+OTHER_BACKENDS = ("backend.jax", "backend.torch")
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(aqe.__path__, "keras_aqe.")
-    if not module.name.endswith("__main__")
+    if not module.name.endswith(("__main__", *OTHER_BACKENDS))
 ]
 # Examples that write files, draw, or print tables are programs of their own.
 PROGRAMS = {

@@ -54,6 +54,7 @@ FOREIGN = {
     "_get_function",
     "_initial_epoch",
     "_inputs_struct",
+    "_jax_state_synced",
     "_keras_history",
     "_nodes_by_depth",
     "_outputs_struct",

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_aqe import schedules
-from keras_aqe.alpha import find, set_alpha
+from keras_aqe import backend, schedules
+from keras_aqe.alpha import find
 from keras_aqe.callbacks.chosen_epochs import ChosenEpochs, calling_list
 from keras_aqe.callbacks.hard_statistics import HardStatistics
 from keras_aqe.callbacks.logs import Logs
@@ -107,7 +107,7 @@ class AlphaScheduler(keras.callbacks.Callback):
             self._begin(epoch)
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        self._batches = self.model.steps_per_execution
+        self._batches = self._steps_per_execution
         if self.params.get("steps") is not None:
             left = self.params["steps"] - batch
             self._batches = min(self._batches, left)
@@ -118,7 +118,7 @@ class AlphaScheduler(keras.callbacks.Callback):
             self._statistics = None
         elif before < 1 and self._is_soft():
             self._statistics = HardStatistics(self.model)
-        set_alpha(self.model, self._alpha)
+        self._set_alpha(self._alpha)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self._done += self._batches
@@ -142,6 +142,10 @@ class AlphaScheduler(keras.callbacks.Callback):
     def _begin(self, epoch):
         """Finds where the run is: `_offset` of `_total` batches are done."""
         self._done, self._statistics, self._ends_epoch = 0, None, False
+        self._steps_per_execution = self.model.steps_per_execution
+        self._set_alpha = backend.setter(
+            self.model, [quantizer.alpha for quantizer in self._quantizers]
+        )
         self._alpha = trained = self._trained_alpha()
         steps = self.params.get("steps")
         if self.total_steps is None:
@@ -183,6 +187,7 @@ class AlphaScheduler(keras.callbacks.Callback):
             )
 
     def _is_soft(self) -> bool:
+        backend.sync(self._model)
         return any(quantizer.is_soft for quantizer in self._quantizers)
 
     def _trained_alpha(self) -> float:

@@ -4,6 +4,8 @@ import itertools
 import keras
 import numpy as np
 
+from keras_aqe import backend
+
 
 class HardStatistics:
     """Frees batch normalisation from what it saw before alpha was 1.
@@ -27,6 +29,7 @@ class HardStatistics:
     """
 
     def __init__(self, model):
+        self._model = model
         self._averages = []
         if type(model).train_step is keras.Model.train_step:
             self._averages = [
@@ -47,6 +50,7 @@ class HardStatistics:
     def settle(self):
         """Makes statistics those of the counted batches alone."""
         if self._batches:
+            backend.sync(self._model)
             for average in self._averages:
                 average.settle(self._batches)
         self._batches = 0

@@ -1,9 +1,9 @@
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_aqe import quantizers
+from keras_aqe.backend import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_aqe")
@@ -20,7 +20,8 @@ class QuantActivation(keras.layers.Layer):
     Example:
 
     ```pycon
-    >>> QuantActivation("ternary")(np.array([-0.9, 0.2])).numpy()
+    >>> y = QuantActivation("ternary")(np.array([-0.9, 0.2]))
+    >>> keras.ops.convert_to_numpy(y)
     array([-1.,  0.], dtype=float32)
 
     ```
@@ -38,7 +39,7 @@ class QuantActivation(keras.layers.Layer):
         self.quantizer = found
         self.quantizer.adopt("input")
 
-    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         return self.quantizer(inputs, training=training)
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -31,8 +31,8 @@ class QuantConv1D(QuantizedConv, keras.layers.Conv1D):
     >>> layer = QuantConv1D(
     ...     2, 3, input_quantizer="binary", kernel_quantizer="binary",
     ... )
-    >>> layer(x).shape
-    TensorShape([1, 6, 2])
+    >>> tuple(layer(x).shape)
+    (1, 6, 2)
 
     ```
     """

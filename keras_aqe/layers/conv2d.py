@@ -31,8 +31,8 @@ class QuantConv2D(QuantizedConv, keras.layers.Conv2D):
     >>> layer = QuantConv2D(
     ...     2, 3, input_quantizer="binary", kernel_quantizer="po2_3",
     ... )
-    >>> layer(x).shape
-    TensorShape([1, 6, 6, 2])
+    >>> tuple(layer(x).shape)
+    (1, 6, 6, 2)
 
     ```
     """

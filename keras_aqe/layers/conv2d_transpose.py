@@ -28,8 +28,8 @@ class QuantConv2DTranspose(Quantized, keras.layers.Conv2DTranspose):
     >>> layer = QuantConv2DTranspose(
     ...     2, 3, input_quantizer="binary", kernel_quantizer="binary",
     ... )
-    >>> layer(x).shape
-    TensorShape([1, 10, 10, 2])
+    >>> tuple(layer(x).shape)
+    (1, 10, 10, 2)
 
     ```
     """

@@ -31,8 +31,8 @@ class QuantConv3D(QuantizedConv, keras.layers.Conv3D):
     >>> layer = QuantConv3D(
     ...     2, 3, input_quantizer="ternary", kernel_quantizer="ternary",
     ... )
-    >>> layer(x).shape
-    TensorShape([1, 6, 6, 6, 2])
+    >>> tuple(layer(x).shape)
+    (1, 6, 6, 6, 2)
 
     ```
     """

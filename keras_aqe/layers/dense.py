@@ -28,8 +28,8 @@ class QuantDense(Quantized, keras.layers.Dense):
     >>> layer = QuantDense(
     ...     2, input_quantizer="binary", kernel_quantizer="binary",
     ... )
-    >>> layer(x).shape
-    TensorShape([1, 2])
+    >>> tuple(layer(x).shape)
+    (1, 2)
 
     ```
     """

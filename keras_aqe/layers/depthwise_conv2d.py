@@ -31,8 +31,8 @@ class QuantDepthwiseConv2D(QuantizedConv, keras.layers.DepthwiseConv2D):
     >>> layer = QuantDepthwiseConv2D(
     ...     3, input_quantizer="binary", kernel_quantizer="binary",
     ... )
-    >>> layer(x).shape
-    TensorShape([1, 6, 6, 4])
+    >>> tuple(layer(x).shape)
+    (1, 6, 6, 4)
 
     ```
     """

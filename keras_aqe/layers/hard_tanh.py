@@ -1,9 +1,9 @@
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from keras_aqe import estimators
+from keras_aqe import backend, estimators
+from keras_aqe.backend import Tensor, with_gradient
 
 
 @keras.saving.register_keras_serializable("keras_aqe")
@@ -18,7 +18,7 @@ class HardTanh(keras.layers.Layer):
     Example:
 
     ```pycon
-    >>> HardTanh()(np.array([-2.0, 0.3])).numpy()
+    >>> keras.ops.convert_to_numpy(HardTanh()(np.array([-2.0, 0.3])))
     array([-1. ,  0.3], dtype=float32)
 
     ```
@@ -28,16 +28,16 @@ class HardTanh(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
-        x = tf.convert_to_tensor(inputs)
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
+        x = backend.convert_to_tensor(inputs)
         if not training:
             return _clip(x)
         # One kernel in each direction, where operators would run one by one.
-        return estimators.with_gradient(_clip, estimators.pass_inside, x)
+        return with_gradient(_clip, estimators.pass_inside, x)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
 
 def _clip(x):
-    return tf.clip_by_value(x, -1, 1)
+    return keras.ops.clip(x, -1, 1)

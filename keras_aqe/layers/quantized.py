@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from keras_aqe import quantizers
+from keras_aqe import backend, quantizers
+from keras_aqe.backend import Tensor
 from keras_aqe.constraints import WeightClip
 
 # The layers being called on this thread, innermost last, with `training`.
@@ -63,7 +63,7 @@ class Quantized:
             kwargs["autocast"] = False
         return super().add_weight(*args, name=name, **kwargs)
 
-    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         inputs = self._quantized_input(inputs, training)
         with self._in_call(training):
             return super().call(inputs)
@@ -92,9 +92,9 @@ class Quantized:
             return kernel
         training = _calls.stack[-1][1]
         quantized = self.kernel_quantizer(
-            tf.convert_to_tensor(kernel), training=training
+            backend.convert_to_tensor(kernel), training=training
         )
-        return tf.cast(quantized, self.compute_dtype)
+        return keras.ops.cast(quantized, self.compute_dtype)
 
     @property
     def kernel(self) -> Any:
@@ -160,15 +160,14 @@ class QuantizedConv(Quantized):
         if not self.pad_value:
             return inputs
         first = 1 if self.data_format == "channels_last" else 2
-        sizes = tf.unstack(tf.shape(inputs)[first : first + self.rank])
+        sizes = keras.ops.shape(inputs)[first : first + self.rank]
         paddings = [(0, 0)] * len(inputs.shape)
         for axis, (size, kernel, stride, dilation) in enumerate(
             zip(sizes, self.kernel_size, self.strides, self.dilation_rate),
             start=first,
         ):
-            size = inputs.shape[axis] or size
             paddings[axis] = same_padding(size, kernel, stride, dilation)
-        return tf.pad(inputs, paddings, constant_values=self.pad_value)
+        return keras.ops.pad(inputs, paddings, constant_values=self.pad_value)
 
     @property
     def padding(self) -> str:
@@ -193,5 +192,5 @@ def same_padding(
     if isinstance(size, int):
         total = max(reach - size, 0)
     else:
-        total = tf.maximum(reach - size, 0)
+        total = keras.ops.maximum(reach - size, 0)
     return total // 2, total - total // 2

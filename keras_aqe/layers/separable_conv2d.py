@@ -34,8 +34,8 @@ class QuantSeparableConv2D(QuantizedConv, keras.layers.SeparableConv2D):
     >>> layer = QuantSeparableConv2D(
     ...     2, 3, input_quantizer="binary", kernel_quantizer="binary",
     ... )
-    >>> layer(x).shape
-    TensorShape([1, 6, 6, 2])
+    >>> tuple(layer(x).shape)
+    (1, 6, 6, 2)
 
     ```
     """

@@ -2,8 +2,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from keras_aqe import backend
+from keras_aqe.backend import Tensor
 from keras_aqe.quantizers.quantizer import Quantizer
 
 
@@ -23,7 +25,7 @@ class Binary(Quantizer):
     Example:
 
     ```pycon
-    >>> Binary().hard([-0.2, 0.0, 3.0]).numpy()
+    >>> keras.ops.convert_to_numpy(Binary().hard([-0.2, 0.0, 3.0]))
     array([-1.,  1.,  1.], dtype=float32)
 
     ```
@@ -33,12 +35,12 @@ class Binary(Quantizer):
     unit = 1.0
     levels = np.array([-1.0, 1.0], "float32")
 
-    def hard(self, x: Any) -> tf.Tensor:
-        x = tf.convert_to_tensor(x)
-        return tf.where(x >= 0, tf.ones_like(x), -tf.ones_like(x))
+    def hard(self, x: Any) -> Tensor:
+        x = backend.convert_to_tensor(x)
+        return ops.where(x >= 0, ops.ones_like(x), -ops.ones_like(x))
 
-    def codes(self, x: Any) -> tf.Tensor:
-        return tf.where(tf.convert_to_tensor(x) >= 0, 1, -1)
+    def codes(self, x: Any) -> Tensor:
+        return ops.where(backend.convert_to_tensor(x) >= 0, 1, -1)
 
-    def _stochastic_hard(self, x: tf.Tensor) -> tf.Tensor:
+    def _stochastic_hard(self, x: Tensor) -> Tensor:
         return self.hard(x - self._uniform(x, -1.0, 1.0))

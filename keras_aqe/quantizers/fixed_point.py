@@ -2,8 +2,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from keras_aqe import backend
+from keras_aqe.backend import Tensor
 from keras_aqe.quantizers.quantizer import Quantizer
 
 
@@ -30,7 +32,7 @@ class FixedPoint(Quantizer):
     Example:
 
     ```pycon
-    >>> FixedPoint(bits=8).hard([-1.0, 0.3, 1.0]).numpy()
+    >>> keras.ops.convert_to_numpy(FixedPoint(bits=8).hard([-1.0, 0.3, 1.0]))
     array([-1.       ,  0.296875 ,  0.9921875], dtype=float32)
 
     ```
@@ -50,20 +52,20 @@ class FixedPoint(Quantizer):
         ).astype("float32")
 
     def _saturate(self, steps):
-        return tf.clip_by_value(steps, -self._limit, self._limit - 1)
+        return ops.clip(steps, -self._limit, self._limit - 1)
 
-    def hard(self, x: Any) -> tf.Tensor:
-        x = tf.convert_to_tensor(x)
+    def hard(self, x: Any) -> Tensor:
+        x = backend.convert_to_tensor(x)
         # float16 cannot hold 16-bit codes times their unit; float32 can.
-        steps = tf.round(tf.cast(x, tf.float32) * self._limit)
-        return tf.cast(self._saturate(steps) / self._limit, x.dtype)
+        steps = ops.round(ops.cast(x, "float32") * self._limit)
+        return ops.cast(self._saturate(steps) / self._limit, x.dtype)
 
-    def codes(self, x: Any) -> tf.Tensor:
-        steps = tf.round(tf.cast(x, tf.float32) * self._limit)
-        return tf.cast(self._saturate(steps), tf.int32)
+    def codes(self, x: Any) -> Tensor:
+        steps = ops.round(ops.cast(x, "float32") * self._limit)
+        return ops.cast(self._saturate(steps), "int32")
 
-    def _stochastic_hard(self, x: tf.Tensor) -> tf.Tensor:
-        steps = tf.floor(x * self._limit + self._uniform(x, 0.0, 1.0))
+    def _stochastic_hard(self, x: Tensor) -> Tensor:
+        steps = ops.floor(x * self._limit + self._uniform(x, 0.0, 1.0))
         return self._saturate(steps) / self._limit
 
     def get_config(self) -> dict[str, Any]:

@@ -2,8 +2,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from keras_aqe import backend
+from keras_aqe.backend import Tensor
 from keras_aqe.quantizers.quantizer import Quantizer
 
 
@@ -25,7 +27,7 @@ class Float16(Quantizer):
     Example:
 
     ```pycon
-    >>> Float16().hard([0.1, 1e6]).numpy()
+    >>> keras.ops.convert_to_numpy(Float16().hard([0.1, 1e6]))
     array([9.9975586e-02, 6.5504000e+04], dtype=float32)
 
     ```
@@ -52,23 +54,12 @@ class Float16(Quantizer):
         halves = np.arange(2**16, dtype="uint16").view("float16")
         return np.unique(halves[np.isfinite(halves)].astype("float32"))
 
-    def hard(self, x: Any) -> tf.Tensor:
-        x = tf.convert_to_tensor(x)
+    def hard(self, x: Any) -> Tensor:
+        x = backend.convert_to_tensor(x)
         limit = np.finfo("float16").max
-        clipped = tf.clip_by_value(tf.cast(x, tf.float32), -limit, limit)
-        return tf.cast(_round_to_half(clipped), x.dtype)
+        clipped = ops.clip(ops.cast(x, "float32"), -limit, limit)
+        return ops.cast(backend.round_to_half(clipped), x.dtype)
 
-    def codes(self, x: Any) -> tf.Tensor:
-        steps = tf.cast(self.hard(x), tf.float64) / self.unit
-        return tf.cast(steps, tf.int64)
-
-
-def _round_to_half(x):
-    # On the bits, because XLA removes a cast to float16 and back again.
-    bits = tf.bitcast(x, tf.uint32)
-    even = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, 13), 1)
-    normal = tf.bitcast(
-        tf.bitwise.bitwise_and(bits + 0x0FFF + even, 0xFFFFE000), tf.float32
-    )
-    subnormal = tf.round(x * 2.0**24) * 2.0**-24
-    return tf.where(tf.abs(x) < 2.0**-14, subnormal, normal)
+    def codes(self, x: Any) -> Tensor:
+        steps = ops.cast(self.hard(x), "float32") / self.unit
+        return backend.to_int64(steps)

@@ -1,10 +1,14 @@
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from keras_aqe import backend
+from keras_aqe.backend import Tensor
 from keras_aqe.quantizers.quantizer import Quantizer
 
 
@@ -47,7 +51,8 @@ class PowerOfTwo(Quantizer):
     Example:
 
     ```pycon
-    >>> PowerOfTwo(bits=3).hard([-0.9, -0.2, 0.1, 0.5]).numpy()
+    >>> y = PowerOfTwo(bits=3).hard([-0.9, -0.2, 0.1, 0.5])
+    >>> keras.ops.convert_to_numpy(y)
     array([-1.  , -0.25,  0.  ,  0.5 ], dtype=float32)
 
     ```
@@ -123,12 +128,12 @@ class PowerOfTwo(Quantizer):
     def _scale(self, x):
         """The level 1 of the default thresholds, in units of `x`."""
         factor = 1.4 if self.bits == 2 else 2.5
-        return factor * _mean_magnitude(x) if self.relative else 1.0
+        return factor * backend.mean_magnitude(x) if self.relative else 1.0
 
     def _scaled_thresholds(self, x):
         """The thresholds `D_q` to `D_1` in units of `x`."""
         if self.thresholds is not None:
-            unit = _mean_magnitude(x) if self.relative else 1.0
+            unit = backend.mean_magnitude(x) if self.relative else 1.0
             return [threshold * unit for threshold in self.thresholds]
         scale = self._scale(x)
         lower = np.concatenate([[0.0], self._magnitudes[:-1]])
@@ -136,37 +141,35 @@ class PowerOfTwo(Quantizer):
 
     def _sum_of_steps(self, x, heights, dtype):
         """`sum_k heights[k] * (1[x > D_k] - 1[x < -D_k])`."""
-        thresholds = [tf.cast(t, x.dtype) for t in self._scaled_thresholds(x)]
-        return tf.add_n(
-            [
-                tf.cast(height, dtype)
-                * (tf.cast(x > t, dtype) - tf.cast(x < -t, dtype))
-                for t, height in zip(thresholds, heights)
-            ]
-        )
+        thresholds = [ops.cast(t, x.dtype) for t in self._scaled_thresholds(x)]
+        steps = [
+            height * (ops.cast(x > t, dtype) - ops.cast(x < -t, dtype))
+            for t, height in zip(thresholds, heights.tolist())
+        ]
+        return functools.reduce(operator.add, steps)
 
-    def hard(self, x: Any) -> tf.Tensor:
-        x = tf.convert_to_tensor(x)
+    def hard(self, x: Any) -> Tensor:
+        x = backend.convert_to_tensor(x)
         heights = np.diff(self._magnitudes, prepend=0.0)
         return self._sum_of_steps(x, heights, x.dtype)
 
-    def codes(self, x: Any) -> tf.Tensor:
+    def codes(self, x: Any) -> Tensor:
         heights = np.diff(self._magnitudes / self.unit, prepend=0.0)
-        return self._sum_of_steps(tf.convert_to_tensor(x), heights, tf.int32)
-
-    def _stochastic_hard(self, x: tf.Tensor) -> tf.Tensor:
-        scaled = tf.clip_by_value(
-            x / tf.cast(self._scale(x), x.dtype), -1.0, 1.0
+        heights = heights.astype("int64")
+        return self._sum_of_steps(
+            backend.convert_to_tensor(x), heights, "int32"
         )
-        magnitude = tf.abs(scaled)
+
+    def _stochastic_hard(self, x: Tensor) -> Tensor:
+        scaled = ops.clip(x / ops.cast(self._scale(x), x.dtype), -1.0, 1.0)
+        magnitude = ops.abs(scaled)
         threshold = self._uniform(x, 0.0, 1.0)
-        result = tf.zeros_like(x)
-        for low, high in zip(
-            np.concatenate([[0.0], self._magnitudes[:-1]]), self._magnitudes
-        ):
+        result = ops.zeros_like(x)
+        levels = [0.0, *self._magnitudes.tolist()]
+        for low, high in zip(levels, levels[1:]):
             up = (magnitude - low) > threshold * (high - low)
-            result = tf.where(up, tf.cast(high, x.dtype), result)
-        return result * tf.sign(scaled)
+            result = ops.where(up, ops.cast(high, x.dtype), result)
+        return result * ops.sign(scaled)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -175,9 +178,3 @@ class PowerOfTwo(Quantizer):
             "thresholds": self.thresholds,
             "relative": self.relative,
         }
-
-
-def _mean_magnitude(x):
-    # In float64, so that the order of summation (threads, XLA, another
-    # machine) does not show in the float32 threshold.
-    return tf.cast(tf.reduce_mean(tf.abs(tf.cast(x, tf.float64))), tf.float32)

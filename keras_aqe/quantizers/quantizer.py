@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_aqe import estimators
+from keras_aqe.backend import Tensor
 
 
 class Quantizer(keras.layers.Layer):
@@ -49,10 +49,11 @@ class Quantizer(keras.layers.Layer):
     >>> class Sign(Quantizer):
     ...     bits, unit, levels = 1, 1.0, np.array([-1.0, 1.0], "float32")
     ...     def codes(self, x):
-    ...         return tf.where(x >= 0, 1, -1)
+    ...         return keras.ops.where(x >= 0, 1, -1)
     ...     def hard(self, x):
-    ...         return tf.cast(self.codes(x), x.dtype)
-    >>> Sign()(np.array([-0.5, 0.5], "float32")).numpy()
+    ...         return keras.ops.cast(self.codes(x), x.dtype)
+    >>> y = Sign()(np.array([-0.5, 0.5], "float32"))
+    >>> keras.ops.convert_to_numpy(y)
     array([-1.,  1.], dtype=float32)
 
     ```
@@ -108,7 +109,7 @@ class Quantizer(keras.layers.Layer):
         trained = float(keras.ops.convert_to_numpy(self.trained_alpha))
         return self.estimator == "aqe" and 0 < trained < 1
 
-    def hard(self, x: Any) -> tf.Tensor:
+    def hard(self, x: Any) -> Tensor:
         """The hard quantizer `h(x)`.
 
         Args:
@@ -119,7 +120,7 @@ class Quantizer(keras.layers.Layer):
         """
         raise NotImplementedError
 
-    def codes(self, x: Any) -> tf.Tensor:
+    def codes(self, x: Any) -> Tensor:
         """The integers `h(x) / unit`.
 
         Args:
@@ -130,13 +131,13 @@ class Quantizer(keras.layers.Layer):
         """
         raise NotImplementedError
 
-    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         if not training:
             return self.hard(inputs)
         self.trained_alpha.assign(self.alpha)
         return self.blend(inputs)
 
-    def blend(self, inputs: tf.Tensor) -> tf.Tensor:
+    def blend(self, inputs: Tensor) -> Tensor:
         """What a training step computes, without being one.
 
         Args:
@@ -166,7 +167,7 @@ class Quantizer(keras.layers.Layer):
 
     def _uniform(self, x, low, high):
         return keras.random.uniform(
-            tf.shape(x), low, high, dtype=x.dtype, seed=self._noise_seed
+            keras.ops.shape(x), low, high, dtype=x.dtype, seed=self._noise_seed
         )
 
     def load_own_variables(self, store: Any) -> None:

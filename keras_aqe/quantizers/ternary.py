@@ -32,7 +32,7 @@ class Ternary(PowerOfTwo):
     Example:
 
     ```pycon
-    >>> Ternary().hard([-0.9, 0.5, 0.6]).numpy()
+    >>> keras.ops.convert_to_numpy(Ternary().hard([-0.9, 0.5, 0.6]))
     array([-1.,  0.,  1.], dtype=float32)
 
     ```
