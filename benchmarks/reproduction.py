@@ -21,7 +21,11 @@ import rich
 import rich.table
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-from examples.reproduce import imagenet, runs, training  # noqa: E402
+from examples.reproduce import (  # noqa: E402
+    imagenet,
+    runs,
+    tensorflow_training,
+)
 
 # Images of training, validation and test.
 IMAGES = {
@@ -71,7 +75,7 @@ def timings(run, repeats):
         image_shape=shape, classes=CLASSES[run["dataset"]], steps=100
     )
     began = time.perf_counter()
-    model = training.build(run, data)
+    model = tensorflow_training.build(run, data)
     built = time.perf_counter() - began
     trained, evaluated = batch(run["batch_size"]), batch(EVALUATED)
     first, step = median_time(lambda: model.train_on_batch(*trained), repeats)

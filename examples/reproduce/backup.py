@@ -1,5 +1,7 @@
 """Checkpoints that one worker of several, or all, can go on from."""
 
+import time
+
 import keras
 
 
@@ -39,3 +41,20 @@ class Backup(keras.callbacks.BackupAndRestore):
 
     def on_train_begin(self, logs=None):
         pass  # Restored already.
+
+
+class Deadline(keras.callbacks.Callback):
+    """Stops after the epoch in which the time is up.
+
+    Args:
+        deadline: By `time.monotonic()`.
+    """
+
+    def __init__(self, deadline):
+        super().__init__()
+        self.deadline = deadline
+        self.stopped = False
+
+    def on_epoch_end(self, epoch, logs=None):
+        if time.monotonic() >= self.deadline:
+            self.stopped = self.model.stop_training = True

@@ -4,16 +4,13 @@ import numpy as np
 import tensorflow as tf
 
 from examples import train_cifar10
-from examples.reproduce.data import Data, shuffled
+from examples.reproduce import images as image_file
+from examples.reproduce.data import RECALIBRATED, Data, shuffled
 
 
 def load(run, args):
     """Returns the `Data` of a run's settings."""
-    training, validation, test = train_cifar10.load_cifar10(
-        args.data_dir,
-        run["train_images"] or train_cifar10.TRAIN_IMAGES,
-        dataset=run["dataset"],
-    )
+    training, validation, test = _read(run, args)
     mean = np.mean(training[0], axis=(0, 1, 2)).astype("float32")
     std = np.std(training[0], axis=(0, 1, 2)).astype("float32")
 
@@ -46,6 +43,19 @@ def load(run, args):
         test=whole(*test, run["test_images"]),
         training_subset=whole(*training, run["curve_images"]),
         validation_subset=whole(*validation, run["curve_images"]),
+        calibration=whole(*training, RECALIBRATED),
         image_shape=training[0].shape[1:],
         classes={"cifar10": 10, "cifar100": 100}[run["dataset"]],
     )
+
+
+def _read(run, args):
+    """`(images, labels)` of training, held-out and test images."""
+    if args.images is None:
+        return train_cifar10.load_cifar10(
+            args.data_dir,
+            run["train_images"] or train_cifar10.TRAIN_IMAGES,
+            dataset=run["dataset"],
+        )
+    training, *others = image_file.read(args.images).splits()
+    return tuple(part[: run["train_images"]] for part in training), *others

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 import keras_aqe as aqe
+from examples.reproduce import store
+from examples.reproduce.figures import BINS
 
-BINS = np.linspace(-1.05, 1.05, 85)
 # The layers of Figures 1 to 4.
 KERNEL, ACTIVATION = "conv2", "conv2_quant"
 
@@ -28,11 +29,15 @@ class Curves(keras.callbacks.Callback):
     Args:
         folder: Where the two files go; `None` writes none.
         data: The `Data` of the run, whose subsets are looked at.
+        every: The hard network and the blend are looked at after so many
+            epochs,
+        last: and after that one.
     """
 
-    def __init__(self, folder, data):
+    def __init__(self, folder, data, every=1, last=None):
         super().__init__()
         self.folder, self.data = folder, data
+        self.every, self.last = every, last
 
     def on_train_begin(self, logs=None):
         names = {layer.name for layer in self.model.layers}
@@ -47,6 +52,12 @@ class Curves(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         line = {"epoch": epoch + 1, **logs}
+        if (epoch + 1) % self.every == 0 or epoch + 1 == self.last:
+            self._look(line)
+        line["seconds"] = time.monotonic() - self.began
+        self._write("curves", {name: _round(line[name]) for name in line})
+
+    def _look(self, line):
         for name in ("training", "validation"):
             subset = getattr(self.data, f"{name}_subset")
             hard = self.model.evaluate(subset, verbose=0, return_dict=True)
@@ -58,13 +69,11 @@ class Curves(keras.callbacks.Callback):
                 self._write(
                     "histograms",
                     {
-                        "epoch": epoch + 1,
+                        "epoch": line["epoch"],
                         "weights": _histogram(self._kernel()),
                         "activations": activations,
                     },
                 )
-        line["seconds"] = time.monotonic() - self.began
-        self._write("curves", {name: _round(line[name]) for name in line})
 
     def _soft(self):
         """Returns the blend's accuracy and the histogram of activations."""
@@ -91,13 +100,7 @@ class Curves(keras.callbacks.Callback):
         """Returns the curves; of an epoch that was repeated, the last."""
         if self.folder is None:
             return []
-        return read(self.folder / "curves.jsonl")
-
-
-def read(path):
-    """Returns the lines of a file; of an epoch that was repeated, the last."""
-    lines = map(json.loads, path.read_text().splitlines())
-    return list({line["epoch"]: line for line in lines}.values())
+        return store.epochs(self.folder / "curves.jsonl")
 
 
 def _blend(model, names):

@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+# Training images that batch normalisation is recalibrated on, at most.
+RECALIBRATED = 20_000
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:
@@ -20,6 +23,7 @@ class Data:
         test: Test images, once.
         training_subset: Some training images, not augmented, once.
         validation_subset: Some held-out images, once.
+        calibration: Training images, not augmented, for `recalibrate`.
         image_shape: Height, width and channels.
         classes: Number of classes.
     """
@@ -30,6 +34,7 @@ class Data:
     test: tf.data.Dataset
     training_subset: tf.data.Dataset
     validation_subset: tf.data.Dataset
+    calibration: tf.data.Dataset
     image_shape: tuple
     classes: int
 

@@ -3,7 +3,9 @@
 import numpy as np
 
 import keras_aqe as aqe
-from examples.reproduce import curves
+from examples.reproduce import store
+
+BINS = np.linspace(-1.05, 1.05, 85)
 
 
 def write(figure, records, args):
@@ -74,7 +76,7 @@ def _histograms(record, kind, epochs, output):
     alphas = {line["epoch"]: line["alpha"] for line in record["epochs"]}
     lines = {
         line["epoch"]: line[kind]
-        for line in curves.read(
+        for line in store.epochs(
             output / "runs" / record["id"] / "histograms.jsonl"
         )
     }
@@ -88,7 +90,7 @@ def _histograms(record, kind, epochs, output):
     )
     for axis, epoch in zip(axes[0], epochs):
         counts = np.array(lines[epoch])
-        axis.stairs(100 * counts / counts.sum(), curves.BINS, fill=True)
+        axis.stairs(100 * counts / counts.sum(), BINS, fill=True)
         for sign in (-1, 1):
             axis.axvline(sign * alphas[epoch], color="grey", linestyle=":")
         axis.set_title(

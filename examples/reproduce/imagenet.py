@@ -10,7 +10,7 @@ import random
 
 import tensorflow as tf
 
-from examples.reproduce.data import Data, shuffled
+from examples.reproduce.data import RECALIBRATED, Data, shuffled
 
 CROP, WHOLE = 224, 256
 MEAN = (123.675, 116.28, 103.53)
@@ -48,6 +48,9 @@ def load(run, args):
             "train", held_out, held_out + min(count, run["curve_images"])
         ),
         validation_subset=whole("train", 0, min(held_out, run["curve_images"])),
+        calibration=whole(
+            "train", held_out, held_out + min(count, RECALIBRATED)
+        ),
         image_shape=(size, size, 3),
         classes=source.classes,
     )

@@ -13,7 +13,11 @@ NAMES = sorted(path.stem for path in CONFIGS.glob("*.toml"))
 SCALES = ("full", "small", "smoke")
 SEARCH = "learning rate"  # The stage that "best" learning rates come from.
 
-# What a run is when its configuration does not say otherwise.
+# What a run is when its configuration does not say otherwise. `aqe_for` is
+# "all" quantizers, or those of "inputs" or "kernels": STE trains the others.
+# `decayed` says which variables lose weight: "all", the "latent" kernels or the
+# "other" ones. `teacher` and `initial` name a `stage` of the experiment, whose
+# network of the same kind gives a `share` of the targets, or the first weights.
 DEFAULTS = {
     "dataset": "cifar10",
     "train_images": None,
@@ -26,18 +30,28 @@ DEFAULTS = {
     "estimator": "aqe",
     "forward": "blend",
     "gradient": "2 alpha",
+    "aqe_for": "all",
+    "input_gradient": "flat",
     "stochastic": False,
     "schedule": {"kind": "Linear"},
+    "alpha_order": None,
     "kernel_thresholds": None,
     "input_thresholds": None,
     "optimizer": "Adam",
     "optimizer_arguments": {},
     "weight_decay": 0.0,
+    "decayed": "all",
     "learning_rate": 0.01,
     "decay": {"kind": "exponential", "to": 0.02},
+    "label_smoothing": 0.0,
+    "teacher": None,
+    "initial": None,
     "batch_size": 128,
+    "dtype": "float32",
     "epochs": 10,
+    "recalibrate": False,
     "curve_images": 2_000,
+    "curve_every": 1,
     "seed": 0,
 }
 
@@ -164,6 +178,35 @@ def resolve(run, searched, results):
 
 def _kind(run):
     return "float" if is_float(run) else run["estimator"]
+
+
+def sources(run, plan):
+    """Returns the runs whose networks a run needs, `{setting: run}`.
+
+    Args:
+        run: Settings, whose `teacher` and `initial` may name a stage.
+        plan: Every `Planned` of the experiment.
+    """
+    needed = {}
+    for setting in ("teacher", "initial"):
+        if run[setting] is None:
+            continue
+        alike = ("dataset", "network", "network_arguments")
+        found = [
+            planned.run
+            for planned in plan
+            if planned.place == run[setting]["stage"]
+            and all(planned.run[name] == run[name] for name in alike)
+        ]
+        if not found:
+            raise ValueError(
+                f"`{setting}` must name a stage of the experiment that trains "
+                f"the run's network. Received: {setting}={run[setting]}"
+            )
+        # Of several seeds that of the run.
+        same = [other for other in found if other["seed"] == run["seed"]]
+        needed[setting] = (same or found)[0]
+    return needed
 
 
 def is_float(run):

@@ -20,7 +20,7 @@ SETTINGS = {
 
 def test_images_are_normalised_by_those_for_training(noise):
     (images, labels), *_, (test_images, test_labels) = on_noise.load_cifar10()
-    data = cifar.load(SETTINGS, argparse.Namespace(data_dir=None))
+    data = cifar.load(SETTINGS, argparse.Namespace(data_dir=None, images=None))
     assert (data.steps, data.classes) == (96 // 16, 10)
     assert data.image_shape == (32, 32, 3)
     mean, std = images.mean((0, 1, 2)), images.std((0, 1, 2))

@@ -1,12 +1,13 @@
 """Configurations become runs, runs become lines, lines become tables."""
 
-import argparse
+import collections
 import subprocess
+import threading
 import time
 
 import pytest
 
-from examples.reproduce import __main__, runs, training
+from examples.reproduce import __main__, runs, tensorflow_training, training
 from examples.reproduce.store import Store
 from examples.reproduce.sweep import Sweep
 
@@ -32,7 +33,8 @@ def test_a_killed_sweep_continues(noise, tmp_path, monkeypatch):
     class Killed(Exception):
         pass
 
-    original = training.Curves.on_epoch_end
+    curves = tensorflow_training.Curves
+    original = curves.on_epoch_end
     epochs = []
 
     def killed(self, epoch, logs):
@@ -41,7 +43,7 @@ def test_a_killed_sweep_continues(noise, tmp_path, monkeypatch):
         if len(epochs) == 5:
             raise Killed
 
-    monkeypatch.setattr(training.Curves, "on_epoch_end", killed)
+    monkeypatch.setattr(curves, "on_epoch_end", killed)
     with pytest.raises(Killed):
         __main__.main(command)
     store = Store(tmp_path / "results.jsonl")
@@ -60,41 +62,45 @@ def test_a_killed_sweep_continues(noise, tmp_path, monkeypatch):
         assert record["epochs"][-1]["alpha"] == 1.0
 
 
-class Child:
-    """Stands in for a process that trains a run: each poll is one step."""
+class Child(threading.Thread):
+    """Stands in for a process of `--jobs`."""
 
-    running = []
+    def __init__(self, command, env):
+        super().__init__()
+        assert env["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+        self.args = __main__.parse(command[3:])
+        assert self.args.worker
+        self.start()
 
-    def __init__(self, command):
-        self.name = command[-1]
-        self.arguments = vars(__main__.parse(command[3:]))
-        self.steps = 3
-        Child.running.append(self.name)
+    def run(self):
+        self.failed = Sweep(self.args).share()
 
-    def poll(self):
-        self.steps -= 1
-        if self.steps:
-            return None
-        Child.running.remove(self.name)
-        pending = {
-            runs.identifier(run): run
-            for run in Sweep(argparse.Namespace(**self.arguments)).pending()
-        }
-        self.returncode = int(pending[self.name]["seed"] == 2)
-        if self.returncode == 0:
-            Store(self.arguments["output"] / "results.jsonl").append(
-                {"run": pending[self.name], "validation_accuracy": 0.5}
-            )
-        return self.returncode
+    def wait(self):
+        self.join()
+        return len(self.failed)
 
 
 @pytest.mark.slow
-def test_jobs_run_in_processes_of_their_own(tmp_path, monkeypatch):
-    most = []
+def test_jobs_share_the_runs(tmp_path, monkeypatch):
+    trained, running, most = [], [], []
+
+    def train(run, folder, args, sources, strategy):
+        running.append(folder)
+        most.append(len(running))
+        time.sleep(0.02)
+        running.remove(folder)
+        trained.append(runs.key(run))
+        if run["seed"] == 2:
+            raise ValueError("seed 2")
+        return {
+            "run": run,
+            "validation_accuracy": 0.5,
+            "test_accuracy": 0.5,
+            "seconds": 1.0,
+        }
+
     monkeypatch.setattr(subprocess, "Popen", Child)
-    monkeypatch.setattr(
-        time, "sleep", lambda _: most.append(len(Child.running))
-    )
+    monkeypatch.setattr(training, "train", train)
     command = ["study", "--scale", "small", "--output", str(tmp_path)]
     with pytest.raises(SystemExit, match="failed"):
         __main__.main([*command, "--jobs", "3"])
@@ -104,3 +110,38 @@ def test_jobs_run_in_processes_of_their_own(tmp_path, monkeypatch):
     assert {run["seed"] for run in pending} == {2}
     best = {run["learning_rate"] for run in pending}
     assert "best" not in best
+    # None was trained twice, but what failed, by each of the three at most.
+    counts = collections.Counter(trained)
+    failed = {runs.key(run) for run in pending}
+    assert all(counts[key] <= 3 for key in failed)
+    assert all(counts[key] == 1 for key in counts.keys() - failed)
+
+
+def test_a_run_waits_for_the_networks_that_it_needs(tmp_path, monkeypatch):
+    config = {
+        "run": {},
+        "scale": {"smoke": {}},
+        "stage": [
+            {"name": "taught", "teacher": {"stage": "float", "share": 0.5}},
+            {"name": "float", "bits": [[32, 32]], "seed": [1, 0]},
+        ],
+    }
+    monkeypatch.setattr(runs, "load", lambda name: config)
+    command = ["study", "--scale", "smoke", "--output", str(tmp_path)]
+    sweep = Sweep(__main__.parse(command))
+    assert [run["seed"] for run in sweep.pending()] == [1, 0]
+    taught = sweep.plan[0].run
+    source = runs.sources(taught, sweep.plan)["teacher"]
+    assert (source["bits"], source["seed"]) == ([32, 32], 0)
+    sweep.store.append({"run": source, "validation_accuracy": 0.5})
+    assert taught in sweep.pending()
+    config["stage"].pop()
+    with pytest.raises(ValueError, match="must name a stage"):
+        Sweep(__main__.parse(command)).pending()
+
+
+def test_nothing_begins_once_the_time_is_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "train", None)
+    command = ["study", "--scale", "smoke", "--output", str(tmp_path)]
+    __main__.main([*command, "--budget", "0"])
+    assert not list(Store(tmp_path / "results.jsonl"))

@@ -1,39 +1,26 @@
-"""One run: its files and its line of results."""
-
-import tomllib
+"""Which backend trains, and what every record says."""
 
 import keras
 import pytest
 
-import keras_aqe as aqe
-from examples.reproduce import __main__, runs
-from examples.reproduce.store import Store
+from examples.reproduce import runs, tensorflow_training, training
 
 
-@pytest.mark.slow
-def test_a_run_that_ends_below_alpha_1_is_recalibrated(
-    noise, tmp_path, monkeypatch
-):
-    config = """
-        title = "Blend"
-        [run]
-        network = "Small"
-        schedule = [{ kind = "Constant", value = 0.5 }, { kind = "Linear" }]
-        [scale.smoke]
-        train_images = 64
-        epochs = 4
-        batch_size = 16
-        [[stage]]
-        name = "schedule"
-    """
-    monkeypatch.setattr(runs, "load", lambda name: tomllib.loads(config))
-    __main__.main(["study", "--scale", "smoke", "--output", str(tmp_path)])
-    blend, hard = Store(tmp_path / "results.jsonl")
-    assert 0 <= blend["recalibrated_test_accuracy"] <= 1
-    assert "recalibrated_test_accuracy" not in hard
-    path = tmp_path / "runs" / blend["id"] / "model.keras"
-    model = keras.models.load_model(path)
-    assert {float(q.alpha) for q in aqe.callbacks.find(model)} == {0.5}
-    table = (tmp_path / "study.md").read_text()
-    assert "recalibrated test" in table
-    assert "| kind Constant, value 0.5 | 1 |" in table
+def test_a_record_says_what_trained_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        tensorflow_training, "train", lambda *args: {"test_accuracy": 0.5}
+    )
+    run = {**runs.DEFAULTS, "seed": 3}
+    record = training.train(run, tmp_path, None, {})
+    assert record["run"] == run
+    assert record["id"] == runs.identifier(run)
+    assert (record["backend"], record["test_accuracy"]) == ("tensorflow", 0.5)
+    assert record["versions"].keys() >= {"keras", "tensorflow", "keras_aqe"}
+    monkeypatch.setattr(tensorflow_training, "train", lambda *args: None)
+    assert training.train(run, tmp_path, None, {}) is None
+
+
+def test_other_backends_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    with pytest.raises(ValueError, match="Received: torch"):
+        training.train(runs.DEFAULTS, tmp_path, None, {})

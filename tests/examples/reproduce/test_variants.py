@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_aqe as aqe
-from examples.reproduce import runs, variants
+from examples.reproduce import runs, tensorflow_training, variants
 
 
 @pytest.mark.parametrize("forward", ["blend", "hard"])
@@ -23,7 +23,7 @@ def test_forward_pass_and_factor_of_the_gradient(forward, gradient, bits):
     model.layers[0].quantizer.alpha.assign(0.75)
     expected = model(x, training=forward == "blend")
     run = {**runs.DEFAULTS, "forward": forward, "gradient": gradient}
-    variants.apply(model, run)
+    tensorflow_training.apply(model, run)
     with tf.GradientTape() as tape:
         tape.watch(x)
         y = model(x, training=True)
@@ -43,17 +43,96 @@ def test_thresholds_are_those_of_the_role():
         "kernel_thresholds": {"at": [0.2, 0.4, 0.8]},
         "input_thresholds": {"at": [0.3]},
     }
-    variants.apply(model, run)
+    variants.set_thresholds(model, run)
     kernel = model.get_layer("conv2").kernel_quantizer
     inputs = model.get_layer("conv1_quant").quantizer
     assert (kernel.thresholds, kernel.relative) == ((0.2, 0.4, 0.8), True)
     assert (inputs.thresholds, inputs.relative) == ((0.3,), False)
 
 
-def test_weight_decay_is_added_to_the_loss():
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    variants.apply(model, {**runs.DEFAULTS, "weight_decay": 0.1})
-    kernel = model.layers[0].kernel.numpy()
-    assert float(sum(model.losses)) == pytest.approx(
-        0.05 * np.sum(kernel**2), rel=1e-6
+@pytest.mark.parametrize("estimator", ["aqe", "ste"])
+def test_estimators_of_the_package_are_forms_to_the_bit(estimator):
+    x = tf.constant(np.random.default_rng(0).normal(size=99).astype("float32"))
+    quantizer = aqe.quantizers.Ternary(estimator=estimator)
+    quantizer.adopt("input")
+    model = keras.Sequential(
+        [keras.Input((1,)), aqe.layers.QuantActivation(quantizer)]
     )
+    (form,) = variants.forms({**runs.DEFAULTS, "estimator": estimator}, model)
+    results = []
+    for estimate in (quantizer.estimate, variants.estimator(form)):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = estimate(x, quantizer.hard, 0.3)
+        results.append((y, tape.gradient(y, x)))
+    for mine, theirs in zip(*results):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_gradient_of_inputs_may_be_a_triangle():
+    x = tf.constant([-1.5, -0.75, 0.0, 0.25, 1.0])
+    estimate = variants.estimator((0.0, 1.0, 0.0, 2.0, 1.0))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = estimate(x, tf.sign, 0.5)
+    np.testing.assert_allclose(tape.gradient(y, x), [0, 0.5, 2.0, 1.5, 0])
+
+
+ROLES = {"kernels": "kernel_quantizer", "inputs": "quantizer"}
+
+
+def network(**kwargs):
+    return aqe.models.MINWNet("D", filters=2, dense_units=4, **kwargs)
+
+
+@pytest.mark.parametrize("kind", ["inputs", "kernels"])
+def test_aqe_for_some_quantizers_is_ste_for_the_others(kind):
+    model = network()
+    run = {**runs.DEFAULTS, "aqe_for": kind, "input_gradient": "triangle"}
+    found = dict(
+        zip(
+            [q.name for q in aqe.callbacks.find(model)],
+            variants.forms(run, model),
+        )
+    )
+    for layer in model.layers:
+        for role, name in (
+            ("kernels", "kernel_quantizer"),
+            ("inputs", "quantizer"),
+        ):
+            quantizer = getattr(layer, name, None)
+            if quantizer is not None:
+                *estimator, triangle = found.pop(quantizer.name)
+                by_aqe = [0, 1, 0, 2] if role == kind else [1, 0, 1, 0]
+                assert estimator == by_aqe
+                assert triangle == (role == "inputs")
+    assert not found
+
+
+@pytest.mark.parametrize("decayed", ["all", "latent", "other"])
+def test_which_variables_decay(decayed):
+    model = network()
+    decays = variants.decays({**runs.DEFAULTS, "decayed": decayed}, model)
+    for variable, share in zip(model.trainable_variables, decays, strict=True):
+        latent = variable.path.endswith("/kernel")
+        assert share == (decayed in ("all", "latent" if latent else "other"))
+
+
+@pytest.mark.parametrize(
+    "setting", ["aqe_for", "input_gradient", "forward", "gradient"]
+)
+def test_unknown_values_are_refused(setting):
+    with pytest.raises(ValueError, match=f"`{setting}` must be one of"):
+        variants.forms({**runs.DEFAULTS, setting: "none"}, network())
+
+
+def test_mixed_precision_ends_in_float32():
+    run = {
+        **runs.DEFAULTS,
+        "dtype": "mixed_bfloat16",
+        "network_arguments": {"variant": "D", "filters": 2, "dense_units": 4},
+    }
+    model = variants.build(run, (32, 32, 3), 10)
+    assert model.layers[-2].compute_dtype == "bfloat16"
+    assert model.layers[-1].compute_dtype == "float32"
+    assert keras.config.dtype_policy().name == "float32"
