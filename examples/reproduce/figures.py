@@ -18,6 +18,13 @@ def write(figure, records, args):
         records: Finished runs of the stage.
         args: The command's `scale` and `output`.
     """
+    if figure["kind"] != "curves":
+        records = [r for r in records if r.get("backend") != "jax"]
+        if not records:
+            return [
+                "Only runs under TensorFlow keep what the figure shows.",
+                "",
+            ]
     if figure["kind"] == "curves":
         return _training_curves(records, args.output)
     if figure["kind"] == "blend":

@@ -5,6 +5,8 @@ import statistics
 
 from examples.reproduce import runs
 
+BRACKETS = "the paper's numbers, of its full setting"
+
 
 def write(sweep):
     """Writes `<experiment>.md` and the figures; returns the Markdown.
@@ -84,7 +86,7 @@ def table(config, scale, finished):
     return [
         *markdown([config["table"]["rows"], *columns], rows),
         "",
-        "In brackets: the paper's numbers, of its full setting.",
+        f"In brackets: {config['table'].get('brackets', BRACKETS)}.",
     ]
 
 

@@ -2,7 +2,7 @@ import keras
 
 from keras_aqe.models.network import network
 from keras_aqe.models.parts import Parts
-from keras_aqe.models.residual import residual_block
+from keras_aqe.models.residual import cifar_resnet
 
 
 @network((32, 32, 3), 10, smallest=4, name="resnet110")
@@ -45,39 +45,4 @@ def ResNet110(
 
     ```
     """
-    if depth < 8 or depth % 6 != 2:
-        raise ValueError(
-            "`depth` must be 6 n + 2 with n blocks in each stage, such as 20, "
-            f"56 or 110. Received: depth={depth}"
-        )
-    blocks = depth // 6
-    products = 9 * x.shape[-1]
-    x = parts.image_conv(x, filters, 3, "conv1")
-    if parts.quantize_first:
-        x = parts.rescaled(x, products, "conv1")
-    for stage in range(3):
-        for block in range(blocks):
-            name = f"stage{stage + 1}_block{block + 1}"
-            shrinks = stage > 0 and block == 0
-            x = residual_block(
-                parts,
-                x,
-                filters * 2**stage,
-                name,
-                3 * blocks,
-                strides=2 if shrinks else 1,
-                shortcut=_narrowed(f"{name}_shortcut") if shrinks else None,
-            )
-    x = parts.activation(parts.norm(x, "last"), "last", quantize=False)
-    return parts.pooled_logits(x)
-
-
-def _narrowed(name):
-    """A shortcut to half the size and twice the channels."""
-
-    def shortcut(x, quantized):
-        channels = x.shape[-1]
-        x = keras.layers.MaxPooling2D(1, 2, padding="same", name=name)(x)
-        return keras.ops.pad(x, [(0, 0), (0, 0), (0, 0), (0, channels)])
-
-    return shortcut
+    return cifar_resnet(parts, x, depth, filters)

@@ -1,9 +1,11 @@
 """Figures show what the committed lines say."""
 
+import argparse
 import pathlib
 import shutil
 
 import numpy as np
+import pytest
 
 from examples.reproduce import __main__, figures, runs
 from examples.reproduce.store import Store
@@ -51,3 +53,11 @@ def test_blend_figure_shows_both_accuracies_of_each_width(
                     for epoch in records[bits]
                 ],
             )
+
+
+@pytest.mark.parametrize("kind", ["blend", "histograms"])
+def test_runs_without_what_a_figure_shows_are_left_out(tmp_path, kind):
+    args = argparse.Namespace(output=tmp_path, scale="small")
+    lines = figures.write({"kind": kind}, [{"backend": "jax"}], args)
+    assert "TensorFlow" in lines[0]
+    assert not list(tmp_path.iterdir())

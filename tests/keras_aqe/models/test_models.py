@@ -16,6 +16,7 @@ TINY = {
         input_shape=(57, 60, 3), filters=(4, 6, 8, 8, 6), dense_units=16
     ),
     "ResNet18": dict(input_shape=(96, 66, 3), filters=4),
+    "ResNet20": dict(input_shape=(12, 11, 3), filters=4),
     "ResNet110": dict(input_shape=(12, 11, 3), filters=4, depth=8),
     "DenseNet100": dict(input_shape=(12, 15, 3), growth_rate=4, depth=10),
 }
@@ -38,7 +39,7 @@ def parameters(model):
 # torchvision), batch normalisation after seven layers and 1,000 biases.
 # ResNet-18: torchvision's 11,689,512 less the batch normalisation of three
 # shortcuts, which pre-activation does not have.
-# ResNet-110: 1.7 M in He et al., 2015, Table 6.
+# ResNet-20 and ResNet-110: 0.27 M and 1.7 M in He et al., 2015, Table 6.
 # DenseNet: 0.8 M and 7.0 M in Huang et al., 2017, Table 2.
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -46,6 +47,7 @@ def parameters(model):
     [
         ("AlexNet", {}, 61_110_184),
         ("ResNet18", {}, 11_689_512 - 2 * (128 + 256 + 512)),
+        ("ResNet20", {}, 269_722),
         ("ResNet110", {}, 1_727_962),
         ("DenseNet100", {}, 769_162),
         ("DenseNet100", {"bottleneck": False, "compression": 1.0}, 6_979_642),
