@@ -51,7 +51,7 @@ def train(run, folder, args, sources):
         return None
     return {
         **loop.tested(),
-        **_seconds(loop.lines(), time.monotonic() - began),
+        **loop.seconds(time.monotonic() - began),
         "epochs": loop.lines(),
         "device": jax.devices()[0].device_kind,
         "replicas": 1,
@@ -197,23 +197,24 @@ class _Loop:
             ]
         self.state = program.start(model)
         self.done = 0
+        # Seconds of the epochs of this call.
+        self.spent = []
         if self.checkpoint.exists():
             self._restore()
 
     def run(self, deadline):
         """Trains, for an epoch at least; returns whether it came to the end."""
         saved = time.monotonic()
-        first = True
         while self.done < self.settings["epochs"]:
             began = time.monotonic()
             line = self._epoch()
             now = time.monotonic()
-            line["seconds"] = _round(now - began)
+            self.spent.append(now - began)
+            line["seconds"] = _round(self.spent[-1])
             with self.curves.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-            # The first epoch compiles, so it says nothing of the next.
-            following = 0.0 if first else now - began
-            first = False
+            # The first compiles, so it says nothing of the next.
+            following = self.spent[-1] if len(self.spent) > 1 else 0.0
             if now + following >= deadline:
                 self._save()
                 return False
@@ -311,6 +312,24 @@ class _Loop:
         """The curves; of an epoch that was repeated, the last."""
         return store.epochs(self.curves)
 
+    def seconds(self, whole):
+        """`seconds` of all epochs, the usual one, and of all else.
+
+        Args:
+            whole: Seconds of this call, which may have done some epochs only.
+        """
+        epochs = [line["seconds"] for line in self.lines()]
+        usual = statistics.median(epochs)
+        around = whole - sum(self.spent)
+        if self.spent:
+            # What the first took longer, it compiled.
+            around += max(0.0, self.spent[0] - usual)
+        return {
+            "seconds": round(sum(epochs), 1),
+            "seconds_per_epoch": round(usual, 4),
+            "seconds_around": round(around, 1),
+        }
+
     def _save(self):
         leaves = jax.tree.leaves(self.state)
         arrays = {str(n): np.asarray(leaf) for n, leaf in enumerate(leaves)}
@@ -349,17 +368,6 @@ def _schedule(run, program, total):
         "rate": np.broadcast_to(np.asarray(rate, "float32"), total),
         "alpha": alpha,
         "keep": keep,
-    }
-
-
-def _seconds(lines, whole):
-    """`seconds` of the epochs, of one, and of all else."""
-    epochs = [line["seconds"] for line in lines]
-    usual = statistics.median(epochs)
-    return {
-        "seconds": round(sum(epochs), 1),
-        "seconds_per_epoch": round(usual, 4),
-        "seconds_around": round(max(0.0, whole - usual * len(epochs)), 1),
     }
 
 

@@ -45,8 +45,14 @@ def _progress(sweep, finished):
     if not done:
         return f"{text}."
     hours = sum(record["seconds"] for record in done) / 3600
-    machines = ", ".join(sorted({record["machine"] for record in done}))
+    machines = ", ".join(sorted({_machine(record) for record in done}))
     return f"{text}, {hours:.1f} hours of training in all, on {machines}."
+
+
+def _machine(record):
+    """What trained a run: its GPU, else the processor."""
+    device = record.get("device", "cpu")
+    return record["machine"] if device.lower() == "cpu" else device
 
 
 def table(config, scale, finished):

@@ -98,3 +98,35 @@ def test_accuracy_lost_is_against_the_float_row():
     lines = report.table(config, "full", finished)
     assert "| r | 12.5 (3.0) |" in lines
     assert "| float | 0.0 (-) |" in lines
+
+
+@pytest.mark.parametrize(
+    "device, said",
+    [
+        ({}, "2 cores"),
+        ({"device": "CPU"}, "2 cores"),
+        ({"device": "NVIDIA H200"}, "NVIDIA H200"),
+    ],
+)
+def test_the_page_says_what_trained(tmp_path, monkeypatch, device, said):
+    config = {
+        "title": "One run",
+        "run": {},
+        "scale": {"smoke": {}},
+        "stage": [{"name": "runs"}],
+    }
+    monkeypatch.setattr(runs, "load", lambda name: config)
+    record = {
+        "run": runs.DEFAULTS,
+        "test_accuracy": 0.5,
+        "validation_accuracy": 0.5,
+        "seconds": 7200,
+        "machine": "2 cores",
+        **device,
+    }
+    Store(tmp_path / "results.jsonl").append(record)
+    __main__.main(
+        ["study", "--scale", "smoke", "--report", "--output", str(tmp_path)]
+    )
+    text = (tmp_path / "study.md").read_text()
+    assert f"2.0 hours of training in all, on {said}." in text
