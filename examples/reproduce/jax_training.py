@@ -150,12 +150,27 @@ def _program(run, data):
 
 
 def _start_from(model, source):
-    """Gives a model the weights of one of other widths."""
-    named = {variable.path: variable for variable in source.weights}
-    for variable in model.weights:
-        # The one has quantizers that the other has not.
-        if variable.path in named and "alpha" not in variable.path:
-            variable.assign(named[variable.path])
+    """Gives a model the weights and statistics of one of other widths."""
+    pairs = []
+    for variables in (_learned(model), _learned(source)):
+        pairs.append([(v.path.split("/")[-1], v.shape) for v in variables])
+    if pairs[0] != pairs[1]:
+        raise ValueError(
+            "`initial` must name a network with the same weights as the run's. "
+            f"Received: {pairs[1]}, and not {pairs[0]}"
+        )
+    for variable, value in zip(_learned(model), _learned(source)):
+        variable.assign(value)
+
+
+def _learned(model):
+    """The variables of a model, those of its quantizers left out."""
+    own = {
+        id(variable)
+        for quantizer in aqe.callbacks.find(model)
+        for variable in quantizer.variables
+    }
+    return [variable for variable in model.variables if id(variable) not in own]
 
 
 class _Loop:

@@ -28,7 +28,7 @@ SIZES, CLASSES, SIDE = (96, 24, 40), 5, 16
 RUN = {
     **runs.DEFAULTS,
     "bits": [2, 2],
-    "network_arguments": {"variant": "D", "filters": 4, "dense_units": 8},
+    "network": "Small",
     "schedule": {"kind": "Linear", "start": 0.3, "until": 0.7},
     "decay": {"kind": "cosine"},
     "augment": False,
@@ -36,6 +36,27 @@ RUN = {
     "epochs": 3,
     "curve_images": 24,
 }
+
+
+def Small(input_bits, weight_bits, input_shape, classes, **kwargs):
+    """A network of each kind of layer, which compiles in a few seconds."""
+    kwargs = {name: kwargs[name] for name in ("estimator", "stochastic")}
+
+    def quantizer(bits):
+        return aqe.quantizers.of_width(bits, **kwargs)
+
+    inputs = keras.Input(input_shape)
+    x = aqe.layers.QuantConv2D(
+        4, 3, use_bias=False, kernel_quantizer=quantizer(weight_bits)
+    )(inputs)
+    x = keras.layers.MaxPooling2D(2)(x)
+    x = aqe.layers.HardTanh()(keras.layers.BatchNormalization()(x))
+    if input_bits < 32:
+        x = aqe.layers.QuantActivation(quantizer(input_bits))(x)
+    x = aqe.layers.QuantDense(
+        classes, use_bias=False, kernel_quantizer=quantizer(weight_bits)
+    )(keras.layers.Flatten()(x))
+    return keras.Model(inputs, keras.layers.BatchNormalization()(x))
 
 
 def write_images(path):
@@ -211,6 +232,7 @@ def read(folder):
 
 
 def main(folder, *names):
+    aqe.models.Small = Small
     results = {name: globals()[name](folder) for name in ("read", *names)}
     results["tensorflow"] = "tensorflow" in sys.modules
     print(json.dumps(results))
