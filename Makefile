@@ -8,11 +8,13 @@ PYTHON := $(shell for python in python3.11 python3.12 python3; do \
 ARGS :=
 INSTALLED := .venv/installed
 OLDEST := .venv-oldest/installed
+# Other backends of Keras, each without TensorFlow: `make test` tests in them.
+BACKENDS := .venv-jax/installed .venv-torch/installed
 RUNTIME := $(shell find runtime -name "*.cc" -o -name "*.h" -o -name CMakeLists.txt)
 
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: help demo test test-fast test-oldest test-masked test-arm lint tidy docs wheels
+.PHONY: help demo backends test test-fast test-oldest test-masked test-arm lint tidy docs wheels
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -20,7 +22,9 @@ help: ## list the targets
 demo: $(INSTALLED) ## train on scanned digits, convert, verify, run the file
 	.venv/bin/python examples/demo.py $(ARGS)
 
-test: $(INSTALLED) ## the test suite but for what is marked long
+backends: $(BACKENDS) ## install JAX and PyTorch, as small as they come
+
+test: $(INSTALLED) $(BACKENDS) ## the test suite but for what is marked long
 	.venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-fast: $(INSTALLED) ## what is neither long nor slow, for the inner loop
@@ -87,4 +91,16 @@ $(OLDEST): setup.cfg setup.py pyproject.toml $(RUNTIME)
 	.venv-oldest/bin/python -m pip install uv
 	.venv-oldest/bin/uv pip install --python .venv-oldest/bin/python \
 	--resolution lowest-direct --editable '.[dev]'
+	touch $@
+
+# PyPI's PyTorch for Linux brings CUDA; where its own index cannot be reached,
+# PyPI's it is. The last line makes `keras_aqe` the one of this checkout.
+.venv-jax/installed: REQUIREMENTS := "jax >= 0.8"
+.venv-torch/installed: REQUIREMENTS := torch==2.13.0 --retries 1 \
+	--extra-index-url https://download.pytorch.org/whl/cpu
+$(BACKENDS): .venv-%/installed: $(INSTALLED)
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install $(REQUIREMENTS) "keras >= 3.13" pytest
+	cp .venv/lib/python3.*/site-packages/__editable__*keras_aqe* \
+	.venv-$*/lib/python3.*/site-packages/
 	touch $@

@@ -1,10 +1,25 @@
 """From a trained Keras model to a .tflite file."""
 
-from keras_aqe.converters.convert import Converted, convert
+import importlib.util
+
 from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.interpreter import Interpreter
-from keras_aqe.converters.report import Report, report
-from keras_aqe.converters.verify import Verification, verify
+
+if importlib.util.find_spec("tensorflow"):
+    from keras_aqe.converters.convert import Converted, convert
+    from keras_aqe.converters.interpreter import Interpreter
+    from keras_aqe.converters.report import Report, report
+    from keras_aqe.converters.verify import Verification, verify
+else:
+
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(f"{__name__!r} has no {name!r}")
+        raise ConversionError(
+            f"`keras_aqe.converters.{name}` needs TensorFlow, which is not "
+            "installed: `pip install tensorflow`. Keras may run on another "
+            "backend."
+        )
+
 
 __all__ = [
     "ConversionError",

@@ -5,6 +5,7 @@ import tempfile
 
 import keras
 
+from keras_aqe.converters.child import under_tensorflow
 from keras_aqe.converters.errors import (
     ConversionError,
     EngineMissingError,
@@ -65,6 +66,7 @@ class Converted:
             raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+@under_tensorflow
 def convert(
     model: keras.Model,
     target: str = "packed",
@@ -81,6 +83,10 @@ def convert(
     The file's codes and accumulators equal those of `model(x,
     training=False)`; batch normalisation and the quantizer after it become
     thresholds on the accumulators.
+
+    Under another backend of Keras than TensorFlow, a child process loads the
+    model under TensorFlow, compares it with this one, converts it and verifies
+    the file; a warning says so. TensorFlow has to be installed.
 
     Args:
         model: A built Functional or Sequential `keras.Model` in float32.

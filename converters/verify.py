@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_aqe.callbacks import find
+from keras_aqe.converters.child import under_tensorflow
 from keras_aqe.converters.errors import DamagedError
 from keras_aqe.converters.file import metadata
 from keras_aqe.converters.file.codes import Stored
@@ -115,6 +116,7 @@ class Verification:
         return text
 
 
+@under_tensorflow
 def verify(
     model: keras.Model,
     converted: str | os.PathLike[str] | bytes | Converted,

@@ -150,7 +150,8 @@ def _twin(model):
         return twin
 
     # As a Functional model of its own, without the optimizer and the loss.
-    functional = keras.Model(model.inputs, model.outputs)
+    inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
+    functional = keras.Model(inputs, model.outputs)
     twin = keras.models.clone_model(
         functional, clone_function=copy, recursive=True
     )

@@ -24,7 +24,7 @@ def test_version_is_that_of_the_metadata():
 
 def test_extras():
     extras = metadata.metadata("keras-aqe").get_all("Provides-Extra")
-    assert {"lce", "plots", "examples", "dev"} <= set(extras)
+    assert {"lce", "jax", "torch", "plots", "examples", "dev"} <= set(extras)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,13 @@
 import os
 import pathlib
 import subprocess
+import sysconfig
 
+import keras
+import numpy as np
 import pytest
+
+from tests.keras_aqe.backend import training
 
 ROOT = pathlib.Path(__file__).parents[3]
 CORE = sorted(pathlib.Path(__file__).parent.glob("test_backend*.py"))
@@ -41,3 +46,44 @@ def run_core(backend):
     )  # fmt: skip
     assert " passed" in output
     assert "skipped" not in output
+
+
+def compare_training(backend, folder):
+    """Trains as TensorFlow did in a folder; all must be the same."""
+    run(backend, "-m", "tests.keras_aqe.backend.training", folder)
+    ours = np.load(folder / "tensorflow.npz")
+    theirs = np.load(folder / f"{backend}.npz")
+    assert ours["losses"].shape == (training.STEPS,)
+    np.testing.assert_array_equal(theirs["codes"], ours["codes"])
+    for name in ours:
+        np.testing.assert_allclose(theirs[name], ours[name], atol=1e-4)
+    # The other way around: what was trained there, here. PyTorch's optimizers
+    # are classes of their own, which Keras finds under PyTorch only.
+    model = keras.models.load_model(folder / f"{backend}.keras", compile=False)
+    np.testing.assert_array_equal(training.kernel_codes(model), theirs["codes"])
+    logits = model.predict(np.load(folder / "data.npz")["x"], verbose=0)
+    np.testing.assert_allclose(logits, theirs["logits"], atol=1e-4)
+
+
+def convert_under(backend):
+    """Converts and verifies a network where TensorFlow is installed too."""
+    run(backend, "-c", _CONVERT, sysconfig.get_path("purelib"))
+
+
+_CONVERT = """
+import site, sys, warnings
+site.addsitedir(sys.argv[1])
+import numpy as np
+import keras_aqe as aqe
+from keras_aqe import converters
+
+model = aqe.models.MINWNet("D", filters=2, dense_units=4, weight_bits=2)
+x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
+with warnings.catch_warnings(record=True) as caught:
+    converted = converters.convert(model, "tflite")
+(said,) = [str(warning.message) for warning in caught]
+assert "4 of 4 random" in said and "verified: 4 examples" in said
+y = converters.Interpreter(converted.flatbuffer).predict(x)
+np.testing.assert_allclose(y, model.predict(x, verbose=0), atol=1e-4)
+assert converters.verify(model, converted, x).faultless
+"""

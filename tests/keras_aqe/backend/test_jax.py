@@ -10,9 +10,26 @@ def test_core():
     children.run_core("jax")
 
 
+@pytest.mark.slow
+def test_training_is_that_of_tensorflow(trained):
+    children.compare_training("jax", trained)
+
+
+# As under PyTorch, where `make test` runs it: two more imports of TensorFlow.
+@pytest.mark.long
+def test_conversion():
+    children.convert_under("jax")
+
+
 def test_importing_imports_no_tensorflow():
     children.run(
         "jax",
         "-c",
         "import sys, keras_aqe; assert 'tensorflow' not in sys.modules",
     )
+
+
+def test_converters_say_that_tensorflow_is_missing():
+    program = "from keras_aqe import converters; converters.convert"
+    with pytest.raises(AssertionError, match="ConversionError: .*needs"):
+        children.run("jax", "-c", program)
