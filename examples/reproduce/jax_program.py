@@ -79,9 +79,21 @@ class Program:
             variable is self.optimizer.learning_rate
             for variable in self.optimizer.variables
         ].index(True)
-        self.epoch = jax.jit(self._epoch, donate_argnums=0)
-        self.test = jax.jit(self._test)
-        self.recalibrated = jax.jit(self._recalibrated)
+        if jax.default_backend() == "cpu":
+            # XLA has fast convolutions there, but not inside of loops.
+            self._steps = jax.jit(self._steps)
+            self._step = jax.jit(self._step, donate_argnums=3)
+            self._count = jax.jit(self._count)
+            self._seen = jax.jit(self._seen)
+            self._scan, self._repeat = _scan_by_calls, _repeat_by_calls
+            self.epoch = self._epoch
+            self.test = self._test
+            self.recalibrated = self._recalibrated
+        else:
+            self._scan, self._repeat = jax.lax.scan, jax.lax.fori_loop
+            self.epoch = jax.jit(self._epoch, donate_argnums=0)
+            self.test = jax.jit(self._test)
+            self.recalibrated = jax.jit(self._recalibrated)
 
     @functools.cached_property
     def teacher(self):
@@ -117,18 +129,21 @@ class Program:
         Returns:
             The state, and the mean loss and accuracy of the steps.
         """
-        key = jax.random.fold_in(jax.random.key(settings["seed"]), epoch)
+        steps = {**schedule, **self._steps(settings["seed"], epoch)}
+        step = functools.partial(self._step, data, settings, teacher)
+        state, (losses, hits) = self._scan(step, state, steps)
+        return state, losses.mean(), hits.mean()
+
+    def _steps(self, seed, epoch):
+        """Which images the steps of an epoch see, and their random keys."""
+        key = jax.random.fold_in(jax.random.key(seed), epoch)
         shuffled, augmented = jax.random.split(key)
         order = jax.random.permutation(shuffled, self.data.training[1])
         order = order[: self.steps * self.batch_size]
-        steps = {
-            **schedule,
+        return {
             "key": jax.random.split(augmented, self.steps),
             "index": order.reshape(self.steps, self.batch_size),
         }
-        step = functools.partial(self._step, data, settings, teacher)
-        state, (losses, hits) = jax.lax.scan(step, state, steps)
-        return state, losses.mean(), hits.mean()
 
     def _step(self, data, settings, teacher, state, now):
         images, labels = self._batch(data, now["index"], now["key"])
@@ -225,28 +240,30 @@ class Program:
             The mean loss and accuracy.
         """
 
-        def batch(number, sums):
-            index = part[0] + number * EVALUATED + jnp.arange(EVALUATED)
-            inside = index < part[1]
-            index = jnp.minimum(index, part[1] - 1)
-            images, labels = data["pixels"][index], data["labels"][index]
-            logits, _ = self.tested.stateless_call(
-                state["trainable"],
-                state["rest"],
-                self._normalised(data, images),
-                training=False,
-            )
-            likely = jax.nn.log_softmax(logits)
-            losses = -jnp.take_along_axis(likely, labels[:, None], -1)[:, 0]
-            hits = logits.argmax(-1) == labels
-            return [
-                total + jnp.where(inside, values, 0).sum()
-                for total, values in zip(sums, (losses, hits))
-            ]
-
+        count = functools.partial(self._count, state, data, part)
         with jax.default_matmul_precision("highest"):
-            sums = jax.lax.fori_loop(0, batches, batch, [0.0, 0.0])
+            sums = self._repeat(0, batches, count, [0.0, 0.0])
         return [total / (part[1] - part[0]) for total in sums]
+
+    def _count(self, state, data, part, number, sums):
+        """Adds losses and hits of one batch to the sums."""
+        index = part[0] + number * EVALUATED + jnp.arange(EVALUATED)
+        inside = index < part[1]
+        index = jnp.minimum(index, part[1] - 1)
+        images, labels = data["pixels"][index], data["labels"][index]
+        logits, _ = self.tested.stateless_call(
+            state["trainable"],
+            state["rest"],
+            self._normalised(data, images),
+            training=False,
+        )
+        likely = jax.nn.log_softmax(logits)
+        losses = -jnp.take_along_axis(likely, labels[:, None], -1)[:, 0]
+        hits = logits.argmax(-1) == labels
+        return [
+            total + jnp.where(inside, values, 0).sum()
+            for total, values in zip(sums, (losses, hits))
+        ]
 
     def settled(self, state, hard_steps):
         """Returns the state with the statistics of hard steps alone.
@@ -276,21 +293,9 @@ class Program:
             data: `arrays` of the `Data`.
             starts: The first image of each batch of training images.
         """
-        size = min(EVALUATED, self.data.training[1])
-
-        def batch(carry, start):
-            index = start + jnp.arange(size)
-            with _by_the_batch(self.tested):
-                _, rest = self.tested.stateless_call(
-                    state["trainable"],
-                    state["rest"],
-                    self._normalised(data, data["pixels"][index]),
-                    training=False,
-                )
-            return carry, [rest[index] for index in self._statistics]
-
+        seen = functools.partial(self._seen, state, data)
         with jax.default_matmul_precision("highest"):
-            _, seen = jax.lax.scan(batch, None, starts)
+            _, seen = self._scan(seen, None, starts)
         rest = list(state["rest"])
         indices = list(self._statistics)
         for mean, variance, means, variances in zip(
@@ -300,6 +305,36 @@ class Program:
             # Of a union: the mean variance and the variance of the means.
             rest[variance] = variances.mean(0) + means.var(0)
         return {**state, "rest": rest}
+
+    def _seen(self, state, data, carry, start):
+        """Mean and variance of what each batch normalisation sees."""
+        size = min(EVALUATED, self.data.training[1])
+        pixels = data["pixels"][start + jnp.arange(size)]
+        with _by_the_batch(self.tested):
+            _, rest = self.tested.stateless_call(
+                state["trainable"],
+                state["rest"],
+                self._normalised(data, pixels),
+                training=False,
+            )
+        return carry, [rest[index] for index in self._statistics]
+
+
+def _scan_by_calls(step, carry, steps):
+    """`jax.lax.scan` as a loop of Python."""
+    results = []
+    leaves, tree = jax.tree.flatten(steps)
+    for now in zip(*leaves):
+        carry, result = step(carry, jax.tree.unflatten(tree, now))
+        results.append(result)
+    return carry, jax.tree.map(lambda *each: jnp.stack(each), *results)
+
+
+def _repeat_by_calls(first, stop, step, carry):
+    """`jax.lax.fori_loop` as a loop of Python."""
+    for number in range(first, int(stop)):
+        carry = step(number, carry)
+    return carry
 
 
 def structure(run):

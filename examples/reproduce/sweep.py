@@ -67,8 +67,7 @@ class Sweep:
         for setting, source in runs.sources(run, self.plan).items():
             if runs.key(source) not in finished:
                 return None
-            folder = self.folder(source)
-            paths[setting] = folder / "model.keras"
+            paths[setting] = self.folder(source) / "model.keras"
         return paths
 
     def folder(self, run):

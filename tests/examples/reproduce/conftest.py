@@ -24,4 +24,4 @@ def on_jax():
 def trained_on_jax(on_jax, tmp_path_factory):
     """The folder of finished runs, and what was seen of them."""
     folder = tmp_path_factory.mktemp("jax")
-    return folder, on_jax(folder, "stopped", "against_fit")
+    return folder, on_jax(folder, "stopped", "in_loops", "against_fit")

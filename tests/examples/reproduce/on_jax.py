@@ -107,6 +107,28 @@ def stopped(folder):
     return {"calls": calls, "same": all(same)}
 
 
+def in_loops(folder):
+    """How far the compiled loops of other devices are from a CPU's calls."""
+    default, programs = jax.default_backend, dict(jax_training._programs)
+    jax.default_backend = lambda: "gpu"
+    jax_training._programs.clear()
+    record = train(folder / "loops")
+    jax.default_backend = default
+    jax_training._programs.update(programs)
+    differences = [
+        float(np.abs(a - b).max())
+        for a, b in zip(weights(folder / "unbroken"), weights(folder / "loops"))
+    ]
+    (other,) = [
+        json.loads(line)["loss"]
+        for line in (folder / "unbroken" / "curves.jsonl").open()
+    ][-1:]
+    return {
+        "differences": max(differences),
+        "losses": [record["epochs"][-1]["loss"], other],
+    }
+
+
 def against_fit(folder):
     """The largest differences to the same steps by `fit`."""
     settings = {"weight_decay": 0.01}
@@ -217,7 +239,7 @@ def settings(folder):
     data = jax_training._data(folder / "images.npz", None, None)
     program = jax_training._program(RUN, data)
     # With a teacher and without.
-    return {"losses": losses, "compiled": program.epoch._cache_size()}
+    return {"losses": losses, "compiled": program._step._cache_size()}
 
 
 def read(folder):

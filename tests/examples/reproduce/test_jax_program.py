@@ -11,6 +11,13 @@ def test_steps_are_those_of_fit(trained_on_jax):
     assert results["against_fit"]["differences"]["statistics"] < 1e-3
 
 
+def test_compiled_loops_do_what_calls_do(trained_on_jax):
+    _, results = trained_on_jax
+    assert results["in_loops"]["differences"] < 1e-4
+    loops, calls = results["in_loops"]["losses"]
+    assert loops == pytest.approx(calls, rel=1e-4)
+
+
 def test_accuracies_are_those_of_evaluate(trained_on_jax):
     _, results = trained_on_jax
     accuracies = results["against_fit"]["accuracies"]
