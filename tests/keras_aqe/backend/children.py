@@ -41,7 +41,7 @@ def run_core(backend):
     """Runs what passes under every backend: all test_backend*.py here."""
     # The conftest.py further up imports TensorFlow.
     output = run(
-        backend, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider",
+        backend, "-m", "pytest", "-q", "-p", "no:cacheprovider",
         "--confcutdir", CORE[0].parent, *CORE,
     )  # fmt: skip
     assert " passed" in output
