@@ -125,19 +125,26 @@ class PowerOfTwo(Quantizer):
         if self.relative is None:
             self.relative = role == "kernel"
 
-    def _scale(self, x):
-        """The level 1 of the default thresholds, in units of `x`."""
-        factor = 1.4 if self.bits == 2 else 2.5
-        return factor * backend.mean_magnitude(x) if self.relative else 1.0
+    def _unit(self, x):
+        """What thresholds are in units of."""
+        return backend.mean_magnitude(x) if self.relative else 1.0
+
+    def _level_1(self):
+        """The level 1 of the default thresholds, in these units."""
+        if not self.relative:
+            return 1.0
+        return 1.4 if self.bits == 2 else 2.5
 
     def _scaled_thresholds(self, x):
         """The thresholds `D_q` to `D_1` in units of `x`."""
-        if self.thresholds is not None:
-            unit = backend.mean_magnitude(x) if self.relative else 1.0
-            return [threshold * unit for threshold in self.thresholds]
-        scale = self._scale(x)
-        lower = np.concatenate([[0.0], self._magnitudes[:-1]])
-        return [m * scale for m in (lower + self._magnitudes) / 2]
+        thresholds = self.thresholds
+        if thresholds is None:
+            lower = np.concatenate([[0.0], self._magnitudes[:-1]])
+            thresholds = (lower + self._magnitudes) / 2 * self._level_1()
+        # One product each: of two, compilers change the order, and a weight
+        # that is next to a threshold would have another code in a graph.
+        unit = self._unit(x)
+        return [float(threshold) * unit for threshold in thresholds]
 
     def _sum_of_steps(self, x, heights, dtype):
         """`sum_k heights[k] * (1[x > D_k] - 1[x < -D_k])`."""
@@ -161,7 +168,8 @@ class PowerOfTwo(Quantizer):
         )
 
     def _stochastic_hard(self, x: Tensor) -> Tensor:
-        scaled = ops.clip(x / ops.cast(self._scale(x), x.dtype), -1.0, 1.0)
+        level_1 = ops.cast(self._level_1() * self._unit(x), x.dtype)
+        scaled = ops.clip(x / level_1, -1.0, 1.0)
         magnitude = ops.abs(scaled)
         threshold = self._uniform(x, 0.0, 1.0)
         result = ops.zeros_like(x)

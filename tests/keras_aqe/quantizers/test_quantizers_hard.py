@@ -124,13 +124,30 @@ def test_kernels_have_relative_thresholds(name, factor):
     layer = aqe.layers.QuantConv2D(8, 3, kernel_quantizer=name)
     quantizer = layer.kernel_quantizer
     mean = np.float32(np.abs(kernel.astype("float64")).mean())
-    scale = np.float32(factor) * mean
+    midpoints = reference.midpoints(quantizer.bits)
     expected = reference.power_of_two(
         kernel,
         quantizer.bits,
-        [np.float32(m) * scale for m in reference.midpoints(quantizer.bits)],
+        [np.float32(m * factor) * mean for m in midpoints],
     )
     np.testing.assert_array_equal(quantizer.hard(kernel), expected)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_weight_beside_a_threshold_has_one_code(jit_compile):
+    """A graph may multiply in another order than Python, and rounds as well."""
+    quantizer = aqe.quantizers.PowerOfTwo(3, relative=True)
+    compiled = tf.function(quantizer.hard, jit_compile=jit_compile)
+    for threshold in np.random.uniform(0.3, 0.9, 20).astype("float32"):
+        # All floats around a threshold, 3/8 of 2.5 times the mean.
+        beside = threshold.view("uint32") + np.arange(-50, 50)
+        beside = beside.astype("uint32").view("float32")
+        others = np.full(900, threshold / 0.9375, "float64")
+        others += others.mean() / 9 - beside.sum(dtype="float64") / 900
+        kernel = np.concatenate([beside, others]).astype("float32")
+        hard = np.array(quantizer.hard(kernel))
+        assert set(hard[:100]) == {0.25, 0.5}
+        np.testing.assert_array_equal(compiled(kernel), hard)
 
 
 @pytest.mark.parametrize("name", ["ternary", "po2_3", "po2_4"])
