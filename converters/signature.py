@@ -165,7 +165,8 @@ def _cast(name, spec, value):
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{expected} Received: {error}") from error
-    if array.dtype.kind not in "biuf":
+    numbers = "biufc" if spec.dtype.kind == "c" else "biuf"
+    if array.dtype.kind not in numbers:
         raise ValueError(f"{expected} Received: an array of {array.dtype}")
     if not spec.accepts(array.shape):
         raise ValueError(

@@ -69,7 +69,8 @@ _TABLE = {
     "ADD_N": "=+ -> =",
     # Weights.
     "CONV_2D": "fbus@4 fbuhn@4 ?fhil@1 -> =@4",
-    "DEPTHWISE_CONV_2D": "fbus@4 fbuh@4 ?fhil@1 -> =@4",
+    # LiteRT reads its bias, whether it is there or not.
+    "DEPTHWISE_CONV_2D": "fbus@4 fbuh@4 fhil@1 -> =@4",
     "CONV_3D": "f@5 f@5 ?f@1 -> f@5",
     "CONV_3D_TRANSPOSE": "i@1 f@5 f@5 ?f@1 -> f@5",
     "TRANSPOSE_CONV": "i@1 fbuh@4 fbus@4 ?fhil@1 -> =2@4",

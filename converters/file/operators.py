@@ -15,9 +15,12 @@ _SIZES = {
     *("strideW", "dilationDFactor", "dilationHFactor", "dilationWFactor"),
 }
 _LARGEST_SIZE = 2**15
+# Options that say how many inputs or outputs an operator has.
+_COUNTS = {"num": "outputs", "numSplits": "outputs", "valuesCount": "inputs"}
 # Options that have no default.
 _NEEDED = {
     *_SIZES,
+    *_COUNTS,
     *("bodySubgraphIndex", "condSubgraphIndex"),
     *("boundaries", "elseSubgraphIndex", "thenSubgraphIndex"),
 }
@@ -114,6 +117,9 @@ def _check_operator(graph, name, operator):
         raise ValueError("is none that files of Keras models have")
     _check_options(signature, operator)
     tensors = check_arguments(signature, graph, operator)
+    if name == "DEQUANTIZE":
+        # Of a constant LiteRT writes as many numbers as it has.
+        _check_alike(tensors["input 0"], tensors["output 0"])
     if name not in _SCALELESS:
         _check_scales(name, tensors)
 
@@ -188,10 +194,21 @@ def _check_options(signature, operator):
                 f"has option {name} = {value}, which is not between 1 and "
                 f"{_LARGEST_SIZE}"
             )
+        if name in _COUNTS and value != len(getattr(operator, _COUNTS[name])):
+            raise ValueError(
+                f"has option {name} = {value}, but "
+                f"{len(getattr(operator, _COUNTS[name]))} {_COUNTS[name]}"
+            )
         if name in _CHOICES and not 0 <= value < _CHOICES[name]:
             raise ValueError(f"has option {name} = {value}")
         if name in _AXES and not -8 <= value <= 8:
             raise ValueError(f"has option {name} = {value}")
+
+
+def _check_alike(source, result):
+    shapes = _shape(source), _shape(result)
+    if np.prod(shapes[0]) != np.prod(shapes[1]):
+        raise ValueError("has shapes {} and {}".format(*shapes))
 
 
 def _check_scales(name, tensors):

@@ -150,6 +150,42 @@ def test_options_out_of_range(model, value):
     refused(model, f"CONV_2D has option strideW = {value}")
 
 
+@pytest.mark.parametrize("value", [0, -2, 5, None])
+def test_options_that_count_outputs(value):
+    model = flatbuffer.read(convert(splitting(), "tflite").flatbuffer)
+    _, operator = first(model, "SPLIT")
+    if value is None:
+        operator.builtinOptions = None
+        refused(model, "SPLIT has no SplitOptions")
+    else:
+        operator.builtinOptions.numSplits = value
+        refused(model, f"SPLIT has option numSplits = {value}, but 4 outputs")
+
+
+def splitting():
+    inputs = keras.Input((2, 3))
+    return keras.Model(inputs, keras.layers.LSTM(2)(inputs))
+
+
+def test_a_depthwise_convolution_without_its_bias():
+    """LiteRT 2.3 reads it all the same."""
+    inputs = keras.Input((4, 4, 2))
+    outputs = keras.layers.DepthwiseConv2D(2)(inputs)
+    model = convert(keras.Model(inputs, outputs), "tflite").flatbuffer
+    model = flatbuffer.read(model)
+    _, operator = first(model, "DEPTHWISE_CONV_2D")
+    operator.inputs = operator.inputs[:2]
+    refused(model, "DEPTHWISE_CONV_2D has no input 2")
+
+
+def test_a_dequantized_constant_of_another_size(model):
+    model = copy.deepcopy(model)
+    graph, operator = first(model, "DEQUANTIZE")
+    tensor = graph.tensors[operator.outputs[0]]
+    tensor.shape = tensor.shape + np.int32(1)
+    refused(model, "DEQUANTIZE has shapes")
+
+
 def test_options_of_another_operator(model):
     model = copy.deepcopy(model)
     _, operator = first(model, "CONV_2D")
