@@ -1,18 +1,22 @@
-"""Puts the best networks of the study among those that come with the package.
+"""Puts the best networks of two experiments among those of the package.
 
 ```shell
-python -m examples.export_pretrained --study docs/results/study --data-dir DIR
+python -m examples.export_pretrained --results docs/results --data-dir DIR \
+    --images cifar10.npz
 ```
 
-At each width the network trained by AQE that has the highest validation
-accuracy is taken, among all seeds, learning rates and schedules that are
-finished; other settings are those that the study starts from. It is made small,
-converted to the packed format, verified on the test images, and its row is
-written into the model card. A network that is published already need not lie in
-the study's folder any more.
+Of each experiment in `GROUPS` and at each width the network trained by AQE
+that has the highest validation accuracy is taken, among all seeds, learning
+rates and schedules that are finished; other settings are those that the
+experiment starts from. It is made small, converted to the packed format,
+verified on the test images, and its row is written into the model card. A
+network that is published already need not lie in its experiment's folder any
+more. What was trained on JAX is tested on the images that it was trained on,
+those of `examples.reproduce.images`: decoders of JPEG differ.
 """
 
 import argparse
+import dataclasses
 import importlib
 import inspect
 import json
@@ -23,7 +27,7 @@ import keras
 import numpy as np
 
 from examples import train_cifar10
-from examples.reproduce import report, runs
+from examples.reproduce import images, report, runs
 from examples.reproduce.store import Store
 from keras_aqe import converters
 
@@ -31,6 +35,45 @@ FOLDER = Path(__file__).parent / "pretrained"
 WIDTHS = ([1, 1], [2, 2], [3, 3])
 # What may differ between the runs that are compared.
 FREE = ("seed", "learning_rate", "schedule")
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Networks of one experiment, the first network of its plan.
+
+    Args:
+        experiment: Name of its configuration and of its folder of results.
+        scale: The scale it was run at.
+        prefix: What the names of the networks begin with.
+        about: What the model card says of them.
+    """
+
+    experiment: str
+    scale: str
+    prefix: str
+    about: str
+
+    def name(self, bits):
+        return "{}-{}-{}".format(self.prefix, *bits)
+
+
+GROUPS = (
+    Group(
+        "recipe",
+        "full",
+        "minw-d-cifar10",
+        "MINW-Net, Model D, as in the paper, trained on 45,000 images of "
+        "CIFAR-10 in 100 epochs.",
+    ),
+    Group(
+        "study",
+        "small",
+        "minw-d24-cifar10",
+        "MINW-Net, Model D with 24 filters and 128 dense units, trained on "
+        "20,000 images of CIFAR-10 in 10 epochs: for examples, tests and "
+        "benchmarks, not for recognising anything.",
+    ),
+)
 
 CARD = """# Trained networks
 
@@ -42,8 +85,7 @@ model = aqe.models.load_pretrained("{example}")
 ```
 
 A name says the network, the data, the width of the inputs and that of the
-weights: `{example}` is MINW-Net, Model D with 24 filters and 128
-dense units, trained on CIFAR-10. `name.tflite` is the same network in the
+weights. `name.tflite` is the same network in the
 [packed format](../../docs/format.md).
 
 Networks are saved without optimizer, and their kernels hold one value for each
@@ -51,12 +93,25 @@ code and sign: the mean of the latent weights that had it. Codes and logits are
 those of the trained network to the bit, and the file is 7 to 15 times smaller;
 who trains on starts from these means.
 
+Accuracies are those of the hard network on the 10,000 test and 5,000 held-out
+images. Runs were chosen by validation accuracy. The training images are
+CIFAR-10's after JPEG compression (quality 75), so accuracies on the original
+images differ.
+
+{groups}
+
+`python -m examples.export_pretrained` made these files.
+"""
+
+SECTION = """## {prefix}
+
+{about}
+
 {table}
 
-Accuracies are those of the hard network on the 10,000 test and 5,000 held-out
-images; the run is the `id` of a line in
-[results.jsonl](../../docs/results/study/results.jsonl), with all settings. The
-run was chosen by validation accuracy.{missing}
+The run is the `id` of a line in
+[results.jsonl](../../docs/results/{experiment}/results.jsonl), with all
+settings.{missing}
 
 Images, `uint8` of 32 by 32 pixels, are normalised by channel:
 
@@ -68,22 +123,12 @@ x = np.rint((images - mean) / std * 128) / 128
 
 Multiples of 1/128 add up exactly in any order, so that network and file agree
 on every processor; without rounding, a sum of the first layer that lies on the
-edge of a threshold may give another code on another one.
-
-Trained on 20,000 images in 10 epochs, these networks are for examples, tests
-and benchmarks, not for recognising anything. The training images are CIFAR-10's
-after JPEG compression (quality 75), so accuracies on the original images
-differ. `python -m examples.export_pretrained` made these files.
-"""
+edge of a threshold may give another code on another one."""
 
 
-def name_of(bits):
-    return "minw-d24-cifar10-{}-{}".format(*bits)
-
-
-def best(records, bits):
+def best(group, records, bits):
     """Returns the record to publish, or `None` if there is no run yet."""
-    planned = runs.expand(runs.load("study"), "small")
+    planned = runs.expand(runs.load(group.experiment), group.scale)
     # The first run of the plan has default settings but for what is free.
     wanted = {**next(planned).run, "bits": bits, "estimator": "aqe"}
 
@@ -97,21 +142,21 @@ def best(records, bits):
     )
 
 
-def export(record, study, images, labels):
+def export(group, record, results, x, labels):
     """Writes the network and its packed file; returns their sizes.
 
     Raises:
         ValueError: If network or file are not what the line says.
     """
-    name = name_of(record["run"]["bits"])
-    path = study / "runs" / record["id"] / "model.keras"
+    name = group.name(record["run"]["bits"])
+    path = results / "runs" / record["id"] / "model.keras"
     if not path.exists():
         # If the published network is of another run, its accuracy tells.
         path = FOLDER / f"{name}.keras"
     # Not compiled, so that it is saved without the state of the optimizer,
     # twice as large as the network.
     model = keras.models.load_model(path, compile=False)
-    logits = model.predict(images, batch_size=500, verbose=0)
+    logits = model.predict(x, batch_size=500, verbose=0)
     accuracy = round(float(np.mean(logits.argmax(-1) == labels)), 4)
     if abs(accuracy - record["test_accuracy"]) > 2e-4:
         raise ValueError(
@@ -120,7 +165,7 @@ def export(record, study, images, labels):
             "the one it was trained on?"
         )
     gather_weights(model)
-    gathered = model.predict(images, batch_size=500, verbose=0)
+    gathered = model.predict(x, batch_size=500, verbose=0)
     if not np.array_equal(gathered, logits):
         raise ValueError(
             f"{path}: gathering the latent weights must not change logits, but "
@@ -128,7 +173,7 @@ def export(record, study, images, labels):
         )
     converted = converters.convert(model, target="packed")
     # Multiples of 1/128 add up exactly, whatever the processor.
-    rounded = np.rint(128 * images[:1000]) / 128
+    rounded = np.rint(128 * x[:1000]) / 128
     verification = converters.verify(model, converted, rounded)
     if not verification.labels_equal:
         raise ValueError(f"Run {record['id']}: {verification}")
@@ -199,59 +244,87 @@ def without_defaults(config):
     return config
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__.partition("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument(
-        "--study", type=Path, required=True, help="its --output"
-    )
-    parser.add_argument("--data-dir", help="of tensorflow-datasets")
-    args = parser.parse_args(argv)
-
-    records = list(Store(args.study / "results.jsonl"))
-    chosen = [best(records, bits) for bits in WIDTHS]
+def section(group, results, args):
+    """Exports a group; returns its section of the card, `None` if empty."""
+    records = list(Store(results / "results.jsonl"))
+    chosen = [best(group, records, bits) for bits in WIDTHS]
     found = [record for record in chosen if record is not None]
     if not found:
-        raise SystemExit(f"{args.study} has no finished run to publish yet.")
-    (x, _), _, (test, labels) = train_cifar10.load_cifar10(
-        args.data_dir, found[0]["run"]["train_images"]
-    )
+        return None
+    if found[0].get("backend") == "jax":
+        (x, _), _, (test, labels) = images.read(args.images).splits()
+        x = x[: found[0]["run"]["train_images"]]
+    else:
+        (x, _), _, (test, labels) = train_cifar10.load_cifar10(
+            args.data_dir,
+            found[0]["run"]["train_images"] or train_cifar10.TRAIN_IMAGES,
+        )
     mean = np.mean(x, axis=(0, 1, 2)).astype("float32")
     std = np.std(x, axis=(0, 1, 2)).astype("float32")
     test = (test.astype("float32") - mean) / std
 
     rows = []
     for record in found:
-        keras_size, packed_size = export(record, args.study, test, labels)
+        sizes = export(group, record, results, test, labels)
         rows.append(
             [
-                f"`{name_of(record['run']['bits'])}`",
+                f"`{group.name(record['run']['bits'])}`",
                 f"{record['test_accuracy']:.4f}",
                 f"{record['validation_accuracy']:.4f}",
                 str(record["run"]["seed"]),
                 str(record["run"]["learning_rate"]),
                 report.setting(record["run"]["schedule"]),
                 f"`{record['id']}`",
-                f"{keras_size / 1024:,.0f} KiB",
-                f"{packed_size / 1024:,.0f} KiB",
+                *(f"{size / 1024:,.0f} KiB" for size in sizes),
             ]
         )
     missing = [
-        f"`{name_of(bits)}`"
+        f"`{group.name(bits)}`"
         for bits, record in zip(WIDTHS, chosen)
         if record is None
     ]
     head = ["name", "test", "validation", "seed", "learning rate", "schedule"]
     head += ["run", ".keras", ".tflite"]
-    card = CARD.format(
-        example=name_of(found[0]["run"]["bits"]),
+    return SECTION.format(
+        prefix=group.prefix,
+        about=group.about,
+        experiment=group.experiment,
         table="\n".join(report.markdown(head, rows)),
         missing=f" Not trained yet: {', '.join(missing)}." if missing else "",
         mean=[round(float(value), 4) for value in mean],
         std=[round(float(value), 4) for value in std],
     )
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        required=True,
+        help="folder of the experiments' outputs, each by its name",
+    )
+    parser.add_argument("--data-dir", help="of tensorflow-datasets")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        required=True,
+        help="the file of `examples.reproduce.images cifar10`",
+    )
+    args = parser.parse_args(argv)
+
+    sections = [
+        section(group, args.results / group.experiment, args)
+        for group in GROUPS
+    ]
+    sections = [text for text in sections if text is not None]
+    if not sections:
+        raise SystemExit(f"{args.results} has no finished run to publish yet.")
+    example = GROUPS[-1].name(WIDTHS[0])
+    card = CARD.format(example=example, groups="\n\n".join(sections))
     train_cifar10.write(
         FOLDER / "README.md", lambda path: path.write_text(card)
     )

@@ -48,6 +48,7 @@ def test_gathered_weights_have_the_same_codes(bits):
 @pytest.mark.slow
 @pytest.mark.parametrize("published", [False, True])
 def test_export(tmp_path, monkeypatch, published):
+    group = export_pretrained.GROUPS[-1]
     model = trained(3)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(20, 32, 32, 3)).astype("float32")
@@ -62,7 +63,7 @@ def test_export(tmp_path, monkeypatch, published):
     size = path.stat().st_size
 
     labels = logits.argmax(-1)
-    sizes = export_pretrained.export(record, tmp_path, images, labels)
+    sizes = export_pretrained.export(group, record, tmp_path, images, labels)
     small = tmp_path / "minw-d24-cifar10-3-3.keras"
     assert sizes[0] == small.stat().st_size < size
     # Older releases of Keras do not know all arguments.
@@ -73,4 +74,6 @@ def test_export(tmp_path, monkeypatch, published):
     np.testing.assert_array_equal(loaded.predict(images, verbose=0), logits)
 
     with pytest.raises(ValueError, match="run abc, 1.0. Received: 0.0"):
-        export_pretrained.export(record, tmp_path, images, (labels + 1) % 10)
+        export_pretrained.export(
+            group, record, tmp_path, images, (labels + 1) % 10
+        )
