@@ -25,6 +25,10 @@ def check(model):
         for tensor in graph.tensors:
             _check_quantization(tensor)
         _check_order(model, graph)
+        names = flatbuffer.operator_names(model, graph)
+        for name, operator in zip(names, graph.operators):
+            if name == "STRIDED_SLICE":
+                _check_places(model, graph, operator)
     graph = model.subgraphs[0]
     for name, operator in zip(
         flatbuffer.operator_names(model), graph.operators
@@ -85,6 +89,35 @@ def _check_multiplier(name, tensors, operator):
             tensors[operator.inputs[1]],
             f"scales too large for {name}'s result",
         )
+
+
+def _check_places(model, graph, operator):
+    """Where a slice takes one element of an axis, the axis has to have it."""
+    options = operator.builtinOptions
+    if options is None or len(operator.inputs) < 4:
+        return
+    source, begin, _, strides = (graph.tensors[i] for i in operator.inputs)
+    sizes = source.shapeSignature
+    if sizes is None or len(sizes) == 0:
+        sizes = () if source.shape is None else source.shape
+    for axis, size in enumerate(sizes):
+        if not options.shrinkAxisMask >> axis & 1:
+            continue
+        place, step = _whole(model, begin, axis), _whole(model, strides, axis)
+        if options.beginMask >> axis & 1 or place is None or size < 0:
+            place = 0
+        if not -size <= place < max(size, 1):
+            _refuse(begin, f"place {place} of an axis of {size}")
+        if step not in (None, 1):
+            _refuse(strides, f"step {step} where one element is taken")
+
+
+def _whole(model, tensor, index):
+    """A number of an int32 constant, `None` if it is not known."""
+    data = model.buffers[tensor.buffer].data
+    if data is None or len(data) < 4 * index + 4:
+        return None
+    return int(np.frombuffer(bytes(data), "int32", 1, 4 * index)[0])
 
 
 def _numbers(quantization, name):

@@ -1,5 +1,6 @@
 """Files that stock interpreters crash on are refused."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -56,5 +57,39 @@ def test_what_stock_interpreters_crash_on_is_refused(damage, match):
         if name == "CONV_2D" and not flatbuffer.is_float(parsed, i)
     ][0]
     damage(graph, index)
+    with pytest.raises(ConversionError, match=match):
+        Interpreter(flatbuffer.write(parsed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "input_, number, match",
+    [
+        (1, 3, "place 3 of an axis of 3"),
+        (1, -4, "place -4 of an axis of 3"),
+        (3, -7, "step -7 where one element is taken"),
+    ],
+)
+def test_one_element_is_taken_where_the_axis_is(input_, number, match):
+    """LiteRT 2.3 reads beyond its axis."""
+    inputs = keras.Input((2, 3))
+    model = keras.Model(inputs, keras.layers.LSTM(2)(inputs))
+    parsed = flatbuffer.read(convert(model, "tflite").flatbuffer)
+    parsed.metadata = None
+    graph = parsed.subgraphs[0]
+    names = flatbuffer.operator_names(parsed)
+    changed = 0
+    for name, operator in zip(names, graph.operators):
+        source = graph.tensors[operator.inputs[0]]
+        if name != "STRIDED_SLICE" or list(source.shape) != [3]:
+            continue
+        tensor = graph.tensors[operator.inputs[input_]]
+        tensor.buffer = len(parsed.buffers)
+        parsed.buffers.append(flatbuffer.schema.BufferT())
+        parsed.buffers[-1].data = np.frombuffer(
+            np.int32(number).tobytes(), "uint8"
+        )
+        changed += 1
+    assert changed
     with pytest.raises(ConversionError, match=match):
         Interpreter(flatbuffer.write(parsed))
