@@ -29,11 +29,11 @@ def learning_rate(run, total_steps):
             warmup_target=rate if rising else None,
             warmup_steps=rising,
         )
-    if decay["kind"] == "constant":
+    if decay["kind"] == "none":
         return rate
     raise ValueError(
         "The `kind` of `decay` must be 'exponential', 'steps', 'cosine' or "
-        f"'constant'. Received: decay={decay}"
+        f"'none'. Received: decay={decay}"
     )
 
 

@@ -150,7 +150,8 @@ class PowerOfTwo(Quantizer):
         """`sum_k heights[k] * (1[x > D_k] - 1[x < -D_k])`."""
         thresholds = [ops.cast(t, x.dtype) for t in self._scaled_thresholds(x)]
         steps = [
-            height * (ops.cast(x > t, dtype) - ops.cast(x < -t, dtype))
+            ops.cast(backend.convert_to_tensor(height), dtype)
+            * (ops.cast(x > t, dtype) - ops.cast(x < -t, dtype))
             for t, height in zip(thresholds, heights.tolist())
         ]
         return functools.reduce(operator.add, steps)

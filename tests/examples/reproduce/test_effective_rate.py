@@ -18,8 +18,10 @@ def gradients(gradient, alpha):
     """`{path: gradient}` of a small MINW-Net, by a factor of the gradient."""
     keras.utils.set_random_seed(0)
     model = aqe.models.MINWNet("D", 1, 3, filters=4, dense_units=8)
-    variants.apply(model, {**runs.DEFAULTS, "gradient": gradient})
-    for quantizer in aqe.callbacks.find(model):
+    forms = variants.forms({**runs.DEFAULTS, "gradient": gradient}, model)
+    quantizers = aqe.callbacks.find(model)
+    for quantizer, form in zip(quantizers, forms, strict=True):
+        quantizer.estimate = variants.estimator(form)
         quantizer.alpha.assign(alpha)
     images = np.random.default_rng(0).normal(size=(8, 32, 32, 3))
     with tf.GradientTape() as tape:

@@ -15,7 +15,7 @@ from examples.reproduce import progress, runs
         ({"kind": "cosine"}, [1.0, 0.5, 0.0]),
         ({"kind": "cosine", "to": 0.2}, [1.0, 0.6, 0.2]),
         ({"kind": "cosine", "warm_up": 0.5}, [0.0, 1.0, 0.0]),
-        ({"kind": "constant"}, [1.0, 1.0, 1.0]),
+        ({"kind": "none"}, [1.0, 1.0, 1.0]),
     ],
 )
 def test_learning_rates_at_the_start_half_way_and_at_the_end(decay, expected):
