@@ -28,7 +28,7 @@ import numpy as np
 
 from examples import train_cifar10
 from examples.reproduce import images, report, runs
-from examples.reproduce.store import Store
+from examples.reproduce.store import Store, write_whole
 from keras_aqe import converters
 
 FOLDER = Path(__file__).parent / "pretrained"
@@ -177,7 +177,7 @@ def export(group, record, results, x, labels):
     verification = converters.verify(model, converted, rounded)
     if not verification.labels_equal:
         raise ValueError(f"Run {record['id']}: {verification}")
-    train_cifar10.write(
+    write_whole(
         FOLDER / f"{name}.keras", lambda path: save_compressed(model, path)
     )
     converted.save(FOLDER / f"{name}.tflite")
@@ -325,9 +325,7 @@ def main(argv=None):
         raise SystemExit(f"{args.results} has no finished run to publish yet.")
     example = GROUPS[-1].name(WIDTHS[0])
     card = CARD.format(example=example, groups="\n\n".join(sections))
-    train_cifar10.write(
-        FOLDER / "README.md", lambda path: path.write_text(card)
-    )
+    write_whole(FOLDER / "README.md", lambda path: path.write_text(card))
     print(card)
 
 
