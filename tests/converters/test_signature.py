@@ -5,6 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_aqe import layers
 from keras_aqe.converters import (
@@ -132,3 +133,23 @@ def test_files_from_elsewhere_go_by_their_signature(converted):
     expected = Interpreter(converted).predict(FITTING)
     for passed in (x, [IMAGE, META]):
         np.testing.assert_array_equal(expected, interpreter.predict(passed))
+
+
+def test_complex_numbers_of_files_from_elsewhere():
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.complex64)])
+    def absolute(z):
+        return tf.abs(z)
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [absolute.get_concrete_function()]
+    )
+    interpreter = Interpreter(converter.convert())
+    z = np.array([[3 + 4j, -5], [0, 8 - 6j]], "complex64")
+    np.testing.assert_allclose(interpreter.predict(z), [[5, 5], [0, 10]])
+    # Real numbers are complex ones, but not the other way round.
+    np.testing.assert_allclose(interpreter.predict(z.real), abs(z.real))
+    inputs = keras.Input((2,), name="x")
+    outputs = keras.layers.Rescaling(2.0)(inputs)
+    real = Interpreter(convert(keras.Model(inputs, outputs), "tflite"))
+    with pytest.raises(ValueError, match="'x' takes float32.*complex64"):
+        real.predict(z)
