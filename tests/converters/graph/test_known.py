@@ -147,7 +147,6 @@ CONVOLUTIONS = [
     (layers.QuantSeparableConv2D, {"strides": 2, "activation": "elu"}),
     (layers.QuantConv2DTranspose, {"strides": 2, "output_padding": 1}),
     (layers.QuantConv2DTranspose, {"strides": (3, 2), "padding": "same"}),
-    (layers.QuantConv2DTranspose, {"dilation_rate": 2}),
 ]
 
 
@@ -177,6 +176,38 @@ def test_arguments_of_convolutions(target):
             )(x)
         )
     check(randomise(keras.Model(inputs, outputs)), target, (7, 6, 4))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_dilated_transposed_convolution(target):
+    """It is one of zeros between: TensorFlow runs it with oneDNN alone."""
+    inputs = keras.Input((7, 6, 4))
+    dilated, plain = (
+        keras.Model(
+            inputs,
+            layers.QuantActivation("ternary")(
+                layers.QuantConv2DTranspose(
+                    4,
+                    size,
+                    dilation_rate=dilation_rate,
+                    input_quantizer="ternary",
+                    kernel_quantizer=quantizer,
+                )(inputs)
+            ),
+        )
+        for size, dilation_rate, quantizer in (
+            (2, 2, "binary"),
+            (3, 1, "ternary"),
+        )
+    )
+    kernel, bias = randomise(dilated).get_layer(index=1).get_weights()[:2]
+    zeros = np.zeros((3, 3, 4, 4), "float32")
+    zeros[::2, ::2] = np.sign(kernel)
+    plain.get_layer(index=1).kernel.assign(zeros)
+    plain.get_layer(index=1).bias.assign(bias)
+    x = images((7, 6, 4))
+    received = Interpreter(convert(dilated, target)).predict(x)
+    np.testing.assert_array_equal(plain(x, training=False), received)
 
 
 class OwnConv(layers.QuantConv2D):

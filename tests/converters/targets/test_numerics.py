@@ -119,6 +119,12 @@ def edges(shape):
     return np.array(rows, "float32").reshape(-1, *shape)
 
 
+def depends_on_order(layer, row):
+    """Whether products overflow that are summed: inf - inf, or fused, inf."""
+    overflow = np.abs(row).max() > np.sqrt(np.finfo("float32").max)
+    return overflow and type(layer) is K.Dot and not layer.normalize
+
+
 def called(layer, x):
     return layer([x[:, :2], x[:, 2:]] if isinstance(layer, MERGING) else x)
 
@@ -144,6 +150,8 @@ def test_layers_at_the_ends_of_their_range(shape, layers, target):
         ours = ours.numpy().reshape(len(x), -1)
         theirs = theirs.reshape(len(x), -1)
         for row, a, b in zip(x, ours, theirs):
+            if depends_on_order(layer, row):
+                continue
             largest = np.abs(a[np.isfinite(a)]).max(initial=1)
             np.testing.assert_allclose(
                 b, a, 1e-5, 1e-6 * largest, err_msg=f"{layer.name} of {row}"
