@@ -66,6 +66,7 @@ def train(tmp_path, **settings):
 
 
 @pytest.mark.slow
+@pytest.mark.bfloat16
 def test_what_the_other_backend_trains_by_is_honoured(noise, tmp_path):
     record = train(
         tmp_path,

@@ -161,7 +161,13 @@ def test_training_moves_and_clips_the_kernel(name, jit_compile):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "mixed_float16",
+        pytest.param("mixed_bfloat16", marks=pytest.mark.bfloat16),
+    ],
+)
 @pytest.mark.parametrize("name", ["conv2d", "depthwise", "dense"])
 def test_mixed_precision(name, policy):
     keras.config.set_dtype_policy(policy)
