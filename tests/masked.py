@@ -28,7 +28,10 @@ MASKS = {
         {"ONEDNN_MAX_CPU_ISA": "SSE41", "KERAS_AQE_CPU_FEATURES": "none"},
         _NO_BFLOAT16,
     ),
-    "without XNNPACK": ({}, ["-p", "tests.without_xnnpack"]),
+    "without XNNPACK": (
+        {},
+        ["-p", "tests.without_xnnpack", "-m", "not long and not xnnpack"],
+    ),
 }
 
 

@@ -64,6 +64,7 @@ def test_equals_keras(bits, target, engine):
     np.testing.assert_allclose(expected, received, rtol=0, atol=limit)
 
 
+@pytest.mark.xnnpack
 @pytest.mark.parametrize("engine", ["litert", "tf"])
 def test_xnnpack_takes_the_rest_of_a_packed_file(engine):
     x = inputs = keras.Input((8, 8, 6))
