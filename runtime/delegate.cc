@@ -1,8 +1,6 @@
-// The delegate: gives every operator of docs/format.md in a graph to a kernel.
-// C ABI, loaded by path
-// (`experimental_delegates`, `--external_delegate_path`).
+#include "delegate.h"
+
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -19,12 +17,9 @@
 #include "tflite_abi.h"
 #include "thread_pool.h"
 
-#define KERAS_AQE_EXPORT extern "C" __attribute__((visibility("default")))
-
 namespace aqe {
 namespace {
 
-constexpr int kMaxThreads = 256;
 // Work (multiply-accumulates, or elements where there are no weights) below
 // which waking a thread costs more than it saves.
 constexpr int64_t kWorthThreads = 1 << 18;
@@ -44,8 +39,11 @@ class AlignedBuffer {
   char* data_ = nullptr;
 };
 
-struct DelegateData {
+struct DelegateData : std::enable_shared_from_this<DelegateData> {
   tflite::Delegate delegate = {};
+  // Held until the delegate is released; operators hold it too, so that it may
+  // be released before its interpreters.
+  std::shared_ptr<DelegateData> self;
   int num_threads = 0;  // 0: what the interpreter recommends
   std::mutex mutex;
   std::unique_ptr<ThreadPool> pool;
@@ -78,8 +76,9 @@ class DelegatedNode {
     name_ = std::string(registration->custom_name) + " (operator " +
             std::to_string(index) + ")";
     find_operator(registration->custom_name, &op_);
-    threads_ = static_cast<DelegateData*>(params.delegate->data)
-                   ->threads(context->recommended_num_threads);
+    delegate_ =
+        static_cast<DelegateData*>(params.delegate->data)->shared_from_this();
+    threads_ = delegate_->threads(context->recommended_num_threads);
     inputs_.assign(node->inputs->data, node->inputs->data + node->inputs->size);
     outputs_.assign(node->outputs->data,
                     node->outputs->data + node->outputs->size);
@@ -200,6 +199,7 @@ class DelegatedNode {
   Operator op_ = Operator::kConv2D;
   std::string options_;
   std::vector<int> inputs_, outputs_;
+  std::shared_ptr<DelegateData> delegate_;
   ThreadPool* threads_ = nullptr;
 
   const Kernel* kernel_ = nullptr;
@@ -301,76 +301,22 @@ tflite::Status prepare_delegate(tflite::Context* context,
   });
 }
 
-bool parse_threads(const char* value, int* threads) {
-  char* end = nullptr;
-  const long number = std::strtol(value, &end, 10);
-  if (end == value || *end != '\0' || number < 1 || number > kMaxThreads)
-    return false;
-  *threads = static_cast<int>(number);
-  return true;
-}
-
-std::string table_text() {
-  const uint32_t features = cpu_features();
-  std::string text = feature_names(features) + "\n";
-  for (const Kernel* const* kernel = kernel_table; *kernel != nullptr;
-       ++kernel) {
-    text += std::string((*kernel)->name) + "\t" +
-            std::to_string((*kernel)->inputs) + "\t" +
-            std::to_string((*kernel)->weights) + "\t" +
-            feature_names((*kernel)->features) + "\t" +
-            (((*kernel)->features & ~features) == 0 ? "yes" : "no") + "\n";
-  }
-  return text;
-}
-
 }  // namespace
+
+tflite::Delegate* create_delegate(int num_threads) {
+  const auto data = std::make_shared<DelegateData>();
+  data->num_threads = num_threads;
+  data->delegate.data = data.get();
+  data->delegate.Prepare = prepare_delegate;
+  data->delegate.flags = tflite::kAllowDynamicTensors;
+  data->self = data;
+  return &data->delegate;
+}
+
+void release_delegate(tflite::Delegate* delegate) {
+  if (delegate == nullptr) return;
+  // Alive until this returns, though nothing else may hold it.
+  const auto data = std::move(static_cast<DelegateData*>(delegate->data)->self);
+}
+
 }  // namespace aqe
-
-// Option: num_threads, from 1; without it the interpreter's own number of
-// threads.
-KERAS_AQE_EXPORT aqe::tflite::Delegate* tflite_plugin_create_delegate(
-    char** keys, char** values, size_t count,
-    void (*report_error)(const char*)) {
-  const auto fail = [&](const std::string& message) -> aqe::tflite::Delegate* {
-    if (report_error != nullptr) report_error(message.c_str());
-    return nullptr;
-  };
-  try {
-    auto data = std::make_unique<aqe::DelegateData>();
-    for (size_t i = 0; i < count; ++i) {
-      if (std::strcmp(keys[i], "num_threads") != 0)
-        return fail(std::string("keras-aqe: unknown delegate option: ") +
-                    keys[i]);
-      if (!aqe::parse_threads(values[i], &data->num_threads)) {
-        return fail(std::string("keras-aqe: num_threads must be a number from "
-                                "1 to 256, but is: ") +
-                    values[i]);
-      }
-    }
-    data->delegate.data = data.get();
-    data->delegate.Prepare = aqe::prepare_delegate;
-    data->delegate.flags = aqe::tflite::kAllowDynamicTensors;
-    return &data.release()->delegate;
-  } catch (...) {
-    return fail("keras-aqe: not enough memory for the delegate");
-  }
-}
-
-KERAS_AQE_EXPORT void tflite_plugin_destroy_delegate(
-    aqe::tflite::Delegate* delegate) {
-  if (delegate != nullptr)
-    delete static_cast<aqe::DelegateData*>(delegate->data);
-}
-
-// The CPU's features in the first line, then the kernels, in the order of
-// preference: name, set of input types, set of weight widths, needed features,
-// whether it may run here; separated by tabs.
-KERAS_AQE_EXPORT const char* keras_aqe_kernel_table() {
-  try {
-    static const std::string text = aqe::table_text();
-    return text.c_str();
-  } catch (...) {
-    return "";
-  }
-}

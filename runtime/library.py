@@ -1,5 +1,7 @@
 import ctypes
+import functools
 import pathlib
+import tempfile
 from typing import Any
 
 _TYPES = {
@@ -85,6 +87,57 @@ def load_delegate(num_threads: int = 1) -> Any:
     return interpreter.load_delegate(
         library_path(), {"num_threads": str(num_threads)}
     )
+
+
+def environment(**kwargs: Any) -> Any:
+    """A LiteRT environment whose compiled models run packed files.
+
+    `ai_edge_litert.compiled_model.CompiledModel` takes no delegates; in this
+    environment it has ours as an accelerator. Each layer is shared out to as
+    many threads as the model's `CpuOptions` say.
+
+    Args:
+        **kwargs: Further arguments of
+            `ai_edge_litert.environment.Environment.create`. The accelerator
+            takes the place of LiteRT's own for GPUs, and `runtime_path` is
+            where it lies.
+
+    Returns:
+        An `ai_edge_litert.environment.Environment`.
+
+    Raises:
+        RuntimeError: If the library was not built when keras-aqe was
+            installed.
+
+    Example:
+
+    ```python
+    import keras_aqe as aqe
+    from ai_edge_litert.compiled_model import CompiledModel
+    from keras_aqe import converters, runtime
+
+    model = aqe.models.MINWNet("D", filters=4, dense_units=8)
+    converters.convert(model).save("model.tflite")
+    compiled = CompiledModel.from_file(
+        "model.tflite", environment=runtime.environment()
+    )
+    ```
+    """
+    from ai_edge_litert.environment import Environment
+
+    return Environment.create(
+        runtime_path=_accelerator_folder(library_path()).name, **kwargs
+    )
+
+
+@functools.cache
+def _accelerator_folder(library):
+    """A folder, until the process ends, with the library as LiteRT seeks it."""
+    path = pathlib.Path(library)
+    folder = tempfile.TemporaryDirectory(prefix="keras_aqe_")
+    name = f"libLiteRtGpuAccelerator{path.suffix}"
+    (pathlib.Path(folder.name) / name).symlink_to(path.resolve())
+    return folder
 
 
 def describe() -> list[dict[str, Any]]:

@@ -52,15 +52,20 @@ def test_conversion(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_runtime():
+def test_runtime(tmp_path, monkeypatch):
     try:
         runtime.library_path()
     except RuntimeError as error:
         pytest.skip(str(error))
     text = (DOCS / "runtime.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    with_interpreter, compiled = re.findall(
+        r"```python\n(.*?)```", text, re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
     names = {}
-    exec(example, names)
+    exec(with_interpreter, names)
     interpreter = names["interpreter"]
     target = interpreter.get_output_details()[0]["index"]
     assert interpreter.get_tensor(target).shape == (1, 10)
+    exec(compiled, names)
+    assert names["logits"].shape == (10,)

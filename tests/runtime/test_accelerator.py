@@ -1,0 +1,112 @@
+"""LiteRT's CompiledModel with our accelerator, from Python and from C."""
+
+import ctypes
+import importlib.util
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from ai_edge_litert import compiled_model as litert
+
+from keras_aqe import runtime
+from tests.runtime.engines import run
+from tests.runtime.test_delegate import WIDTHS, images, network_file
+
+LITERT = pathlib.Path(importlib.util.find_spec("ai_edge_litert").origin).parent
+PROGRAM = pathlib.Path(__file__).with_name("compiled_model.c")
+HEADERS = pathlib.Path(__file__).parents[2] / "runtime" / "include"
+NOT_FOUND = 6
+
+
+@pytest.fixture(scope="module")
+def environment():
+    return runtime.environment()
+
+
+def run_compiled(path, environment, x, num_threads=1):
+    options = litert.Options(
+        hardware_accelerators=litert.HardwareAccelerator.CPU,
+        cpu_options=litert.CpuOptions(num_threads=num_threads),
+    )
+    model = litert.CompiledModel.from_file(
+        str(path), environment=environment, options=options
+    )
+    (source,) = model.create_input_buffers(0)
+    (target,) = model.create_output_buffers(0)
+    rows = []
+    for image in x:
+        source.write(image[None])
+        model.run_by_index(0, [source], [target])
+        rows.append(target.read(10, np.float32))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_a_compiled_model_is_the_interpreter(widths, environment, tmp_path):
+    file, x = network_file(*widths), images()
+    path = tmp_path / "model.tflite"
+    path.write_bytes(file)
+    expected = run(file, x)
+    assert np.ptp(expected) > 0
+    for threads in (1, 3):
+        received = run_compiled(path, environment, x, threads)
+        np.testing.assert_array_equal(received, expected)
+
+
+def test_files_without_our_operators_are_left_alone(
+    environment, minw_files, tmp_path
+):
+    converted = minw_files["tflite"]
+    converted.save(tmp_path / "model.tflite")
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
+    expected = run(converted.flatbuffer, x, delegate=False)
+    received = run_compiled(tmp_path / "model.tflite", environment, x)
+    np.testing.assert_array_equal(received, expected)
+
+
+def test_a_damaged_file_is_an_error(environment, tmp_path):
+    file = network_file(1, 1).replace(b"input_bits", b"input_bats")
+    (tmp_path / "model.tflite").write_bytes(file)
+    with pytest.raises(RuntimeError):
+        run_compiled(tmp_path / "model.tflite", environment, images())
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+@pytest.mark.parametrize("widths", [(1, 1), (3, 3)])
+def test_from_c(widths, tmp_path):
+    library = pathlib.Path(runtime.library_path())
+    subprocess.run(
+        [
+            *("cc", "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"),
+            *(f"-I{HEADERS}", str(PROGRAM), "-o", "program", str(library)),
+            *(f"-L{LITERT}", "-l:libLiteRt.so"),
+            f"-Wl,-rpath,{LITERT},-rpath,{library.parent}",
+        ],
+        cwd=tmp_path,
+        check=True,
+    )
+    file, x = network_file(*widths), images(1)
+    (tmp_path / "model.tflite").write_bytes(file)
+    outcome = subprocess.run(
+        [tmp_path / "program", tmp_path / "model.tflite"],
+        input=x.tobytes(),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    np.testing.assert_array_equal(
+        np.frombuffer(outcome.stdout, "float32"), run(file, x)[0]
+    )
+
+
+def test_says_that_there_is_no_litert_to_register_with():
+    script = (
+        "import ctypes, sys; library = ctypes.CDLL(sys.argv[1]);"
+        "sys.exit(library.keras_aqe_register_accelerator(ctypes.c_void_p(1)))"
+    )
+    command = [sys.executable, "-c", script, runtime.library_path()]
+    assert subprocess.run(command).returncode == NOT_FOUND
+    library = ctypes.CDLL(runtime.library_path())
+    assert library.keras_aqe_register_accelerator(None) == 1
