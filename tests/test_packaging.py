@@ -20,6 +20,8 @@ def test_version_is_that_of_the_metadata():
     assert keras_aqe.__version__ == version
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text()
+    cmake = (ROOT / "runtime" / "CMakeLists.txt").read_text()
+    assert f"project(keras_aqe VERSION {version} " in cmake
 
 
 def test_extras():

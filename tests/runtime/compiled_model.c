@@ -1,9 +1,11 @@
 /* Runs a file by LiteRT's CompiledModel in C:
 
-       compiled_model MODEL < input > output
+       compiled_model MODEL [HARDWARE] < input > output
 
-   Reads and writes the raw bytes of its one input and its one output. The
-   declarations are those of LiteRT's C headers, which no wheel has. */
+   Reads and writes the raw bytes of its one input and its one output. HARDWARE
+   is a LiteRtHwAcceleratorSet: 1, the default, is the CPU, with XNNPACK; 2
+   leaves LiteRT's own kernels beside ours. The declarations are those of
+   LiteRT's C headers, which no wheel has. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -60,10 +62,11 @@ static void check(int status, const char* what) {
 }
 #define CHECK(call) check(call, #call)
 
-enum { kCpu = 1, kRead = 0, kWrite = 1 };
+enum { kRead = 0, kWrite = 1 };
 
 int main(int count, char** arguments) {
-  if (count != 2) return 2;
+  if (count < 2) return 2;
+  const int hardware = count > 2 ? atoi(arguments[2]) : 1;
   Environment environment;
   CHECK(LiteRtCreateEnvironment(0, NULL, &environment));
   CHECK(keras_aqe_register_accelerator(environment));
@@ -71,7 +74,7 @@ int main(int count, char** arguments) {
   CHECK(LiteRtCreateModelFromFile(environment, arguments[1], &model));
   Options options;
   CHECK(LiteRtCreateOptions(&options));
-  CHECK(LiteRtSetOptionsHardwareAccelerators(options, kCpu));
+  CHECK(LiteRtSetOptionsHardwareAccelerators(options, hardware));
   CompiledModel compiled;
   CHECK(LiteRtCreateCompiledModel(environment, model, options, &compiled));
 

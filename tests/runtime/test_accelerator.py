@@ -74,24 +74,31 @@ def test_a_damaged_file_is_an_error(environment, tmp_path):
         run_compiled(tmp_path / "model.tflite", environment, images())
 
 
+def build_program(program, library, litert, compiler="cc"):
+    """Builds compiled_model.c against a library and a folder with LiteRT."""
+    subprocess.run(
+        [
+            *(compiler, "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"),
+            *(f"-I{HEADERS}", PROGRAM, "-o", program),
+            *(library, litert / "libLiteRt.so"),
+            "-Wl,--allow-shlib-undefined",
+            f"-Wl,-rpath,{litert},-rpath,{library.parent}",
+        ],
+        check=True,
+    )
+    return program
+
+
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 @pytest.mark.parametrize("widths", [(1, 1), (3, 3)])
 def test_from_c(widths, tmp_path):
-    library = pathlib.Path(runtime.library_path())
-    subprocess.run(
-        [
-            *("cc", "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"),
-            *(f"-I{HEADERS}", str(PROGRAM), "-o", "program", str(library)),
-            *(f"-L{LITERT}", "-l:libLiteRt.so"),
-            f"-Wl,-rpath,{LITERT},-rpath,{library.parent}",
-        ],
-        cwd=tmp_path,
-        check=True,
+    program = build_program(
+        tmp_path / "program", pathlib.Path(runtime.library_path()), LITERT
     )
     file, x = network_file(*widths), images(1)
     (tmp_path / "model.tflite").write_bytes(file)
     outcome = subprocess.run(
-        [tmp_path / "program", tmp_path / "model.tflite"],
+        [program, tmp_path / "model.tflite"],
         input=x.tobytes(),
         stdout=subprocess.PIPE,
         check=True,

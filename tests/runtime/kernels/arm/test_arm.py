@@ -17,7 +17,10 @@ from tests.runtime.disassembly import multiplications, shared_functions
 from tests.runtime.engines import run, run_in_child
 from tests.runtime.native import build
 from tests.runtime.networks import small_network
+from tests.runtime.test_accelerator import build_program
 from tests.runtime.test_delegate import WIDTHS, images
+
+COMPILED_CHILD = pathlib.Path(arm.__file__).with_name("compiled_child.py")
 
 pytestmark = [
     pytest.mark.long,
@@ -87,6 +90,49 @@ def test_model_d_equals_x86(bits, cpu, arm_build, arm_root):
     library = pathlib.Path(arm_build) / "libkeras_aqe_delegate.so"
     actual = run_on_arm(file, x, arm_root, library, cpu, num_threads=1)
     np.testing.assert_array_equal(actual, run(file, x))
+
+
+def test_compiled_models_equal_x86(arm_build, arm_root, tmp_path):
+    network, source, target = small_network(2, 2)
+    file, x = network.write([source], [target]), images()
+    (tmp_path / "model.tflite").write_bytes(file)
+    np.save(tmp_path / "x.npy", x)
+    library = pathlib.Path(arm_build) / "libkeras_aqe_delegate.so"
+    # What else the wheel loads needs more than a Cortex-A53.
+    python, environment = arm.python(arm_root, "neoverse-n1")
+    subprocess.run(
+        [*python, COMPILED_CHILD, tmp_path, library, "2"],
+        env=environment,
+        check=True,
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), run(file, x))
+
+
+@pytest.mark.parametrize("cpu", arm.CPUS)
+def test_compiled_models_from_c_equal_x86(cpu, arm_build, arm_root, tmp_path):
+    network, source, target = small_network(3, 3)
+    file, x = network.write([source], [target]), images(1)
+    (tmp_path / "model.tflite").write_bytes(file)
+    litert = arm_root / "packages" / "ai_edge_litert"
+    program = build_program(
+        tmp_path / "program",
+        pathlib.Path(arm_build) / "libkeras_aqe_delegate.so",
+        litert,
+        compiler="aarch64-linux-gnu-gcc",
+    )
+    outcome = subprocess.run(
+        [
+            *("qemu-aarch64-static", "-cpu", cpu, "-L", arm_root),
+            # Without XNNPACK, which cannot run under qemu.
+            *(program, tmp_path / "model.tflite", "2"),
+        ],
+        input=x.tobytes(),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    np.testing.assert_array_equal(
+        np.frombuffer(outcome.stdout, "float32"), run(file, x)[0]
+    )
 
 
 @pytest.mark.slow
