@@ -187,9 +187,14 @@ class Graph:
             self._codes[name, version] = len(self._model.operatorCodes) - 1
         return self._codes[name, version]
 
-    def drop_unread(self, names):
-        """Drops operators of some names whose results nothing reads."""
-        read, kept = set(self._graph.outputs), []
+    def drop_unread(self, names, wanted=()):
+        """Drops operators of some names whose results nothing reads.
+
+        Args:
+            names: The names.
+            wanted: Indices of tensors that count as read.
+        """
+        read, kept = {*self._graph.outputs, *wanted}, []
         found = flatbuffer.operator_names(self._model, self._graph)
         for name, operator in zip(found[::-1], self._graph.operators[::-1]):
             if name not in names or read.intersection(operator.outputs):

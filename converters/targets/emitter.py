@@ -57,7 +57,8 @@ class Emitter:
             `codes.Stored`.
         """
         model, inner = custom_ops.to_model(self._function())
-        numerics.mend(model)
+        # Codes stay where the next operator has taken in what makes them.
+        numerics.mend(model, inner.values())
         stored = {
             node: dataclasses.replace(
                 form, tensors=tuple(inner[name] for name in form.tensors)

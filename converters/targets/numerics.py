@@ -25,8 +25,13 @@ _OPTIONS = {
 }
 
 
-def mend(model):
-    """Rewrites such operators of a parsed file, those in loops too."""
+def mend(model, inner=()):
+    """Rewrites such operators of a parsed file, those in loops too.
+
+    Args:
+        model: The file.
+        inner: Indices of tensors that stay, though nothing may read them.
+    """
     for number, graph in enumerate(model.subgraphs):
         names = flatbuffer.operator_names(model, graph)
         softpluses = _softpluses(model, graph, names)
@@ -42,7 +47,7 @@ def mend(model):
                 if name == "TRANSPOSE_CONV":
                     _fill_bias(model, graph, edited, operator)
                 edited.keep(operator)
-        edited.drop_unread({"ADD", "EXP"})
+        edited.drop_unread({"ADD", "EXP"}, inner if number == 0 else ())
         edited.drop_unused_codes()
 
 
