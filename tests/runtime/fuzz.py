@@ -88,7 +88,7 @@ def zoo():
         )
         real = file.tensor((1, 6, 6, 70), np.float32)
         file.operator("AqeDequantize", [codes, *scales], [real], common)
-        yield file, source, [depthwise, mean, rounded, real]
+        yield file, source, [pooled, depthwise, mean, rounded, real]
 
 
 class Mutator:
