@@ -37,8 +37,7 @@ void PreparedLayer::read_constants(
   }
 
   const int channels = layer.out_channels;
-  const bool has_stage =
-      layer.op != Operator::kMaxPool2D && layer.op != Operator::kDequantize;
+  const bool has_stage = has_output_stage(layer.op);
   const bool rounds = has_stage && options.get_or("rounding", 0, 0, 1);
   if (rounds && layer.output != Type::kInt8)
     throw FormatError("rounding needs 8-bit output");

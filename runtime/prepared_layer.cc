@@ -171,7 +171,7 @@ void PreparedLayer::check_accumulator() const {
           "only float and rounded output can have a pooling window that is "
           "partly outside the input");
   }
-  if (!is_code(layer.input) || layer.op == Operator::kMaxPool2D) return;
+  if (!is_code(layer.input) || !has_output_stage(layer.op)) return;
   const int64_t terms =
       has_weights(layer.op)
           ? layer.weights_per_output()

@@ -26,6 +26,7 @@ bool is_listed(const char* name, const char* list) {
 
 }  // namespace
 
+// clang-format off: it would set several in a line, in columns.
 extern const Kernel* const kernel_table[] = {
 #if defined(__x86_64__)
     &kConvRowsAvx512,
@@ -78,6 +79,7 @@ extern const Kernel* const kernel_table[] = {
     &kDequantizePortable,
     nullptr,
 };
+// clang-format on
 
 bool fits(const Kernel& kernel, const Layer& layer, uint32_t features) {
   return kernel.op == layer.op && (kernel.inputs & width_set(layer.input)) &&

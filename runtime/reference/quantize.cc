@@ -2,6 +2,7 @@
 #include "reference/reference.h"
 
 namespace aqe::reference {
+
 void quantize(const Layer& layer, const void* input, void* output) {
   clear_output(layer, output);
   for_each_output(layer, [&](int64_t pixel, int, int, int, int c) {
@@ -26,25 +27,6 @@ void dequantize(const Layer& layer, const void* input, void* output) {
       store(layer, output, pixel, c, code);
     }
   });
-}
-
-void run(const Layer& layer, const void* input, void* output) {
-  switch (layer.op) {
-    case Operator::kConv2D:
-      return conv_2d(layer, input, output);
-    case Operator::kDepthwiseConv2D:
-      return depthwise_conv_2d(layer, input, output);
-    case Operator::kFullyConnected:
-      return fully_connected(layer, input, output);
-    case Operator::kMaxPool2D:
-      return max_pool_2d(layer, input, output);
-    case Operator::kAveragePool2D:
-      return average_pool_2d(layer, input, output);
-    case Operator::kQuantize:
-      return quantize(layer, input, output);
-    case Operator::kDequantize:
-      return dequantize(layer, input, output);
-  }
 }
 
 }  // namespace aqe::reference

@@ -28,6 +28,11 @@ constexpr bool has_weights(Operator op) {
   return is_convolution(op) || op == Operator::kFullyConnected;
 }
 
+// Whether sums or floats go through the output stage; others move codes.
+constexpr bool has_output_stage(Operator op) {
+  return op != Operator::kMaxPool2D && op != Operator::kDequantize;
+}
+
 // How a tensor's values are stored. The packed types equal their number of
 // bits.
 enum class Type : uint8_t {

@@ -199,8 +199,7 @@ void choose_constants(Random& random, Case* c) {
     layer.input_scale = c->input_scale.data();
     layer.input_offset = c->input_offset.data();
   }
-  const bool has_stage =
-      layer.op != Operator::kMaxPool2D && layer.op != Operator::kDequantize;
+  const bool has_stage = has_output_stage(layer.op);
   const bool rounding =
       has_stage && layer.output == Type::kInt8 && random.chance(50);
   if (layer.output == Type::kFloat32 || rounding) {
