@@ -40,9 +40,10 @@ test-masked: $(INSTALLED) ## the suite as with AVX2, SSE 4.1, no oneDNN, no XNNP
 
 # Says what is missing where the cross compiler or the emulator is not there.
 test-arm: $(INSTALLED) ## the runtime and LiteRT on emulated 64-bit ARM
-	.venv/bin/python -m pytest -m long -rs tests/runtime/kernels/arm $(ARGS)
+	.venv/bin/python -m pytest -m long -rs tests/runtime/kernels/arm tests/examples/arm \
+	$(ARGS)
 
-CXX_FILES := $(shell find runtime tests benchmarks -name "*.cc" -o -name "*.[ch]")
+CXX_FILES := $(shell find runtime tests benchmarks examples -name "*.cc" -o -name "*.[ch]")
 
 # mypy goes by folders, so it is given them where setup.cfg maps them to.
 TYPED := build/types/keras_aqe

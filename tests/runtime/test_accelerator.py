@@ -17,7 +17,8 @@ from tests.runtime.test_delegate import WIDTHS, images, network_file
 
 LITERT = pathlib.Path(importlib.util.find_spec("ai_edge_litert").origin).parent
 PROGRAM = pathlib.Path(__file__).with_name("compiled_model.c")
-HEADERS = pathlib.Path(__file__).parents[2] / "runtime" / "include"
+ROOT = pathlib.Path(__file__).parents[2]
+HEADERS = [f"-I{ROOT / path}" for path in ("runtime/include", "examples/arm")]
 NOT_FOUND = 6
 
 
@@ -79,7 +80,7 @@ def build_program(program, library, litert, compiler="cc"):
     subprocess.run(
         [
             *(compiler, "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"),
-            *(f"-I{HEADERS}", PROGRAM, "-o", program),
+            *(*HEADERS, PROGRAM, "-o", program),
             *(library, litert / "libLiteRt.so"),
             "-Wl,--allow-shlib-undefined",
             f"-Wl,-rpath,{litert},-rpath,{library.parent}",

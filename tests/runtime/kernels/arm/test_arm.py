@@ -124,7 +124,7 @@ def test_compiled_models_from_c_equal_x86(cpu, arm_build, arm_root, tmp_path):
         [
             *("qemu-aarch64-static", "-cpu", cpu, "-L", arm_root),
             # Without XNNPACK, which cannot run under qemu.
-            *(program, tmp_path / "model.tflite", "2"),
+            *(program, tmp_path / "model.tflite", 'kernel_mode = "builtin"'),
         ],
         input=x.tobytes(),
         stdout=subprocess.PIPE,
