@@ -3,8 +3,17 @@
 from keras_aqe.runtime.library import (
     describe,
     environment,
+    kernels,
     library_path,
     load_delegate,
+    profile,
 )
 
-__all__ = ["describe", "environment", "library_path", "load_delegate"]
+__all__ = [
+    "describe",
+    "environment",
+    "kernels",
+    "library_path",
+    "load_delegate",
+    "profile",
+]

@@ -87,6 +87,16 @@ KERAS_AQE_EXPORT const char* keras_aqe_kernel_table(void) {
   }
 }
 
+// What the operators that a delegate was given run as, and took where it was
+// made with the option profile=1: see aqe::profile_text.
+KERAS_AQE_EXPORT const char* keras_aqe_profile(TfLiteDelegate* delegate) {
+  try {
+    return aqe::profile_text(from_c(delegate));
+  } catch (...) {
+    return "";
+  }
+}
+
 // By which interpreters load a delegate by path (`experimental_delegates`,
 // `--external_delegate_path`).
 KERAS_AQE_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(
@@ -98,7 +108,12 @@ KERAS_AQE_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(
   };
   try {
     int num_threads = 0;
+    bool is_timed = false;
     for (size_t i = 0; i < count; ++i) {
+      if (std::strcmp(keys[i], "profile") == 0) {
+        is_timed = std::strcmp(values[i], "1") == 0;
+        continue;
+      }
       if (std::strcmp(keys[i], "num_threads") != 0)
         return fail(std::string("keras-aqe: unknown delegate option: ") +
                     keys[i]);
@@ -108,7 +123,7 @@ KERAS_AQE_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(
                     values[i]);
       }
     }
-    return as_c(aqe::create_delegate(num_threads));
+    return as_c(aqe::create_delegate(num_threads, is_timed));
   } catch (...) {
     return fail("keras-aqe: not enough memory for the delegate");
   }

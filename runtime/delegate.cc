@@ -1,6 +1,8 @@
 #include "delegate.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -39,14 +41,47 @@ class AlignedBuffer {
   char* data_ = nullptr;
 };
 
+// What one operator of a graph runs as and takes.
+struct NodeProfile {
+  int index;  // in the file
+  std::atomic<const char*> kernel{nullptr};
+  std::atomic<int64_t> runs{0}, nanoseconds{0};
+
+  explicit NodeProfile(int operator_index) : index(operator_index) {}
+};
+
 struct DelegateData : std::enable_shared_from_this<DelegateData> {
   tflite::Delegate delegate = {};
   // Held until the delegate is released; operators hold it too, so that it may
   // be released before its interpreters.
   std::shared_ptr<DelegateData> self;
   int num_threads = 0;  // 0: what the interpreter recommends
+  bool is_timed = false;
   std::mutex mutex;
   std::unique_ptr<ThreadPool> pool;
+  // Of all operators that it was ever given.
+  std::vector<std::shared_ptr<NodeProfile>> profiles;
+  std::string profile_text;
+
+  std::shared_ptr<NodeProfile> add_profile(int index) {
+    std::lock_guard<std::mutex> lock(mutex);
+    return profiles.emplace_back(std::make_shared<NodeProfile>(index));
+  }
+
+  // A line for each operator that was prepared: its index, its kernel, its runs
+  // and their nanoseconds, separated by tabs.
+  const char* write_profile() {
+    std::lock_guard<std::mutex> lock(mutex);
+    profile_text.clear();
+    for (const auto& profile : profiles) {
+      const char* kernel = profile->kernel;
+      if (kernel == nullptr) continue;
+      profile_text += std::to_string(profile->index) + "\t" + kernel + "\t" +
+                      std::to_string(profile->runs) + "\t" +
+                      std::to_string(profile->nanoseconds) + "\n";
+    }
+    return profile_text.c_str();
+  }
 
   // The pool, started when the first graph asks for it.
   ThreadPool* threads(int recommended) {
@@ -79,6 +114,7 @@ class DelegatedNode {
     delegate_ =
         static_cast<DelegateData*>(params.delegate->data)->shared_from_this();
     threads_ = delegate_->threads(context->recommended_num_threads);
+    profile_ = delegate_->add_profile(index);
     inputs_.assign(node->inputs->data, node->inputs->data + node->inputs->size);
     outputs_.assign(node->outputs->data,
                     node->outputs->data + node->outputs->size);
@@ -126,6 +162,7 @@ class DelegatedNode {
 
     resize(context, output, prepared_->output_shape);
     kernel_ = kernel;
+    profile_->kernel = kernel->name;
   }
 
   // Runs the kernel; false with a message in `error` if a tensor is not what it
@@ -144,13 +181,16 @@ class DelegatedNode {
           "aligned to 8 bytes";
       return false;
     }
-    Call call{this, &prepared_->layer, input.data, output.data};
-    const int64_t units = kernel_->units(prepared_->layer);
-    if (is_parallel_) {
-      threads_->run(run_units, &call, units);
-    } else {
-      run_units(&call, 0, 0, units);
+    if (!delegate_->is_timed) {
+      run(input.data, output.data);
+      return true;
     }
+    const auto began = std::chrono::steady_clock::now();
+    run(input.data, output.data);
+    const auto took = std::chrono::steady_clock::now() - began;
+    profile_->nanoseconds +=
+        std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();
+    ++profile_->runs;
     return true;
   }
 
@@ -161,6 +201,16 @@ class DelegatedNode {
     const void* input;
     void* output;
   };
+
+  void run(const void* input, void* output) {
+    Call call{this, &prepared_->layer, input, output};
+    const int64_t units = kernel_->units(prepared_->layer);
+    if (is_parallel_) {
+      threads_->run(run_units, &call, units);
+    } else {
+      run_units(&call, 0, 0, units);
+    }
+  }
 
   static void run_units(void* state, int thread, int64_t begin, int64_t end) {
     const Call& call = *static_cast<Call*>(state);
@@ -201,6 +251,7 @@ class DelegatedNode {
   std::vector<int> inputs_, outputs_;
   std::shared_ptr<DelegateData> delegate_;
   ThreadPool* threads_ = nullptr;
+  std::shared_ptr<NodeProfile> profile_;
 
   const Kernel* kernel_ = nullptr;
   std::optional<PreparedLayer> prepared_;
@@ -303,9 +354,10 @@ tflite::Status prepare_delegate(tflite::Context* context,
 
 }  // namespace
 
-tflite::Delegate* create_delegate(int num_threads) {
+tflite::Delegate* create_delegate(int num_threads, bool is_timed) {
   const auto data = std::make_shared<DelegateData>();
   data->num_threads = num_threads;
+  data->is_timed = is_timed;
   data->delegate.data = data.get();
   data->delegate.Prepare = prepare_delegate;
   data->delegate.flags = tflite::kAllowDynamicTensors;
@@ -317,6 +369,10 @@ void release_delegate(tflite::Delegate* delegate) {
   if (delegate == nullptr) return;
   // Alive until this returns, though nothing else may hold it.
   const auto data = std::move(static_cast<DelegateData*>(delegate->data)->self);
+}
+
+const char* profile_text(tflite::Delegate* delegate) {
+  return static_cast<DelegateData*>(delegate->data)->write_profile();
 }
 
 }  // namespace aqe

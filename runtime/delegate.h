@@ -8,8 +8,14 @@ namespace aqe {
 constexpr int kMaxThreads = 256;
 
 // A delegate whose graphs share `num_threads` threads, up to kMaxThreads; 0 is
-// what the first of their interpreters recommends. Throws std::bad_alloc.
-tflite::Delegate* create_delegate(int num_threads);
+// what the first of their interpreters recommends. Whether each operator
+// `is_timed` costs two looks at the clock. Throws std::bad_alloc.
+tflite::Delegate* create_delegate(int num_threads, bool is_timed = false);
+
+// A line for each operator that was prepared: its index in the file, its
+// kernel, its runs and their nanoseconds, separated by tabs. Good until the
+// next call. Throws std::bad_alloc.
+const char* profile_text(tflite::Delegate* delegate);
 
 // Gives it up, once. Its memory goes with the last interpreter that has it.
 void release_delegate(tflite::Delegate* delegate);

@@ -52,11 +52,12 @@ def library_path() -> str:
     )
 
 
-def load_delegate(num_threads: int = 1) -> Any:
+def load_delegate(num_threads: int = 1, profile: bool = False) -> Any:
     """The delegate that runs packed files in a LiteRT interpreter.
 
     Args:
         num_threads: Threads to share each layer out to, from 1 to 256.
+        profile: Whether each operator is timed, for `profile`.
 
     Returns:
         A delegate for `experimental_delegates` of
@@ -85,7 +86,8 @@ def load_delegate(num_threads: int = 1) -> Any:
     from ai_edge_litert import interpreter
 
     return interpreter.load_delegate(
-        library_path(), {"num_threads": str(num_threads)}
+        library_path(),
+        {"num_threads": str(num_threads), "profile": str(int(profile))},
     )
 
 
@@ -140,6 +142,82 @@ def _accelerator_folder(library):
     return folder
 
 
+def profile(delegate: Any) -> list[dict[str, Any]]:
+    """What the operators of an interpreter run as, and what they took.
+
+    Args:
+        delegate: What `load_delegate` returned, after the interpreter that
+            has it allocated its tensors.
+
+    Returns:
+        A list of one dict for each operator of the file that the delegate
+        runs: `operator` (its number in the file), `kernel`, and, where the
+        delegate was loaded with `profile=True`, `runs` and `nanoseconds`, of
+        all runs together; else both are 0.
+
+    Raises:
+        RuntimeError: If the library was not built when keras-aqe was
+            installed.
+
+    Example:
+
+    ```python
+    import keras_aqe as aqe
+    from ai_edge_litert.interpreter import Interpreter
+    from keras_aqe import converters, runtime
+
+    model = aqe.models.MINWNet("D", filters=4, dense_units=8)
+    delegate = runtime.load_delegate(profile=True)
+    interpreter = Interpreter(
+        model_content=converters.convert(model).flatbuffer,
+        experimental_delegates=[delegate],
+    )
+    interpreter.allocate_tensors()
+    interpreter.invoke()
+    slowest = max(runtime.profile(delegate), key=lambda op: op["nanoseconds"])
+    ```
+    """
+    read = ctypes.CDLL(library_path()).keras_aqe_profile
+    read.restype, read.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
+    lines = read(delegate._get_native_delegate_pointer()).decode().splitlines()
+    return [
+        {
+            "operator": int(operator),
+            "kernel": kernel,
+            "runs": int(runs),
+            "nanoseconds": int(nanoseconds),
+        }
+        for operator, kernel, runs, nanoseconds in (
+            line.split("\t") for line in lines
+        )
+    ]
+
+
+def kernels() -> tuple[str, list[dict[str, Any]]]:
+    """The features of this CPU and the kernels of the runtime.
+
+    Returns:
+        The features as a text, and what `describe` returns.
+
+    Raises:
+        RuntimeError: If the library was not built when keras-aqe was
+            installed.
+
+    Example:
+
+    ```python
+    from keras_aqe import runtime
+
+    features, kernels = runtime.kernels()
+    usable = [kernel["name"] for kernel in kernels if kernel["runs_here"]]
+    ```
+    """
+    table = ctypes.CDLL(library_path()).keras_aqe_kernel_table
+    table.restype = ctypes.c_char_p
+    features, *lines = table().decode().splitlines()
+    return features, [_row(*line.split("\t")) for line in lines]
+
+
 def describe() -> list[dict[str, Any]]:
     """Prints the kernels of the runtime and which of them can run here.
 
@@ -168,14 +246,12 @@ def describe() -> list[dict[str, Any]]:
     import rich.console
     import rich.table
 
-    table = ctypes.CDLL(library_path()).keras_aqe_kernel_table
-    table.restype = ctypes.c_char_p
-    features, *lines = table().decode().splitlines()
-    rows = [_row(*line.split("\t")) for line in lines]
-
+    features, rows = kernels()
     printed = rich.table.Table(title=f"Kernels (this CPU: {features})")
-    for title in ("Kernel", "Inputs", "Weight bits", "Needs", "Runs here"):
-        printed.add_column(title)
+    # A name that is cut is no name: KERAS_AQE_KERNELS takes it whole.
+    printed.add_column("Kernel", no_wrap=True)
+    for title in ("Inputs", "Weight bits", "Needs", "Runs here"):
+        printed.add_column(title, min_width=8, overflow="fold")
     for row in rows:
         printed.add_row(
             row["name"],
@@ -184,7 +260,11 @@ def describe() -> list[dict[str, Any]]:
             row["needs"],
             "yes" if row["runs_here"] else "no",
         )
-    rich.console.Console(markup=False).print(printed)
+    console = rich.console.Console(markup=False)
+    longest = max(len(row["name"]) for row in rows)
+    # Beside the name, four columns of 8, and the lines between.
+    console.width = max(console.width, longest + 4 * 8 + 16)
+    console.print(printed)
     return rows
 
 

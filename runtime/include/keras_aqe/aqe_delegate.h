@@ -55,6 +55,12 @@ void keras_aqe_destroy_delegate(TfLiteDelegate* delegate);
 // the program has loaded no libLiteRt that exports LiteRtRegisterAccelerator.
 int keras_aqe_register_accelerator(struct LiteRtEnvironmentT* environment);
 
+// What the operators of a delegate's interpreters run as, as text: a line for
+// each, of its index in the file, its kernel, its runs and their nanoseconds,
+// separated by tabs. The times are 0 unless the delegate was made with the
+// option profile=1. Good until the next call.
+const char* keras_aqe_profile(TfLiteDelegate* delegate);
+
 // The kernels and which of them this CPU can run, as text.
 const char* keras_aqe_kernel_table(void);
 
