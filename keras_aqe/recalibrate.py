@@ -15,6 +15,7 @@ def recalibrate(
     data: Any,
     batch_size: int | None = None,
     steps: int | None = None,
+    verbose: int | str = 0,
 ) -> None:
     """Re-estimates batch normalisation for hard quantizers, in place.
 
@@ -40,6 +41,8 @@ def recalibrate(
         batch_size: Examples in a batch where `data` is arrays. `None` means
             32, as in Keras.
         steps: Number of batches; needed for an endless dataset.
+        verbose: As in `model.predict`: 0 for silence, 1 for a progress bar, 2
+            for one line, `"auto"` for 1 or 2.
 
     Raises:
         ValueError: If the model is not built, not Functional, or has no batch
@@ -57,7 +60,7 @@ def recalibrate(
     ```
     """
     statistics = backend.on_one_device(
-        lambda: _statistics(model, data, batch_size, steps)
+        lambda: _statistics(model, data, batch_size, steps, verbose)
     )
     for layer, mean, variance in statistics:
         layer.moving_mean.assign(mean)
@@ -67,12 +70,12 @@ def recalibrate(
         quantizer.trained_alpha.assign(1.0)
 
 
-def _statistics(model, data, batch_size, steps):
+def _statistics(model, data, batch_size, steps, verbose):
     """Each batch normalisation with the mean and variance of all it sees."""
     twin, recorders = _twin(model)
     # XLA may add floats in another order than the model does at inference.
     twin.compile(jit_compile=False)
-    twin.predict(data, batch_size=batch_size, steps=steps, verbose=0)
+    twin.predict(data, batch_size=batch_size, steps=steps, verbose=verbose)
     statistics = []
     for layer, recorder in recorders:
         mean = ops.convert_to_numpy(recorder.seen_mean)

@@ -17,8 +17,12 @@ _KNOWN = (
 )
 
 
-def check(quantizer):
+def check(quantizer, layer):
     """Checks that a quantizer of activations can be written as thresholds.
+
+    Args:
+        quantizer: The quantizer.
+        layer: Name of the layer that has it.
 
     Raises:
         ConversionError: If it looks at more than one number at a time, or
@@ -26,9 +30,9 @@ def check(quantizer):
     """
     if getattr(quantizer, "relative", False):
         raise ConversionError(
-            f"Quantizer {quantizer.name!r} has relative=True, so the codes of "
-            "one input depend on the others of its batch. Give it fixed "
-            "thresholds: `relative=False`."
+            f"Layer {layer!r} quantizes its input with relative=True, so the "
+            "codes of one input depend on the others of its batch. Give the "
+            "quantizer fixed thresholds: `relative=False`."
         )
     if is_known(quantizer, _KNOWN):
         return
@@ -42,10 +46,37 @@ def check(quantizer):
         and np.isin(y, quantizer.levels).all()
     ):
         raise ConversionError(
-            f"Quantizer {quantizer.name!r} of type {type(quantizer).__name__} "
-            "cannot be written as thresholds: it must take each number alone, "
-            "never fall and return nothing but its `levels`."
+            f"Layer {layer!r} has a quantizer of type "
+            f"{type(quantizer).__name__} that cannot be written as thresholds: "
+            "it must take each number alone, never fall and return nothing "
+            "but its `levels`."
         )
+
+
+def distinct(codes):
+    """The values in an array of whole numbers; far faster than sorting.
+
+    Args:
+        codes: The array, of numbers that lie close together.
+
+    Returns:
+        An ascending array.
+    """
+    codes = np.asarray(codes)
+    if codes.size == 0:
+        return codes.ravel()
+    lowest = int(codes.min())
+    counts = np.bincount((codes.ravel() - lowest).astype("int64"))
+    return np.flatnonzero(counts) + lowest
+
+
+def stand_in(quantizer):
+    """A quantizer of the same width that can be written as thresholds."""
+    if quantizer.bits == 1:
+        return quantizers.Binary()
+    if quantizer.bits in range(2, 5):
+        return quantizers.PowerOfTwo(quantizer.bits)
+    return quantizers.FixedPoint(min(quantizer.bits, 16))
 
 
 def as_floats(source, quantizer, name):
@@ -64,8 +95,8 @@ def as_floats(source, quantizer, name):
     """
     if not is_known(quantizer, _KNOWN) or source.dtype == "bool":
         raise ConversionError(
-            f"Quantizer {quantizer.name!r} in {name!r} gets {source.dtype}. "
-            "Put `keras.layers.Rescaling(1.0)` in front, which makes floats."
+            f"Layer {name!r} quantizes {source.dtype}. Put "
+            "`keras.layers.Rescaling(1.0)` in front, which makes floats."
         )
     if is_known(quantizer, (quantizers.Float16,)):
         # int16 has no room for what its largest numbers are rounded to.

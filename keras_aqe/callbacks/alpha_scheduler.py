@@ -7,9 +7,10 @@ import numpy as np
 
 from keras_aqe import backend, schedules
 from keras_aqe.alpha import find
-from keras_aqe.callbacks.chosen_epochs import ChosenEpochs, calling_list
+from keras_aqe.callbacks.chosen_epochs import ChosenEpochs
 from keras_aqe.callbacks.hard_statistics import HardStatistics
 from keras_aqe.callbacks.logs import Logs
+from keras_aqe.callbacks.order import calling_list, move_to_front
 
 
 class AlphaScheduler(keras.callbacks.Callback):
@@ -19,7 +20,7 @@ class AlphaScheduler(keras.callbacks.Callback):
     run, whatever the optimizer makes of them (gradient accumulation, a loss
     scale that skips steps). With `steps_per_execution`, alpha is constant
     within an execution: that of its last batch. It is written into the logs
-    as `alpha`.
+    as `alpha`, before any other callback looks at them.
 
     A run that is resumed, by `initial_epoch` or
     `keras.callbacks.BackupAndRestore`, goes on where it was. Where the model
@@ -99,6 +100,7 @@ class AlphaScheduler(keras.callbacks.Callback):
             )
         self._offset = None
         self._callbacks = calling_list(self)
+        move_to_front(self, self._callbacks)
         self._chosen = ChosenEpochs(self._quantizers, self._callbacks)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:

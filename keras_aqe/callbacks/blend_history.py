@@ -70,11 +70,7 @@ class BlendHistory(keras.callbacks.Callback):
             self._layer(self.kernel, "kernel_quantizer")
         if self.activation is not None:
             layer = self._layer(self.activation, "quantizer")
-            model = self.model
-            # A Sequential model has one input and no `input`.
-            sequential = isinstance(model, keras.Sequential)
-            inputs = model.inputs[0] if sequential else model.input
-            self._before = keras.Model(inputs, layer.input)
+            self._before = before(self.model, layer)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         epoch += 1
@@ -87,7 +83,7 @@ class BlendHistory(keras.callbacks.Callback):
             )
         if self.activation is not None:
             layer = self._layer(self.activation, "quantizer")
-            values = self._run_as_in_training()
+            values = run_as_in_training(self._before, self.x)
             self._keep(self.activations, epoch, layer.quantizer, values)
 
     def _layer(self, name, attribute):
@@ -99,16 +95,26 @@ class BlendHistory(keras.callbacks.Callback):
             )
         return layer
 
-    def _run_as_in_training(self):
-        variables = self._before.non_trainable_variables
-        state = [keras.ops.convert_to_numpy(v) for v in variables]
-        values = self._before(self.x, training=True)
-        for variable, value in zip(variables, state):
-            variable.assign(value)
-        return values
-
     def _keep(self, record, epoch, quantizer, values):
         values = keras.ops.convert_to_tensor(values)
         blend = quantizer.blend(values)
         record[epoch] = keras.ops.convert_to_numpy(blend)
         self.alphas[epoch] = float(keras.ops.convert_to_numpy(quantizer.alpha))
+
+
+def before(model: keras.Model, layer: keras.layers.Layer) -> keras.Model:
+    """The model up to what a layer of it is called on."""
+    # A Sequential model has one input and no `input`.
+    sequential = isinstance(model, keras.Sequential)
+    inputs = model.inputs[0] if sequential else model.input
+    return keras.Model(inputs, layer.input)
+
+
+def run_as_in_training(model: keras.Model, x: Any) -> Any:
+    """Runs a model with `training=True` and leaves it as it was."""
+    variables = model.non_trainable_variables
+    state = [keras.ops.convert_to_numpy(v) for v in variables]
+    values = model(x, training=True)
+    for variable, value in zip(variables, state):
+        variable.assign(value)
+    return values

@@ -1,4 +1,3 @@
-import inspect
 import warnings
 from typing import Any
 
@@ -98,21 +97,3 @@ def _flattened(callbacks):
             yield callback
         elif not isinstance(callback, WhenHard):
             yield from _flattened(callback)
-
-
-def calling_list(
-    callback: keras.callbacks.Callback,
-) -> keras.callbacks.CallbackList | None:
-    """The list that holds a callback and calls its method now, if one does.
-
-    Keras tells callbacks of their model, and not of each other.
-    """
-    found, frame = None, inspect.currentframe()
-    while frame is not None and frame.f_locals.get("self") is not (
-        callback.model
-    ):
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, keras.callbacks.CallbackList):
-            found = caller
-        frame = frame.f_back
-    return found if frame is not None else None

@@ -4,14 +4,14 @@ import keras
 
 from keras_aqe import metrics as metrics_
 from keras_aqe.callbacks.logs import Logs
+from keras_aqe.callbacks.order import calling_list, move_to_front
 
 
 class KernelMetrics(keras.callbacks.Callback):
     """Logs metrics of the model's quantized kernels, once an epoch.
 
     The results appear in the logs, and so in `History`, TensorBoard and the
-    like, under the metrics' names; put this callback before others that read
-    the logs.
+    like, under the metrics' names, whatever the order of the callbacks.
 
     Args:
         metrics: Metrics whose `update_state` takes the model. `None` means
@@ -51,6 +51,7 @@ class KernelMetrics(keras.callbacks.Callback):
         self.update_freq = update_freq
 
     def on_train_begin(self, logs: Logs = None) -> None:
+        move_to_front(self, calling_list(self))
         # What the first epoch is compared with.
         self._update()
 

@@ -4,6 +4,7 @@ import keras
 
 from keras_aqe import quantizers
 from keras_aqe.backend import Tensor
+from keras_aqe.layers.quantized import naming, take
 
 
 @keras.saving.register_keras_serializable("keras_aqe")
@@ -30,14 +31,15 @@ class QuantActivation(keras.layers.Layer):
     def __init__(self, quantizer: quantizers.Identifier, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        found = quantizers.get(quantizer)
+        with naming("quantizer", self.name):
+            found = quantizers.get(quantizer)
         if found is None:
             raise ValueError(
                 "`quantizer` must be a quantizer or its name. Received: None "
                 f"in layer {self.name!r}. Leave the layer out instead."
             )
         self.quantizer = found
-        self.quantizer.adopt("input")
+        take(self.quantizer, self, "quantizer", "input")
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         return self.quantizer(inputs, training=training)

@@ -39,10 +39,13 @@ class Quantized:
         kernel_quantizer: quantizers.Identifier = None,
         **kwargs: Any,
     ) -> None:
-        input_quantizer = quantizers.get(input_quantizer)
+        name = kwargs.get("name") or type(self).__name__
+        with naming("input_quantizer", name):
+            input_quantizer = quantizers.get(input_quantizer)
         if kernel_quantizer == _SAME and input_quantizer is not None:
             kernel_quantizer = input_quantizer
-        kernel_quantizer = quantizers.get(kernel_quantizer)
+        with naming("kernel_quantizer", name):
+            kernel_quantizer = quantizers.get(kernel_quantizer)
         if kernel_quantizer is not None:
             for constraint in self.kernel_constraints.values():
                 kwargs.setdefault(constraint, WeightClip(1.0))
@@ -50,10 +53,8 @@ class Quantized:
         super().__init__(*args, **kwargs)
         self.input_quantizer = input_quantizer
         self.kernel_quantizer = kernel_quantizer
-        if self.input_quantizer is not None:
-            self.input_quantizer.adopt("input")
-        if self.kernel_quantizer is not None:
-            self.kernel_quantizer.adopt("kernel")
+        take(self.input_quantizer, self, "input_quantizer", "input")
+        take(self.kernel_quantizer, self, "kernel_quantizer", "kernel")
 
     def add_weight(
         self, *args: Any, name: str | None = None, **kwargs: Any
@@ -110,6 +111,40 @@ class Quantized:
             "input_quantizer": quantizers.serialize(self.input_quantizer),
             "kernel_quantizer": kernel_quantizer,
         }
+
+
+@contextlib.contextmanager
+def naming(argument: str, layer: str) -> Iterator[None]:
+    """Names an argument and its layer in what is wrong with a quantizer.
+
+    Args:
+        argument: Name of the argument.
+        layer: Name of the layer, or of its class if it has none yet.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"`{argument}` of layer {layer!r}: {error}") from error
+
+
+def take(
+    quantizer: quantizers.Quantizer | None,
+    layer: keras.layers.Layer,
+    argument: str,
+    role: str,
+) -> None:
+    """Tells a quantizer which layer has it and what it quantizes there.
+
+    Args:
+        quantizer: The quantizer, or `None`.
+        layer: The layer.
+        argument: Name of the layer's argument.
+        role: `"input"` or `"kernel"`.
+    """
+    if quantizer is not None:
+        with naming(argument, layer.name):
+            quantizer.adopt(role)
+        quantizer.put_into(layer.name, argument)
 
 
 def latent_kernel(name: str) -> Any:

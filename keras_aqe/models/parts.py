@@ -6,6 +6,9 @@ import keras
 
 from keras_aqe import layers, quantizers
 
+_INPUT_WIDTHS = (1, 2, 3, 4, 8, 16, 32)
+_WEIGHT_WIDTHS = (1, 2, 3, 4, 16, 32)
+
 
 class Parts:
     """Builds the layers of one network, all of the same widths.
@@ -41,6 +44,8 @@ class Parts:
                 "covers [-1, 1) evenly, too coarse for kernels around 0.02. "
                 "Received: weight_bits=8"
             )
+        _check_width("input_bits", input_bits, _INPUT_WIDTHS)
+        _check_width("weight_bits", weight_bits, _WEIGHT_WIDTHS)
         self.input_bits = input_bits
         self.weight_bits = weight_bits
         self.classes = classes
@@ -150,3 +155,11 @@ class Parts:
         if self.quantize_last and self.input_bits < 32:
             x = self.hard_tanh(self.norm(x, "pool"), "pool")
         return self.logits(x, "logits")
+
+
+def _check_width(argument, bits, widths):
+    if bits not in widths:
+        raise ValueError(
+            f"`{argument}` must be one of {list(widths)}. "
+            f"Received: {argument}={bits!r}"
+        )

@@ -8,6 +8,7 @@ import keras
 from keras_aqe.quantizers.binary import Binary
 from keras_aqe.quantizers.fixed_point import FixedPoint
 from keras_aqe.quantizers.float16 import Float16
+from keras_aqe.quantizers.foreign import counterpart
 from keras_aqe.quantizers.power_of_two import PowerOfTwo
 from keras_aqe.quantizers.quantizer import Quantizer
 from keras_aqe.quantizers.ternary import Ternary
@@ -49,7 +50,8 @@ def get(identifier: Identifier, **kwargs: Any) -> Quantizer | None:
         A `Quantizer`, or `None`.
 
     Raises:
-        ValueError: If `identifier` is none of these.
+        ValueError: If `identifier` is none of these. Where it is a quantizer
+            of Larq or QKeras, the message says what is its like here.
 
     Example:
 
@@ -69,10 +71,12 @@ def get(identifier: Identifier, **kwargs: Any) -> Quantizer | None:
         identifier = keras.saving.deserialize_keras_object(identifier)
     if identifier is None or isinstance(identifier, Quantizer):
         return identifier
+    like = counterpart(identifier)
     raise ValueError(
         "A quantizer must be a `keras_aqe.quantizers.Quantizer`, its config, "
         "or one of the names 'binary', 'ternary', 'po2_<bits>', "
         f"'fixed_<bits>', 'float16'. Received: {identifier!r}"
+        + (f". {like}" if like else "")
     )
 
 

@@ -110,14 +110,14 @@ class PowerOfTwo(Quantizer):
     def adopt(self, role: str) -> None:
         if self._role not in (None, role):
             raise ValueError(
-                f"Quantizer {self.name!r} already quantizes a layer's "
-                f"{self._role} and cannot quantize a {role} too, because the "
+                f"It already quantizes the {self._role} of a layer, as "
+                f"{self.place}, and cannot quantize a {role} too, because the "
                 "thresholds of kernels are relative to their mean magnitude "
                 "and those of inputs are not. Make one quantizer for each."
             )
         if role == "input" and self.relative:
             raise ValueError(
-                f"Quantizer {self.name!r} has `relative=True`, which would "
+                "It has `relative=True`, which would "
                 "make an input's codes depend on the other inputs of its "
                 "batch. Give fixed thresholds for inputs: `relative=False`."
             )

@@ -62,6 +62,7 @@ class Quantizer(keras.layers.Layer):
     bits: int
     unit: float
     levels: np.ndarray
+    _place: tuple[str, str] | None = None
 
     def __init__(
         self,
@@ -156,6 +157,27 @@ class Quantizer(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
+    @property
+    def place(self) -> str:
+        """Where the quantizer is, in the words of messages.
+
+        The first layer that took it and the argument, where one did.
+        """
+        if self._place is None:
+            return f"quantizer {self.name!r}"
+        layer, argument = self._place
+        return f"`{argument}` of layer {layer!r}"
+
+    def put_into(self, layer: str, argument: str) -> None:
+        """Tells the quantizer which layer took it, and as which argument.
+
+        Args:
+            layer: Name of the layer.
+            argument: Name of the argument.
+        """
+        if self._place is None:
+            self._place = (layer, argument)
+
     def adopt(self, role: str) -> None:
         """Tells the quantizer what it quantizes.
 
@@ -178,8 +200,8 @@ class Quantizer(keras.layers.Layer):
         """
         if not store.keys():
             raise ValueError(
-                f"The file has no variables of quantizer {self.name!r}: its "
-                "model shared one quantizer among several layers. Build this "
+                f"The file has no variables for the {self.place}: its model "
+                "shared one quantizer among several layers. Build this "
                 "model with the same quantizer shared; `clone_model` and "
                 "`from_config` make one for each layer."
             )

@@ -168,7 +168,7 @@ def test_fresh_and_recalibrated_networks_convert(go, soft, tmp_path):
 def test_one_soft_quantizer_is_enough():
     model = network()
     model.layers[-1].kernel_quantizer.trained_alpha.assign(0.999)
-    name = model.layers[-1].kernel_quantizer.name
+    name = model.layers[-1].name
     with pytest.raises(converters.ConversionError, match=f"'{name}'"):
         build(model)
 
