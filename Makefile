@@ -20,7 +20,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(INSTALLED) ## train on scanned digits, convert, verify, run the file
-	.venv/bin/python examples/demo.py $(ARGS)
+	.venv/bin/keras-aqe demo $(ARGS)
 
 backends: $(BACKENDS) ## install JAX and PyTorch, as small as they come
 

@@ -8,16 +8,14 @@ are fresh: time does not depend on what their weights have learned.
 """
 
 import argparse
-import subprocess
-import sys
-import tempfile
 
 import numpy as np
 import tensorflow as tf
 
 import keras_aqe as aqe
 from benchmarks import baselines
-from keras_aqe import converters, runtime
+from keras_aqe import converters
+from keras_aqe.converters import comparison
 from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.file.custom_ops import to_model
 from keras_aqe.converters.graph import nodes
@@ -37,26 +35,6 @@ NETWORKS = {
 }
 # Files of builtin operators may take 1.15, 1.15 and 1.4 times as long.
 BUILTIN = (0.87, 0.87, 0.71)
-
-# What a fresh process adds to its memory when it runs a file.
-MEMORY = """
-import pathlib, sys
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter, load_delegate
-path, *delegate = sys.argv[1:]
-def status(name):
-    text = pathlib.Path("/proc/self/status").read_text()
-    return int(text.split(name + ":")[1].split()[0])
-pathlib.Path("/proc/self/clear_refs").write_text("5")
-before = status("VmRSS")
-interpreter = Interpreter(
-    path, experimental_delegates=[load_delegate(p) for p in delegate]
-)
-interpreter.allocate_tensors()
-for _ in range(3):
-    interpreter.invoke()
-print(status("VmHWM") - before)
-"""
 
 
 def one_layer(bits, kernel_shape, input_shape):
@@ -86,19 +64,6 @@ def one_layer(bits, kernel_shape, input_shape):
     return flatbuffer.write(to_model(infer))
 
 
-def peak_mib(data, *delegate):
-    """Memory that running a file adds to a fresh process."""
-    with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
-        file.write(data)
-        file.flush()
-        process = subprocess.run(
-            [sys.executable, "-c", MEMORY, file.name, *delegate],
-            check=True,
-            capture_output=True,
-        )
-    return int(process.stdout.split()[-1]) / 1024
-
-
 class Comparison:
     """Rows of the table: what was measured against what.
 
@@ -121,7 +86,7 @@ class Comparison:
             targets: How many times faster than it each is to be, or `None`.
         """
         runs = [*ours, *theirs]
-        measured = baselines.median_ms(dict(enumerate(runs)), self._rounds)
+        measured = comparison.median_ms(dict(enumerate(runs)), self._rounds)
         against = min(measured[i] for i in range(len(ours), len(runs)))
         for index, (name, target) in enumerate(zip(names, targets)):
             self.row(
@@ -147,20 +112,20 @@ def compare_networks(compare):
         compare.times(
             what,
             [
-                baselines.runner(
+                comparison.runner(
                     converters.convert(build(bits, bits)).flatbuffer
                 )
                 for bits in BITS
             ],
             PAIRS,
             "int8, XNNPACK",
-            [baselines.runner(baselines.int8(build(32, 32)))],
+            [comparison.runner(comparison.int8(build(32, 32)))],
             [None] * len(BITS),
         )
 
 
 def compare_model_a(compare):
-    runner = baselines.runner
+    runner = comparison.runner
     packed = [
         converters.convert(aqe.models.MINWNet("A", bits, bits)).flatbuffer
         for bits in BITS
@@ -171,7 +136,7 @@ def compare_model_a(compare):
         ).flatbuffer
         for bits in BITS
     ]
-    int8 = baselines.int8(baselines.conv_net("A"))
+    int8 = comparison.int8(baselines.conv_net("A"))
     lce = converters.convert(
         aqe.models.MINWNet("A", 1, 1, pad_value=1.0), target="lce"
     ).flatbuffer
@@ -190,7 +155,7 @@ def compare_model_a(compare):
         [runner(packed[0])],
         PAIRS,
         "LCE",
-        [baselines.lce_runner(lce, xnnpack) for xnnpack in (False, True)],
+        [comparison.lce_runner(lce, xnnpack) for xnnpack in (False, True)],
         [THAN_LCE],
     )
     compare.times(
@@ -201,7 +166,7 @@ def compare_model_a(compare):
         ],
         PAIRS,
         plain,
-        [runner(baselines.int8(baselines.convolution()))],
+        [runner(comparison.int8(baselines.convolution()))],
         CONVOLUTION,
     )
     compare.times(
@@ -209,7 +174,7 @@ def compare_model_a(compare):
         [runner(one_layer(bits, (8192, 1024), (8192,))) for bits in BITS],
         PAIRS,
         plain,
-        [runner(baselines.int8(baselines.dense()))],
+        [runner(comparison.int8(baselines.dense()))],
         DENSE,
     )
     compare.times(
@@ -236,9 +201,9 @@ def compare_model_a(compare):
         [runner(int8)],
         BUILTIN,
     )
-    theirs = peak_mib(int8)
+    theirs = comparison.peak_mib(int8)
     for file, pair in zip(packed, PAIRS):
-        ours = peak_mib(file, runtime.library_path())
+        ours = comparison.peak_mib(file)
         compare.row(
             f"Model A, peak memory, {pair}",
             f"{ours:.1f} MiB",

@@ -26,10 +26,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from examples import train_cifar10
 from examples.reproduce import images, report, runs
 from examples.reproduce.store import Store, write_whole
-from keras_aqe import converters
+from keras_aqe import converters, datasets
 
 FOLDER = Path(__file__).parent / "pretrained"
 WIDTHS = ([1, 1], [2, 2], [3, 3])
@@ -255,9 +254,9 @@ def section(group, results, args):
         (x, _), _, (test, labels) = images.read(args.images).splits()
         x = x[: found[0]["run"]["train_images"]]
     else:
-        (x, _), _, (test, labels) = train_cifar10.load_cifar10(
+        (x, _), _, (test, labels) = datasets.load_cifar10(
             args.data_dir,
-            found[0]["run"]["train_images"] or train_cifar10.TRAIN_IMAGES,
+            found[0]["run"]["train_images"] or datasets.TRAIN_IMAGES,
         )
     mean = np.mean(x, axis=(0, 1, 2)).astype("float32")
     std = np.std(x, axis=(0, 1, 2)).astype("float32")

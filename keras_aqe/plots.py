@@ -20,8 +20,8 @@ _LINES = ("-", "--", "-.", ":")
 
 
 def blend_histograms(
-    values: Mapping[int, np.ndarray],
-    alphas: Mapping[int, float] | None = None,
+    values: Mapping[Any, np.ndarray],
+    alphas: Mapping[Any, float] | None = None,
     title: str | None = None,
     xlabel: str = "blended value",
 ) -> Figure:
@@ -33,7 +33,8 @@ def blend_histograms(
 
     Args:
         values: `{epoch: array}` of any shapes, such as the `kernels` or
-            `activations` of a `keras_aqe.callbacks.BlendHistory`.
+            `activations` of a `keras_aqe.callbacks.BlendHistory`; or
+            `{heading: array}` for panels of anything else.
         alphas: `{epoch: alpha}`, shown above the panels. `None` leaves it
             out.
         title: Title of the figure.
@@ -79,7 +80,7 @@ def blend_histograms(
         # Shares in percent, so that layers of any size compare.
         weights = np.full(array.size, 100 / array.size)
         axis.hist(array, bins, weights=weights, color=_COLOURS[0])
-        heading = f"epoch {epoch}"
+        heading = epoch if isinstance(epoch, str) else f"epoch {epoch}"
         if alphas is not None:
             heading += f", α = {alphas[epoch]:.2f}"
         axis.set_title(heading, fontsize="medium")

@@ -74,10 +74,10 @@ def minw_file(minw_files, request):
 def noise(monkeypatch):
     """Made-up images, and no graphs, which take longer than two steps."""
     import keras_aqe as aqe
-    from examples import train_cifar10
+    from keras_aqe import datasets
     from tests.examples.reproduce import on_noise
 
-    monkeypatch.setattr(train_cifar10, "load_cifar10", on_noise.load_cifar10)
+    monkeypatch.setattr(datasets, "load_cifar10", on_noise.load_cifar10)
     monkeypatch.setattr(aqe.models, "Small", on_noise.Small, raising=False)
     tf.config.run_functions_eagerly(True)
     yield

@@ -10,7 +10,12 @@ ROOT = TESTS.parent
 # Folders whose modules have tests by the rule.
 PYTHON = ("converters", "examples", "keras_aqe")
 # Folders whose modules are tested alike, by a table of all that they define.
-ALIKE = ("keras_aqe/layers", "keras_aqe/models", "keras_aqe/quantizers")
+ALIKE = (
+    "keras_aqe/cli",
+    "keras_aqe/layers",
+    "keras_aqe/models",
+    "keras_aqe/quantizers",
+)
 SOURCES = (".cc", ".h", ".py")
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from examples import train_cifar10
 from examples.reproduce import images as image_file
 from examples.reproduce.data import RECALIBRATED, Data, shuffled
+from keras_aqe import datasets
 
 
 def load(run, args):
@@ -33,7 +33,7 @@ def load(run, args):
             lambda batch: tuple(tf.gather(part, batch) for part in training)
         )
         if run["augment"]:
-            data = data.map(train_cifar10.augment)
+            data = data.map(datasets.augment)
         return data.map(normalise).prefetch(2)
 
     return Data(
@@ -52,9 +52,9 @@ def load(run, args):
 def _read(run, args):
     """`(images, labels)` of training, held-out and test images."""
     if args.images is None:
-        return train_cifar10.load_cifar10(
+        return datasets.load_cifar10(
             args.data_dir,
-            run["train_images"] or train_cifar10.TRAIN_IMAGES,
+            run["train_images"] or datasets.TRAIN_IMAGES,
             dataset=run["dataset"],
         )
     training, *others = image_file.read(args.images).splits()

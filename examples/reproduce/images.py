@@ -131,7 +131,7 @@ def from_tfds(dataset, data_dir):
     # Imported here: only this needs the `examples` extra, and TensorFlow.
     import tensorflow_datasets as tfds
 
-    from examples import train_cifar10
+    from keras_aqe.datasets import HELD_OUT
 
     builder = tfds.builder(dataset, data_dir=data_dir)
     builder.download_and_prepare()
@@ -145,7 +145,7 @@ def from_tfds(dataset, data_dir):
             encoded.append(example["image"])
             labels.append(example["label"])
         counts.append(len(encoded))
-    held_out = train_cifar10.HELD_OUT
+    held_out = HELD_OUT
     sizes = (counts[0] - held_out, held_out, counts[1] - counts[0])
     classes = builder.info.features["label"].num_classes
     return encoded, labels, sizes, classes

@@ -136,7 +136,7 @@ class Sweep:
             finished = self.finished()
             if chief and runs.key(run) in finished:
                 return
-            print(f"{name}: {runs.label(run)}", flush=True)
+            print(f"{name}: {runs.label(run)} ({self.place()})", flush=True)
             sources = self._sources(run, finished)
             record = training.train(
                 run, folder, self.args, sources, self.strategy
@@ -156,6 +156,25 @@ class Sweep:
             f"{record['seconds']:.0f} s",
             flush=True,
         )
+
+    def place(self):
+        """How many runs are done, and how long the others take."""
+        finished = self.finished()
+        # Those whose learning rate is not known yet count as well.
+        left = len(self.plan) - sum(
+            runs.key(planned.run) in finished for planned in self.resolved()
+        )
+        text = f"{len(self.plan) - left + 1} of {len(self.plan)}"
+        seconds = [
+            record["seconds"]
+            for record in finished.values()
+            if record.get("seconds")
+        ]
+        if not seconds:
+            return text
+        mean = sum(seconds) / len(seconds)
+        minutes = mean * left / max(self.args.jobs, 1) / 60
+        return f"{text}, {_duration(minutes)} left"
 
     def is_chief(self):
         """Whether this process writes, of several that share a run."""
@@ -191,3 +210,12 @@ class Sweep:
         ]
         if any([child.wait() for child in children]):
             sys.exit("Some runs failed, see above.")
+
+
+def _duration(minutes):
+    """About how long that is, in words."""
+    if minutes < 1:
+        return "under a minute"
+    if minutes < 100:
+        return f"about {minutes:.0f} min"
+    return f"about {minutes / 60:.1f} h"

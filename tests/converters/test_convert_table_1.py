@@ -4,8 +4,8 @@ import keras
 import pytest
 
 import keras_aqe as aqe
-from examples.demo import digits
 from keras_aqe.converters import ConversionError, convert, verify
+from keras_aqe.datasets import digits
 from tests.converters.networks import TABLE_1
 
 pytestmark = pytest.mark.long

@@ -11,12 +11,12 @@ import keras
 import numpy as np
 
 import keras_aqe as aqe
-from examples import train_cifar10
 from examples.reproduce import __main__, runs
+from keras_aqe import datasets
 
 
 def load_cifar10(data_dir=None, train_images=96, dataset="cifar10"):
-    """Stands in for the function of that name in `examples.train_cifar10`."""
+    """Stands in for the function of that name in `keras_aqe.datasets`."""
     classes = {"cifar10": 10, "cifar100": 100}[dataset]
 
     def images(count, seed):
@@ -53,7 +53,7 @@ def main(configs, argv, set_attribute=setattr):
     of its own, in a test something that takes them away again.
     """
     set_attribute(aqe.models, "Small", Small)
-    set_attribute(train_cifar10, "load_cifar10", load_cifar10)
+    set_attribute(datasets, "load_cifar10", load_cifar10)
     set_attribute(runs, "CONFIGS", configs)
     set_attribute(runs, "NAMES", [path.stem for path in configs.glob("*.toml")])
     __main__.main(argv)

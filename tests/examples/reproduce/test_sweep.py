@@ -1,5 +1,6 @@
 """Configurations become runs, runs become lines, lines become tables."""
 
+import argparse
 import collections
 import subprocess
 import threading
@@ -145,3 +146,26 @@ def test_nothing_begins_once_the_time_is_up(tmp_path, monkeypatch):
     command = ["study", "--scale", "smoke", "--output", str(tmp_path)]
     __main__.main([*command, "--budget", "0"])
     assert not list(Store(tmp_path / "results.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "done, text",
+    [(0, "1 of 4"), (1, "2 of 4, about 15 min left"), (3, "4 of 4, about 5")],
+)
+def test_how_many_runs_and_how_much_time_are_left(tmp_path, done, text):
+    config = {
+        **runs.load("study"),
+        "scale": {"tiny": {"network": "Small"}},
+        "stage": [{"name": "main", "learning_rate": 0.1, "seed": [0, 1, 2, 3]}],
+    }
+    args = argparse.Namespace(
+        experiment="study", scale="tiny", output=tmp_path, jobs=2
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "load", lambda name: config)
+        sweep = Sweep(args)
+    for planned in sweep.plan[:done]:
+        sweep.store.append(
+            {"run": planned.run, "seconds": 600, "validation_accuracy": 0.5}
+        )
+    assert sweep.place().startswith(text)

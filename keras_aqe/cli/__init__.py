@@ -1,0 +1,138 @@
+"""The command line, `keras-aqe`.
+
+A module for each subcommand has its `HELP`, `EXAMPLES`, `add_arguments` and
+`run`. They import Keras and all that needs it in `run` alone, so that help
+comes at once.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+
+from keras_aqe.cli import (
+    benchmark,
+    check,
+    convert,
+    demo,
+    describe,
+    kernels,
+    plot,
+    quantize,
+    train,
+    verify,
+)
+
+COMMANDS = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (
+        demo,
+        quantize,
+        train,
+        check,
+        convert,
+        verify,
+        describe,
+        benchmark,
+        kernels,
+        plot,
+    )
+}
+_EXIT_CODES = """\
+exit codes:
+  0  done
+  1  the answer is no: a model that does not convert, a file with faults
+  2  wrong usage
+  3  it failed: a file that cannot be read, a package that is missing
+"""
+_EXAMPLES = """\
+examples:
+  keras-aqe demo
+  keras-aqe train digits --input-bits 2 --weight-bits 2 --output runs/digits
+  keras-aqe check runs/digits/model.keras
+  keras-aqe benchmark runs/digits/model.tflite
+"""
+
+
+class _Version(argparse.Action):
+    """Prints the installed version, which takes a while to find."""
+
+    def __init__(self, option_strings, dest, **kwargs):
+        super().__init__(option_strings, dest, nargs=0, **kwargs)
+
+    def __call__(self, parser, *args):
+        import importlib.metadata
+
+        print(f"keras-aqe {importlib.metadata.version('keras-aqe')}")
+        parser.exit()
+
+
+def build_parser():
+    """Returns the parser of all subcommands."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="keras-aqe",
+        description="Networks of 1 to 3 bits for Keras: train, convert, run.",
+        epilog=f"{_EXAMPLES}\n{_EXIT_CODES}",
+        formatter_class=raw,
+    )
+    parser.add_argument("--version", action=_Version, help="print the version")
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", dest="command"
+    )
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=f"{module.HELP[0].upper()}{module.HELP[1:]}.",
+            epilog=f"{module.EXAMPLES}\n{_EXIT_CODES}",
+            formatter_class=raw,
+        )
+        module.add_arguments(command)
+        command.add_argument(
+            "--json", action="store_true", help="print the result as JSON"
+        )
+    return parser
+
+
+def is_running():
+    """Whether this process is the command line, and not a program of one."""
+    if sys.argv[0] == "-m":
+        # What Python says while it looks for the module to run.
+        return sys.orig_argv[sys.orig_argv.index("-m") + 1] == "keras_aqe"
+    return pathlib.Path(sys.argv[0]).stem == "keras-aqe"
+
+
+def begin():
+    """Does what comes before Keras is imported, which takes seconds.
+
+    Help, and what is wrong with the arguments, is answered, and the process
+    ends with it.
+    """
+    # TensorFlow writes what it did not find.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    build_parser().parse_args()
+
+
+def main(argv=None):
+    """Runs a subcommand and ends the process with its exit code.
+
+    Args:
+        argv: Arguments; `None` means those of the process.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        code, result = COMMANDS[args.command].run(args)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Who reads has gone, and Python would write once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(3)
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        print(f"keras-aqe: {error}", file=sys.stderr)
+        sys.exit(3)
+    if args.json:
+        print(json.dumps(result, indent=2))
+    sys.exit(code)

@@ -1,0 +1,138 @@
+"""What several subcommands are given: models, targets, examples."""
+
+import argparse
+import importlib
+import pathlib
+import sys
+
+TARGETS = ("packed", "lce", "tflite")
+
+
+def add_model(parser):
+    """Adds a model and what is needed to read it."""
+    parser.add_argument("model", help="a .keras file")
+    parser.add_argument(
+        "--import",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module that registers layers of the model; may be repeated",
+    )
+
+
+def add_conversion(parser):
+    """Adds what `convert` and `check` are asked for."""
+    parser.add_argument(
+        "--target",
+        choices=TARGETS,
+        default="packed",
+        help="what the file is for (default: packed)",
+    )
+    parser.add_argument(
+        "--no-strict",
+        dest="strict",
+        action="store_false",
+        help="accept quantized layers that would run in float",
+    )
+    parser.add_argument(
+        "--compact",
+        action="store_true",
+        help="kernels of 2 and 4 bits in dense layers, for tflite",
+    )
+    parser.add_argument(
+        "--allow-soft",
+        action="store_true",
+        help="convert a model whose training stopped below alpha = 1",
+    )
+
+
+def conversion(args):
+    """The arguments of `convert` that these are."""
+    return {
+        "target": args.target,
+        "strict": args.strict,
+        "compact": args.compact,
+        "allow_soft": args.allow_soft,
+        "verbose": int(shows_progress(args)),
+    }
+
+
+def add_examples(parser):
+    """Adds the inputs that a model is run on."""
+    parser.add_argument(
+        "--data",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="inputs: .npy, or .npz with an array for each input; without it, "
+        "random ones",
+    )
+    parser.add_argument(
+        "--examples",
+        type=positive,
+        default=32,
+        help="number of random inputs (default: 32)",
+    )
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def positive(text):
+    """An integer of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+def shows_progress(args):
+    """Whether somebody is there to see a progress bar."""
+    return not args.json and sys.stderr.isatty()
+
+
+def load_model(args):
+    """The Keras model of `add_model`."""
+    for module in args.modules:
+        importlib.import_module(module)
+    import keras
+
+    # Keras finds our classes in a file only once they are imported.
+    import keras_aqe  # noqa: F401
+
+    if not pathlib.Path(args.model).exists():
+        raise FileNotFoundError(f"there is no file {args.model!r}")
+    try:
+        return keras.models.load_model(args.model, compile=False)
+    except (OSError, TypeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"{args.model!r} is not a model that Keras can load: {first} "
+            "Layers of your own are registered by --import MODULE."
+        ) from error
+
+
+def examples(args, tensors):
+    """The inputs of `add_examples` for some inputs of a model.
+
+    Args:
+        args: The arguments.
+        tensors: Keras tensors.
+    """
+    import numpy as np
+
+    if args.data is not None:
+        loaded = np.load(args.data, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        arrays = dict(loaded)
+        return (
+            list(arrays.values()) if len(tensors) > 1 else [*arrays.values()][0]
+        )
+    rng = np.random.default_rng(args.seed)
+    arrays = []
+    for tensor in tensors:
+        shape = (args.examples, *(size or 1 for size in tensor.shape[1:]))
+        if np.issubdtype(tensor.dtype, np.integer):
+            arrays.append(rng.integers(0, 128, shape).astype(tensor.dtype))
+        else:
+            arrays.append(rng.normal(size=shape).astype(tensor.dtype))
+    return arrays if len(arrays) > 1 else arrays[0]

@@ -1,0 +1,78 @@
+"""`keras-aqe quantize`."""
+
+from keras_aqe.cli.inputs import add_model, load_model
+
+HELP = "make the quantized twin of a float model, with its weights"
+EXAMPLES = """\
+examples:
+  keras-aqe quantize float.keras twin.keras --input-bits 2 --weight-bits 2
+  keras-aqe quantize float.keras twin.keras --skip 'block1_*' --skip logits
+  keras-aqe quantize float.keras twin.keras --override 'conv2=4,2'
+
+The twin is to be trained on with `keras_aqe.callbacks.AlphaScheduler`.
+"""
+_WIDTHS = [1, 2, 3, 4, 8, 16, 32]
+
+
+def add_arguments(parser):
+    add_model(parser)
+    add = parser.add_argument
+    add("output", help="the .keras file to write")
+    add("--input-bits", type=int, default=2, choices=_WIDTHS)
+    add("--weight-bits", type=int, default=2, choices=_WIDTHS)
+    add(
+        "--first-last-bits",
+        type=int,
+        choices=_WIDTHS,
+        default=32,
+        help="of the first and the last layers (default: 32, float)",
+    )
+    add(
+        "--skip",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a layer, or a pattern, that stays float; may be repeated",
+    )
+    add(
+        "--override",
+        action="append",
+        default=[],
+        type=_override,
+        metavar="NAME=BITS",
+        help="a layer, or a pattern, of its own width, or of widths "
+        "'INPUT,WEIGHT'; may be repeated",
+    )
+    add("--estimator", choices=["aqe", "ste"], default="aqe")
+
+
+def _override(text):
+    name, equals, widths = text.rpartition("=")
+    bits = tuple(int(width) for width in widths.split(","))
+    if not equals or len(bits) > 2:
+        raise ValueError(text)
+    return name, bits if len(bits) == 2 else bits[0]
+
+
+def run(args):
+    model = load_model(args)
+    import keras_aqe as aqe
+
+    twin = aqe.quantize_model(
+        model,
+        args.input_bits,
+        args.weight_bits,
+        first_last_bits=args.first_last_bits,
+        skip=args.skip,
+        overrides=dict(args.override),
+        estimator=args.estimator,
+    )
+    twin.save(args.output)
+    report = twin.quantization_report
+    if not args.json:
+        print(report)
+        print(f"Written: {args.output}")
+    return 0, {
+        "output": args.output,
+        "quantized": [row.path for row in report.quantized],
+    }

@@ -1,0 +1,165 @@
+"""Trains a network of 1- to 3-bit weights and activations on images.
+
+Images are normalised by the mean and standard deviation of each channel of
+the training images; those of CIFAR-10 are augmented by a random crop after
+padding by 4 pixels and a random horizontal flip.
+"""
+
+import json
+import os
+import shutil
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_aqe as aqe
+from keras_aqe import converters, datasets
+
+SCHEDULES = {
+    "linear": aqe.schedules.Linear(start=0.1),
+    "cosine": aqe.schedules.Cosine(),
+    "exponential": aqe.schedules.Exponential(),
+    "constant": aqe.schedules.Constant(0.5),
+}
+
+
+def load(args):
+    """Returns (images, labels) to train on, to validate and to test."""
+    if args.dataset == "cifar10":
+        return datasets.load_cifar10(args.data_dir, args.train_images)
+    (x, y), test = datasets.digits()
+    held_out = len(x) // 10
+    x, y, validation = x[:-held_out], y[:-held_out], (x[-held_out:],)
+    validation += (datasets.digits()[0][1][-held_out:],)
+    return (x[: args.train_images], y[: args.train_images]), validation, test
+
+
+def training_batches(images, labels, normalise, args):
+    """Returns shuffled, augmented and normalised batches."""
+    data = tf.data.Dataset.from_tensor_slices((images, labels))
+    data = data.shuffle(len(images), seed=args.seed)
+    data = data.batch(args.batch_size, drop_remainder=True)
+    if args.augment:
+        data = data.map(datasets.augment)
+    return data.map(lambda x, y: (normalise(x), y)).prefetch(2)
+
+
+def build_model(args, total_steps, image_shape):
+    """Returns the network, compiled."""
+    own = {}
+    if args.network == "MINWNet":
+        own = {
+            "variant": args.variant,
+            "filters": args.filters,
+            "dense_units": args.dense_units,
+        }
+    model = getattr(aqe.models, args.network)(
+        input_bits=args.input_bits,
+        weight_bits=args.weight_bits,
+        input_shape=image_shape,
+        estimator=args.estimator,
+        **own,
+    )
+    # The learning rate falls to 2 % of its first value over the run.
+    learning_rate = keras.optimizers.schedules.ExponentialDecay(
+        args.learning_rate, decay_steps=total_steps, decay_rate=0.02
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        # XLA pays on a GPU; on a CPU it makes the convolutions slower.
+        jit_compile=bool(tf.config.list_physical_devices("GPU")),
+    )
+    return model
+
+
+def build_callbacks(args, total_steps):
+    """Returns what goes on beside training."""
+    callbacks = [
+        # It is kept: were saving to fail, `--resume` would not train again.
+        keras.callbacks.BackupAndRestore(
+            args.output / "backup", delete_checkpoint=False
+        ),
+        keras.callbacks.TensorBoard(args.output / "logs"),
+    ]
+    if min(args.input_bits, args.weight_bits) < 32:
+        callbacks.append(
+            aqe.callbacks.AlphaScheduler(
+                SCHEDULES[args.schedule], total_steps=total_steps
+            ),
+        )
+    return callbacks
+
+
+def write(path, save):
+    """Calls `save` with a temporary path, then renames that to `path`."""
+    # The suffix stays: Keras reads the format from it.
+    temporary = path.with_name(f"unfinished-{path.name}")
+    try:
+        save(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def train(args):
+    """Trains, tests and saves; returns the model and its results."""
+    began = time.monotonic()
+    keras.utils.set_random_seed(args.seed)
+    if not args.resume:
+        shutil.rmtree(args.output / "backup", ignore_errors=True)
+    args.output.mkdir(parents=True, exist_ok=True)
+
+    (x, y), validation, test = load(args)
+    mean = np.mean(x, axis=(0, 1, 2)).astype("float32")
+    std = np.std(x, axis=(0, 1, 2)).astype("float32")
+
+    def normalise(images):
+        return (tf.cast(images, tf.float32) - mean) / std
+
+    def whole_batches(images, labels):
+        data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(500)
+        return data.map(lambda x, y: (normalise(x), y)).prefetch(2)
+
+    steps = len(x) // args.batch_size
+    model = build_model(args, steps * args.epochs, x.shape[1:])
+    history = model.fit(
+        training_batches(x, y, normalise, args),
+        epochs=args.epochs,
+        validation_data=whole_batches(*validation),
+        callbacks=build_callbacks(args, steps * args.epochs),
+        verbose=0 if args.json else "auto",
+    )
+    # Outside of training every quantizer is hard: this is what is shipped.
+    _, accuracy = model.evaluate(whole_batches(*test), verbose=0)
+    _, held_out = model.evaluate(whole_batches(*validation), verbose=0)
+    write(args.output / "model.keras", model.save)
+    converted = converters.convert(model, target=args.target)
+    converted.save(args.output / "model.tflite")
+    results = {
+        "test_accuracy": round(accuracy, 4),
+        "validation_accuracy": round(held_out, 4),
+        "bytes": converted.bytes,
+        "target": args.target,
+        "seconds": round(time.monotonic() - began, 1),
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+        "history": {
+            name: [float(value) for value in values]
+            for name, values in history.history.items()
+        },
+        "arguments": {
+            name: value
+            for name, value in vars(args).items()
+            if isinstance(value, (bool, float, int, str, type(None)))
+            and name != "data_dir"
+        },
+    }
+    write(
+        args.output / "results.json",
+        lambda path: path.write_text(json.dumps(results, indent=2) + "\n"),
+    )
+    return converted, results

@@ -1,0 +1,207 @@
+"""All subcommands: their help, their exit codes, what they print."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_aqe as aqe
+from keras_aqe import cli, converters
+
+
+def run(capsys, *arguments):
+    """Exit code and what was printed of a subcommand."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
+
+
+def run_json(capsys, *arguments):
+    code, out, _ = run(capsys, *arguments, "--json")
+    return code, json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, its files, a model with faults, and examples."""
+    folder = tmp_path_factory.mktemp("cli")
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 2)),
+            aqe.layers.QuantConv2D(4, 3, kernel_quantizer="binary", name="a"),
+            keras.layers.BatchNormalization(),
+            aqe.layers.QuantActivation("binary"),
+            aqe.layers.QuantConv2D(4, 3, kernel_quantizer="binary", name="b"),
+            keras.layers.Flatten(),
+        ]
+    )
+    model.save(folder / "model.keras")
+    converters.convert(model).save(folder / "model.tflite")
+    plain = keras.Sequential(
+        [keras.Input((8, 8, 2)), keras.layers.Conv2D(4, 3)]
+    )
+    converters.convert(plain, "tflite").save(folder / "plain.tflite")
+    keras.Sequential(
+        [
+            keras.Input((4, 4, 4, 2)),
+            aqe.layers.QuantConv3D(2, 2, kernel_quantizer="binary", name="c"),
+        ]
+    ).save(folder / "refused.keras")
+    images = np.random.default_rng(0).normal(size=(5, 8, 8, 2))
+    np.save(folder / "images.npy", images.astype("float32"))
+    return folder
+
+
+def test_help_comes_without_keras():
+    """And so in a fraction of a second, for each subcommand."""
+    program = """if True:
+        import sys
+        from importlib.abc import MetaPathFinder
+        class Refuse(MetaPathFinder):
+            def find_spec(self, name, path, target=None):
+                if name.split(".")[0] in ("keras", "numpy", "rich", "jax",
+                                          "tensorflow", "torch"):
+                    sys.exit(f"imports {name}")
+        sys.meta_path.insert(0, Refuse())
+        sys.argv = ["keras-aqe", *sys.argv[1:]]
+        import keras_aqe
+    """
+    for arguments in (["--help"], ["--version"], ["benchmark", "--help"]):
+        process = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            capture_output=True,
+            text=True,
+        )
+        assert process.returncode == 0, process.stderr
+        assert process.stdout.startswith(("usage: keras-aqe", "keras-aqe 0"))
+
+
+def test_the_module_is_the_command():
+    process = subprocess.run(
+        [sys.executable, "-m", "keras_aqe", "no-command"],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 2 and "no-command" in process.stderr
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_has_examples_of_the_command_that_parse(name, capsys):
+    code, out, _ = run(capsys, name, "--help")
+    assert code == 0 and "exit codes:" in out and "--json" in out
+    examples = [
+        line.split("#")[0].split("|")[0].split("keras-aqe ")[1].split()
+        for line in cli.COMMANDS[name].EXAMPLES.splitlines()
+        if line.startswith("  ") and "keras-aqe " in line
+    ]
+    assert examples
+    for example in examples:
+        assert example[0] == name
+        cli.build_parser().parse_args([a.strip("'") for a in example])
+
+
+def test_targets_are_those_of_convert():
+    from keras_aqe.converters.targets import TARGETS as known
+
+    assert list(cli.inputs.TARGETS) == list(known)
+
+
+@pytest.mark.slow
+def test_check(folder, capsys):
+    code, found = run_json(capsys, "check", folder / "model.keras")
+    assert code == 0 and found["ok"]
+    assert [layer["name"] for layer in found["layers"]] == ["a", "b"]
+    code, out, _ = run(capsys, "check", folder / "refused.keras")
+    assert code == 1 and "QuantConv3D" in out
+    code, found = run_json(capsys, "check", folder / "refused.keras")
+    assert code == 1 and found["faults"][0]["layer"] == "c"
+
+
+@pytest.mark.slow
+def test_convert_describe_and_verify(folder, capsys, tmp_path):
+    model, file = folder / "model.keras", tmp_path / "new.tflite"
+    code, found = run_json(capsys, "convert", model, file)
+    assert code == 0 and found["bytes"] == file.stat().st_size
+    assert converters.report(file) == converters.report(folder / "model.tflite")
+    code, found = run_json(capsys, "describe", file)
+    assert code == 0 and found["target"] == "packed"
+    code, out, _ = run(capsys, "describe", file)
+    assert code == 0 and str(converters.report(file)) in out
+    data = folder / "images.npy"
+    code, found = run_json(capsys, "verify", model, file, "--data", data)
+    assert code == 0 and found["examples"] == 5 and found["faultless"]
+    code, out, _ = run(capsys, "verify", model, file, "--examples", 3)
+    assert code == 0 and "3 examples" in out
+    code, found = run_json(capsys, "convert", folder / "refused.keras")
+    assert code == 1 and "QuantConv3D" in found["error"]
+    assert not (folder / "refused.tflite").exists()
+
+
+@pytest.mark.slow
+def test_what_cannot_be_read(folder, capsys, tmp_path):
+    short = tmp_path / "short.tflite"
+    short.write_bytes((folder / "model.tflite").read_bytes()[:1000])
+    for arguments, words in (
+        (["describe", short], "damaged"),
+        (["describe", tmp_path / "none.tflite"], "none.tflite"),
+        (["benchmark", short], "damaged"),
+        (["check", tmp_path / "none.keras"], "there is no file"),
+        (["check", short], "not a model that Keras can load"),
+        (["verify", folder / "refused.keras", folder / "model.tflite"], ""),
+        (["plot", folder / "model.keras", "--layer", "z"], "has a, b"),
+    ):
+        code, out, err = run(capsys, *arguments)
+        assert code == 3 and words in err and not out
+        assert err.startswith("keras-aqe: ")
+
+
+@pytest.mark.slow
+def test_benchmark_against_int8_and_another_file(folder, capsys):
+    files = [folder / "model.tflite", folder / "plain.tflite"]
+    few = ["--rounds", 2, "--repeats", 2]
+    code, found = run_json(
+        capsys, "benchmark", files[0], "--against", "int8", *few
+    )
+    assert code == 0
+    ours, theirs = found["files"]
+    assert ours["runs"] == 4 and ours["memory_mib"] > 0
+    assert {part["layer"] for part in ours["profile"]} >= {"a", "b"}
+    assert all(part["ms"] > 0 for part in ours["profile"])
+    assert set(ours["kernels"]) == {p["kernel"] for p in ours["profile"]}
+    assert theirs["file"] == "int8" and theirs["times_faster"] == 1
+    assert not theirs["profile"]
+    code, out, _ = run(capsys, "benchmark", *files, "--against", files[1], *few)
+    assert code == 0 and "times faster" in out and "all other" in out
+    code, found = run_json(
+        *(capsys, "benchmark", files[0], "--against", "int8"),
+        *("--float", files[1], *few),
+    )
+    assert code == 0 and found["files"][1]["bytes"] > 0
+    code, _, err = run(capsys, "benchmark", files[1], "--against", "int8", *few)
+    assert code == 3 and "--float" in err
+
+
+@pytest.mark.slow
+def test_plot_draws_curves_and_kernels(folder, capsys, tmp_path):
+    run_folder, picture = tmp_path / "run", tmp_path / "plot.png"
+    run_folder.mkdir()
+    history = {"val_accuracy": [0.1, 0.2], "val_loss": [2.0, 1.0]}
+    results = json.dumps({"history": history})
+    (run_folder / "results.json").write_text(results)
+    code, found = run_json(capsys, "plot", run_folder, "--output", picture)
+    assert code == 0 and picture.read_bytes()[:4] == b"\x89PNG"
+    code, found = run_json(
+        capsys, "plot", folder / "model.keras", "--output", picture
+    )
+    assert code == 0 and found["drawn"] == ["a", "b"]
+
+
+def test_kernels(capsys):
+    code, found = run_json(capsys, "kernels")
+    assert code == 0 and any(k["runs_here"] for k in found["kernels"])
+    code, out, _ = run(capsys, "kernels")
+    assert all(kernel["name"] in out for kernel in found["kernels"])
