@@ -5,6 +5,7 @@ import importlib.util
 from keras_aqe.converters.errors import ConversionError
 
 if importlib.util.find_spec("tensorflow"):
+    from keras_aqe.converters.check import Check, Fault, check
     from keras_aqe.converters.convert import Converted, convert
     from keras_aqe.converters.interpreter import Interpreter
     from keras_aqe.converters.report import Report, report
@@ -22,11 +23,14 @@ else:
 
 
 __all__ = [
+    "Check",
     "ConversionError",
     "Converted",
+    "Fault",
     "Interpreter",
     "Report",
     "Verification",
+    "check",
     "convert",
     "report",
     "verify",

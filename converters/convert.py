@@ -2,31 +2,22 @@ import dataclasses
 import os
 import pathlib
 import tempfile
+from typing import Any
 
 import keras
 
+from keras_aqe import tables
+from keras_aqe.converters import pipeline, progress
 from keras_aqe.converters.child import under_tensorflow
-from keras_aqe.converters.errors import (
-    ConversionError,
-    EngineMissingError,
-    other_types,
-    unconvertible,
-)
-from keras_aqe.converters.file import flatbuffer, metadata
-from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.graph.pixels import with_uint8_input
-from keras_aqe.converters.interpreter import Interpreter
-from keras_aqe.converters.load import load
-from keras_aqe.converters.report import RUNS_IN_FLOAT, Report, report
-from keras_aqe.converters.targets import TARGETS, node_names
-from keras_aqe.converters.targets.description import describe
-from keras_aqe.converters.targets.ownership import layer_in
+from keras_aqe.converters.report import Report
+from keras_aqe.converters.targets import TARGETS
 from keras_aqe.converters.targets.target import Options
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Converted:
-    """A converted model.
+    """A converted model; renders as its report in notebooks.
 
     Args:
         flatbuffer: The .tflite file as bytes.
@@ -42,12 +33,51 @@ class Converted:
 
     model = aqe.models.MINWNet("D", filters=4, dense_units=8)
     converted = converters.convert(model, target="tflite")
-    print(len(converted.flatbuffer), converted.report.macs)
+    print(converted.bytes, converted.macs, converted.to_dict()["target"])
     ```
     """
 
     flatbuffer: bytes
     report: Report
+
+    @property
+    def target(self) -> str:
+        """What it was converted for."""
+        return self.report.target
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file."""
+        return len(self.flatbuffer)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return self.report.macs
+
+    @property
+    def bops(self) -> int:
+        """Bit operations of one inference."""
+        return self.report.bops
+
+    @property
+    def energy(self) -> float:
+        """An estimate of the energy of one inference in microjoules."""
+        return self.report.energy
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the report says, as what JSON has."""
+        return self.report.to_dict()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Converted target={self.target!r}, {self.bytes:,} bytes, "
+            f"{len(self.report)} layers, {self.macs:,} MACs>"
+        )
+
+    def _repr_html_(self) -> str:
+        head = tables.text_html(repr(self).strip("<>"))
+        return f"<p>{head}</p>{self.report._repr_html_()}"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the file; a failure leaves nothing half written.
@@ -74,6 +104,7 @@ def convert(
     compact: bool = False,
     allow_soft: bool = False,
     image: keras.layers.Layer | list[keras.layers.Layer] | None = None,
+    verbose: int = 0,
 ) -> Converted:
     """Converts a trained model to a .tflite file that computes the same.
 
@@ -112,6 +143,7 @@ def convert(
         image: The `Rescaling` or `Normalization`, or a list of such layers,
             that `model`'s images went through before it saw them. The file
             then takes images of uint8 and does so itself.
+        verbose: 0 for silence, 1 for a progress bar.
 
     Returns:
         A `Converted`.
@@ -134,11 +166,7 @@ def convert(
     print(converted.report)
     ```
     """
-    if target not in TARGETS:
-        raise ValueError(
-            f"`target` must be one of {list(TARGETS)}. "
-            f"Received: target={target!r}"
-        )
+    require_target(target)
     if compact and not TARGETS[target].takes_compact:
         takers = [name for name, t in TARGETS.items() if t.takes_compact]
         raise ValueError(
@@ -147,67 +175,20 @@ def convert(
         )
     if image is not None:
         model = with_uint8_input(model, image)
-    graph = None
-    try:
-        graph = build(model, allow_soft)
-        file = load(_file(graph, TARGETS[target], Options(strict, compact)))
-        rows = report(file)
-    except Exception as error:
-        named, cause = error, error.__cause__
-        if not isinstance(error, ConversionError):
-            named = unconvertible(error, _layer_in(error, graph))
-            cause = error
-        if cause is None:
-            raise
-        types = [(tensor.name, tensor.dtype) for tensor in model.inputs]
-        raise ConversionError(f"{named}{other_types(types)}") from cause
-    if strict:
-        _require_integers(rows)
-    _require_engine(file, graph)
+    with progress.bar("converting", verbose) as step:
+        file, rows = pipeline.run(
+            model, TARGETS[target], strict, Options(compact), allow_soft, step
+        )
     return Converted(file.data, rows)
 
 
-def _file(graph, target, options):
-    emitted, codes = target.emit(graph, options)
-    # A digest is that of the types that a reader gets.
-    emitted = flatbuffer.read(flatbuffer.write(emitted))
-    return metadata.seal(emitted, describe(emitted, codes, graph, target))
-
-
-def _layer_in(error, graph):
-    """The layer whose operators an error of TensorFlow's converter names."""
-    places = [str(error), *map(str, getattr(error, "errors", []))]
-    numbers = node_names.numbers_in(" ".join(places))
-    if graph is None or not numbers:
-        return None
-    return graph.nodes[numbers[0]].name
-
-
-def _require_engine(file, graph):
-    try:
-        Interpreter(file).try_out()
-    except EngineMissingError:
-        pass  # the file may be for another machine
-    except ConversionError as error:
-        layer = layer_in(str(error), file.model, graph)
-        subject = "The model" if layer is None else f"Layer {layer!r}"
-        fault = getattr(error, "fault", error)
-        raise ConversionError(
-            f"{subject} was converted, but the result cannot run: {fault}. "
-            "Make the layer smaller or use another one or another target; if "
-            "it is an ordinary one, please report this with the model."
-        ) from error
-
-
-def _require_integers(rows):
-    for row in rows:
-        if row.note == RUNS_IN_FLOAT:
-            raise ConversionError(
-                f"Layer {row.name!r} ({row.input_bits}-bit input, "
-                f"{row.weight_bits}-bit kernel) came out as {row.op} in float "
-                f"and not as {row.operation}. Pass strict=False to accept "
-                "that, or use another target."
-            )
+def require_target(target):
+    """Raises `ValueError` unless there is a target of that name."""
+    if target not in TARGETS:
+        raise ValueError(
+            f"`target` must be one of {list(TARGETS)}. "
+            f"Received: target={target!r}"
+        )
 
 
 def _write(path, content):

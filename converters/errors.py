@@ -6,7 +6,8 @@ import tempfile
 class ConversionError(ValueError):
     """A model cannot be converted, or a file is not what it should be.
 
-    Its message names the layer and says what to do.
+    Its message names the layer and says what to do. `layer` is the name of the
+    layer that it is about, `None` if it is the model as a whole.
 
     Example:
 
@@ -19,6 +20,14 @@ class ConversionError(ValueError):
         print(error)
     ```
     """
+
+    def __init__(self, message: str, layer: str | None = None) -> None:
+        super().__init__(message)
+        self.layer = layer
+
+
+class FloatLayerError(ConversionError):
+    """A quantized layer would run in float, which `strict` does not allow."""
 
 
 class DamagedError(ConversionError):
@@ -40,6 +49,11 @@ class EngineMissingError(ConversionError):
     """What runs a file is not installed."""
 
 
+def raising(error):
+    """What is done with an error unless all are to be listed."""
+    raise error
+
+
 @contextlib.contextmanager
 def naming(layer):
     """Names a layer in whatever error is raised while it is converted.
@@ -49,7 +63,8 @@ def naming(layer):
     """
     try:
         yield
-    except ConversionError:
+    except ConversionError as error:
+        error.layer = error.layer or layer.name
         raise
     except Exception as error:
         raise unconvertible(error, layer.name) from error
@@ -84,7 +99,7 @@ def unconvertible(error, layer=None):
         first = next(filter(None, lines), "without a message")
         first = first.replace("\x1b[0m", "")[:200].rstrip(".")
         reason = f"{type(error).__name__}: {first}"
-    return ConversionError(f"{subject} cannot be converted: {reason}.")
+    return ConversionError(f"{subject} cannot be converted: {reason}.", layer)
 
 
 def other_types(inputs):

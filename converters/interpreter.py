@@ -26,6 +26,7 @@ class Interpreter:
         flatbuffer: The file: its path, its bytes, or what `convert`
             returned.
         num_threads: Number of threads.
+        profile: Whether the operators of packed files are timed.
 
     Attributes:
         input_names: Names of the inputs, those of the Keras model where
@@ -55,6 +56,7 @@ class Interpreter:
         self,
         flatbuffer: str | os.PathLike[str] | bytes | Converted,
         num_threads: int = 1,
+        profile: bool = False,
     ) -> None:
         if not isinstance(num_threads, int) or num_threads < 1:
             raise ValueError(
@@ -71,7 +73,9 @@ class Interpreter:
         self._signature = Signature(file)
         self.input_names = self._signature.input_names
         self.output_names = self._signature.output_names
-        self._engine = target_of(file.model).engine(file.data, num_threads)
+        self._engine = target_of(file.model).engine(
+            file.data, num_threads, profile
+        )
 
     def predict(self, x: Any) -> Any:
         """Outputs for a batch of any number of examples.
@@ -109,6 +113,15 @@ class Interpreter:
         kept = size if size < step * len(runs) else None
         outputs = [_joined(parts)[:kept] for parts in zip(*runs)]
         return self._signature.group(outputs)
+
+    def profile(self) -> list[dict[str, Any]]:
+        """What the operators of a packed file run as, after `predict`.
+
+        Returns:
+            What `keras_aqe.runtime.profile` does; of other files, an empty
+            list.
+        """
+        return self._engine.profile()
 
     def try_out(self) -> None:
         """Runs one example of no meaning, so that the engine checks the file.

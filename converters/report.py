@@ -5,16 +5,16 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from keras_aqe import tables
+from keras_aqe import costs, tables
 from keras_aqe.converters.errors import ConversionError, DamagedError
 from keras_aqe.converters.file import constants, flatbuffer, metadata
 from keras_aqe.converters.load import load
-from keras_aqe.converters.targets import KERNELS
+from keras_aqe.converters.targets import KERNELS, TARGETS
 from keras_aqe.summary import operation
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # The note of a layer that runs in float though nothing allows it to.
 RUNS_IN_FLOAT = "runs in float"
+# And of one that no file can have, of which only `check` has rows.
+REFUSED = "refused"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +43,14 @@ class Row:
         macs: Multiply-accumulates of one inference. Sizes that a model leaves
             open count as 1.
         note: Why it runs in float, if it does; else empty. `"plain layer"` is
-            one that Keras computes in floats too.
+            one that Keras computes in floats too. `"refused"`, in
+            `keras_aqe.check` only, is one that has no operator.
         bytes: Bytes of all constants of the layer in the file: its kernel and
             what stands for its bias, its batch normalisation and the
             quantizer behind it. What several layers share counts for the
             first.
+        kernel: What runs the operators here: kernels of `keras_aqe.runtime`,
+            or the engine that has its own; empty where it was not asked.
     """
 
     name: str
@@ -57,11 +62,41 @@ class Row:
     macs: int
     note: str = ""
     bytes: int = 0
+    # It is of this machine, and no part of the file.
+    kernel: str = dataclasses.field(default="", compare=False)
 
     @property
     def kind(self) -> str:
         """What it counts as: its operation, or `"float"` if it runs so."""
-        return "float" if self.note else self.operation
+        is_float = self.note and self.note != REFUSED
+        return "float" if is_float else self.operation
+
+    @property
+    def bops(self) -> int:
+        """Bit operations of one inference, see `costs.bit_operations`."""
+        return costs.bit_operations(
+            self.macs, self.input_bits, self.weight_bits
+        )
+
+    @property
+    def energy(self) -> float:
+        """Microjoules of one inference, see `costs.energy`."""
+        return costs.energy(
+            self.macs,
+            self.input_bits,
+            self.weight_bits,
+            self.weight_bytes,
+            is_float=self.kind == "float",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as what JSON has."""
+        return {
+            **dataclasses.asdict(self),
+            "kind": self.kind,
+            "bops": self.bops,
+            "energy": self.energy,
+        }
 
 
 class Report(list[Row]):
@@ -117,7 +152,44 @@ class Report(list[Row]):
         """Multiply-accumulates of one inference."""
         return sum(self.macs_by_kind.values())
 
+    @property
+    def bops(self) -> int:
+        """Bit operations of one inference, in layers with weights."""
+        return sum(row.bops for row in self)
+
+    @property
+    def energy(self) -> float:
+        """An estimate of the energy of one inference in microjoules."""
+        return sum(row.energy for row in self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rows and the totals as what JSON has."""
+        return {
+            "version": self.version,
+            "target": self.target,
+            "layers": [row.to_dict() for row in self],
+            "normalizations": [row.to_dict() for row in self.normalizations],
+            "bytes": self.bytes,
+            "macs": self.macs,
+            "bops": self.bops,
+            "energy": self.energy,
+            "bytes_by_kind": self.bytes_by_kind,
+            "macs_by_kind": self.macs_by_kind,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"<Report target={self.target!r}, {len(self)} layers, "
+            f"{self.bytes:,} bytes, {self.macs:,} MACs>"
+        )
+
     def __str__(self) -> str:
+        return tables.render(self._table(), 120)
+
+    def _repr_html_(self) -> str:
+        return tables.html(self._table())
+
+    def _table(self):
         table = Table(caption=self._folded(), caption_justify="left")
         for heading in ("layer", "input", "weights", "operation", "op"):
             table.add_column(heading)
@@ -145,7 +217,7 @@ class Report(list[Row]):
             _add_total(table, kind, 0, self.macs_by_kind[kind])
         table.add_section()
         _add_total(table, "total", self.bytes, self.macs)
-        return tables.render(table, 120)
+        return table
 
     def _folded(self) -> str | None:
         names = [row.name for row in self.normalizations if row.op == "folded"]
@@ -161,12 +233,17 @@ def _add_total(table, kind, number, macs):
     table.add_row(kind, "", "", "", "", "", f"{number:,}", f"{macs:,}", "")
 
 
-def report(file: str | os.PathLike[str] | bytes | Converted) -> Report:
+def report(
+    file: str | os.PathLike[str] | bytes | Converted,
+    kernels: Mapping[int, str] | None = None,
+) -> Report:
     """Reads from a finished file which operators carry its layers.
 
     Args:
         file: A file that `keras_aqe.converters.convert` made: its path, its
             bytes, or what `convert` returned.
+        kernels: What runs its operators, by their numbers, for the rows'
+            `kernel`. `None` leaves these empty.
 
     Returns:
         A `Report`.
@@ -188,7 +265,9 @@ def report(file: str | os.PathLike[str] | bytes | Converted) -> Report:
     loaded = load(file)
     description = metadata.read(loaded.model)
     try:
-        return _Reader(loaded.model, description).report(len(loaded.data))
+        return _Reader(loaded.model, description, kernels).report(
+            len(loaded.data)
+        )
     except ConversionError:
         raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -203,9 +282,11 @@ class _Reader:
     Args:
         model: A parsed file.
         description: What `metadata.read` returned for it.
+        kernels: See `report`.
     """
 
-    def __init__(self, model, description):
+    def __init__(self, model, description, kernels):
+        self._kernels = kernels
         self._model = model
         self._description = description
         self._names = flatbuffer.operator_names(model)
@@ -258,7 +339,16 @@ class _Reader:
             macs=entry["macs"],
             note=(entry["may_be_float"] or RUNS_IN_FLOAT) * is_float,
             bytes=self._counted([*carriers, *entry.get("beside", [])]),
+            kernel=self._kernel(carriers),
         )
+
+    def _kernel(self, operators):
+        if self._kernels is None:
+            return ""
+        target = TARGETS.get(self._description["target"])
+        engine = "" if target is None else target.runs_in
+        found = [self._kernels.get(i, engine) for i in operators]
+        return ", ".join(dict.fromkeys(found))
 
     def _normalization(self, entry):
         carriers = entry["operators"]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_aqe import tables
 from keras_aqe.callbacks import find
+from keras_aqe.converters import progress
 from keras_aqe.converters.child import under_tensorflow
 from keras_aqe.converters.errors import DamagedError
 from keras_aqe.converters.file import metadata
@@ -92,6 +94,18 @@ class Verification:
         """Whether rounding explains all differences, if there are any."""
         return not self.faults
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as what JSON has."""
+        return {
+            **dataclasses.asdict(self),
+            "labels_equal": self.labels_equal,
+            "codes_equal": self.codes_equal,
+            "faultless": self.faultless,
+        }
+
+    def _repr_html_(self) -> str:
+        return f"<p>{tables.text_html(self)}</p>"
+
     def __str__(self) -> str:
         different = {
             name: share
@@ -123,6 +137,7 @@ def verify(
     x: Any,
     image: keras.layers.Layer | list[keras.layers.Layer] | None = None,
     batch_size: int = 32,
+    verbose: int = 0,
 ) -> Verification:
     """Runs a model and its converted file on the same inputs.
 
@@ -138,6 +153,7 @@ def verify(
         image: What `convert` was told as `image`; `x` is then of uint8.
         batch_size: Number of examples that are compared at a time, which
             bounds the memory it takes.
+        verbose: 0 for silence, 1 for a progress bar.
 
     Returns:
         A `Verification`; of several outputs, the worst.
@@ -164,8 +180,10 @@ def verify(
         model = with_uint8_input(model, image)
     comparison = _Comparison(model, load(converted))
     arrays = comparison.signature.arrays(x)
-    for start in range(0, len(arrays[0]), batch_size):
-        comparison.add([a[start : start + batch_size] for a in arrays])
+    with progress.bar("verifying", verbose, len(arrays[0])) as done:
+        for start in range(0, len(arrays[0]), batch_size):
+            comparison.add([a[start : start + batch_size] for a in arrays])
+            done(start + batch_size)
     return comparison.result()
 
 

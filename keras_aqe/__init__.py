@@ -2,7 +2,12 @@
 
 import pkgutil as _pkgutil
 
-from keras_aqe import (
+from keras_aqe import cli as _cli
+
+if _cli.is_running():
+    _cli.begin()
+
+from keras_aqe import (  # noqa: E402
     callbacks,
     constraints,
     estimators,
@@ -20,6 +25,7 @@ from keras_aqe.summary import summary
 
 __all__ = [
     "callbacks",
+    "check",
     "constraints",
     "estimators",
     "layers",
@@ -39,3 +45,12 @@ __version__ = "0.1.0"
 # In a checkout this folder hides an installed package, and `converters` lies
 # outside of it: look for subpackages in the installation too.
 __path__ = _pkgutil.extend_path(__path__, __name__)
+
+
+def __getattr__(name):
+    if name != "check":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # It lies above training, and only it needs TensorFlow.
+    from keras_aqe.converters import check
+
+    return check

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 from rich.table import Table
 
-from keras_aqe import layers, tables
+import keras_aqe
+from keras_aqe import costs, layers, tables
 from keras_aqe.inference import is_identity
 from keras_aqe.quantizers import Quantizer
 
@@ -66,6 +67,11 @@ class Row:
         macs: Multiply-accumulates of one inference.
         operation: XNOR, SHIFT or MAC, with "ADDER" where the sum is float.
         memory: Bytes of the kernel at its width.
+        op: Operators of a target that carry the layer, where `summary` was
+            given a target; else empty.
+        kernel: What runs these here, likewise.
+        bytes: Bytes that the layer takes in a file of the target, likewise;
+            else `memory`.
     """
 
     name: str
@@ -75,6 +81,23 @@ class Row:
     macs: int
     operation: str
     memory: int
+    op: str = ""
+    kernel: str = ""
+    bytes: int = 0
+
+    @property
+    def bops(self) -> int:
+        """Bit operations of one inference, see `costs.bit_operations`."""
+        return costs.bit_operations(
+            self.macs, self.input_bits, self.weight_bits
+        )
+
+    @property
+    def energy(self) -> float:
+        """Microjoules of one inference, see `costs.energy`."""
+        return costs.energy(
+            self.macs, self.input_bits, self.weight_bits, self.memory
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,42 +138,102 @@ class Summary:
             macs[row.operation] = macs.get(row.operation, 0) + row.macs
         return macs
 
+    @property
+    def bops(self) -> int:
+        """Bit operations of one inference."""
+        return sum(row.bops for row in self.rows)
+
+    @property
+    def energy(self) -> float:
+        """An estimate of the energy of one inference in microjoules."""
+        return sum(row.energy for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rows and the totals as what JSON has."""
+        return {
+            "name": self.name,
+            "rows": [
+                {
+                    **dataclasses.asdict(row),
+                    "bops": row.bops,
+                    "energy": row.energy,
+                }
+                for row in self.rows
+            ],
+            "weights": self.weights,
+            "memory": self.memory,
+            "macs": self.macs,
+            "bops": self.bops,
+            "energy": self.energy,
+            "macs_by_operation": self.macs_by_operation,
+            "other_parameters": self.other_parameters,
+        }
+
     def __str__(self) -> str:
+        has_ops = any(row.op for row in self.rows)
+        return f"{tables.render(self._table(), 150 if has_ops else 100)}" + (
+            self._rest()
+        )
+
+    def _repr_html_(self) -> str:
+        return f"{tables.html(self._table())}<p>{self._rest()}</p>"
+
+    def _rest(self):
+        return (
+            f"Kernels: {self.memory / 2**20:.3f} MiB. Other parameters: "
+            f"{self.other_parameters:,} of 32 bit."
+        )
+
+    def _table(self):
         table = Table(title=f"Model: {self.name}", title_justify="left")
         for heading in ("layer", "input", "kernel", "operation"):
             table.add_column(heading)
-        for heading in ("weights", "MACs", "bytes"):
+        ops = [(row.op, row.kernel) for row in self.rows]
+        if has_ops := any(op for op, _ in ops):
+            table.add_column("op")
+            table.add_column("runs by")
+        for heading in ("weights", "MACs", "BOPs", "µJ", "bytes"):
             table.add_column(heading, justify="right")
-        for row in self.rows:
-            table.add_row(
-                row.name,
-                f"{row.input_bits} bit",
-                f"{row.weight_bits} bit",
-                row.operation,
+
+        def add(names, op, *numbers):
+            table.add_row(*names, *(op if has_ops else ()), *numbers)
+
+        for row, op in zip(self.rows, ops):
+            add(
+                (
+                    row.name,
+                    f"{row.input_bits} bit",
+                    f"{row.weight_bits} bit",
+                    row.operation,
+                ),
+                op,
                 f"{row.weights:,}",
                 f"{row.macs:,}",
-                f"{row.memory:,}",
+                tables.count(row.bops),
+                f"{row.energy:.3g}",
+                f"{row.bytes or row.memory:,}",
             )
         table.add_section()
+        nothing = ("", "")
         for operation_, macs in self.macs_by_operation.items():
-            table.add_row("", "", "", operation_, "", f"{macs:,}", "")
-        table.add_row(
-            "total",
-            "",
-            "",
-            "",
+            names = ("", "", "", operation_)
+            add(names, nothing, "", f"{macs:,}", "", "", "")
+        add(
+            ("total", "", "", ""),
+            nothing,
             f"{self.weights:,}",
             f"{self.macs:,}",
-            f"{self.memory:,}",
+            tables.count(self.bops),
+            f"{self.energy:.3g}",
+            f"{sum(row.bytes or row.memory for row in self.rows):,}",
         )
-        return (
-            f"{tables.render(table, 100)}Kernels: {self.memory / 2**20:.3f} "
-            f"MiB. Other parameters: {self.other_parameters:,} of 32 bit."
-        )
+        return table
 
 
 def summary(
-    model: keras.Model, print_fn: Callable[[str], object] | None = None
+    model: keras.Model,
+    print_fn: Callable[[str], object] | None = None,
+    target: str | None = None,
 ) -> Summary:
     """Prints what a model's kernels cost at inference, and returns it.
 
@@ -166,6 +249,11 @@ def summary(
             Nested models are walked too.
         print_fn: Function that is given the table as a string. `None` means
             `print`.
+        target: What the model would be converted for, as
+            `keras_aqe.converters.convert` takes it. The table then has the
+            operators, what runs them here and their bytes, which
+            `keras_aqe.check` finds. `None` leaves these out, and needs no
+            TensorFlow.
 
     Returns:
         A `Summary`, with `rows` and totals.
@@ -195,13 +283,34 @@ def summary(
     calls: dict[int, Any] = {}
     functional = _functional(model)
     _walk(functional, [32] * len(functional.inputs), calls)
+    rows = [row for layer in calls.values() for row in _rows(*layer)]
+    if target is not None:
+        rows = _with_operators(rows, model, target)
     result = Summary(
         model.name,
-        [row for layer in calls.values() for row in _rows(*layer)],
+        rows,
         _other_parameters(model, [layer for layer, *_ in calls.values()]),
     )
     (print if print_fn is None else print_fn)(str(result))
     return result
+
+
+def _with_operators(rows, model, target):
+    # Looked up as late as this, since it lies above training.
+    checked = {row.name: row for row in keras_aqe.check(model, target).rows}
+    found = []
+    for row in rows:
+        name = row.name
+        if name not in checked:
+            # A separable layer is one convolution there.
+            name = name.rpartition("/")[0]
+        known = checked.get(name)
+        if known is not None:
+            row = dataclasses.replace(
+                row, op=known.op, kernel=known.kernel, bytes=known.bytes
+            )
+        found.append(row)
+    return found
 
 
 def operation(input_bits: int, weight_bits: int) -> str:

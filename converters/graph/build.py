@@ -6,13 +6,15 @@ other monotone layers, with max pooling anywhere among them) becomes one
 `Threshold` of that sum. All targets are emitted from this graph.
 """
 
+import dataclasses
 import re
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from keras_aqe import inference, layers, quantizers
-from keras_aqe.converters.errors import ConversionError, naming
+from keras_aqe.converters.errors import ConversionError, naming, raising
 from keras_aqe.converters.graph import (
     calls,
     folding,
@@ -48,13 +50,38 @@ _REORDERINGS = (
 )
 
 
-def build(model, allow_soft=False):
+@dataclasses.dataclass
+class _Walk:
+    """What one walk through a model finds, nested models included.
+
+    Args:
+        refuse: See `build`.
+        without: See `build`.
+
+    Attributes:
+        codes: As in `Graph`.
+        inputs: Nodes in the place of what refused layers return.
+        outputs: Nodes that refused layers are called on.
+    """
+
+    refuse: Callable
+    without: set
+    codes: list = dataclasses.field(default_factory=list)
+    inputs: list = dataclasses.field(default_factory=list)
+    outputs: list = dataclasses.field(default_factory=list)
+
+
+def build(model, allow_soft=False, refuse=raising, without=()):
     """Builds the inference graph of a Functional or Sequential model.
 
     Args:
         model: A built `keras.Model` in float32.
         allow_soft: Whether its last training step may have been below
             alpha = 1.
+        refuse: Called with the `ConversionError` of each layer that cannot be
+            converted. Where it returns, the graph goes on with an input in
+            the place of what the layer returns.
+        without: Names of layers that are left out like that.
 
     Returns:
         A `Graph`.
@@ -66,19 +93,35 @@ def build(model, allow_soft=False):
             kind that cannot be converted.
     """
     functional = _functional(model)
-    _check(model)
-    if not allow_soft:
-        _check_alpha(model)
+    walk = _Walk(refuse, set(without))
+    for error in _faults(model):
+        refuse(error)
+        walk.without.add(error.layer)
+    if not allow_soft and (error := _softness(model)):
+        refuse(error)
+    for tensor in functional.inputs:
+        if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+            refuse(_not_dense(tensor))
     inputs = [_input(tensor) for tensor in functional.inputs]
-    codes = []
-    outputs = keras.tree.flatten(_run(functional, inputs, codes))
-    input_names = [tensor.name for tensor in functional.inputs]
+    outputs = keras.tree.flatten(_run(functional, inputs, walk))
+    names, structure = _layout(
+        functional._inputs_struct, [tensor.name for tensor in functional.inputs]
+    )
+    output_names, output_structure = _layout(
+        functional._outputs_struct, functional.output_names
+    )
+    if walk.inputs:
+        # What is left has other inputs and outputs than the model.
+        structure = list(range(len(inputs) + len(walk.inputs)))
+        output_structure = list(range(len(outputs) + len(walk.outputs)))
     return Graph(
-        inputs,
-        outputs,
-        codes,
-        *_layout(functional._inputs_struct, input_names),
-        *_layout(functional._outputs_struct, functional.output_names),
+        inputs + walk.inputs,
+        outputs + walk.outputs,
+        walk.codes,
+        names + [node.name for node in walk.inputs],
+        structure,
+        output_names + [node.name for node in walk.outputs],
+        output_structure,
     )
 
 
@@ -129,11 +172,6 @@ def _require_own_call(model):
 
 
 def _input(tensor):
-    if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
-        raise ConversionError(
-            f"Input {tensor.name!r} is sparse or ragged, which a file cannot "
-            "be. Make it a dense one."
-        )
     return Input(
         tensor.name,
         (None, *tensor.shape[1:]),
@@ -142,23 +180,36 @@ def _input(tensor):
     )
 
 
-def _check(model):
+def _not_dense(tensor):
+    return ConversionError(
+        f"Input {tensor.name!r} is sparse or ragged, which a file cannot be. "
+        "Make it a dense one.",
+        tensor.name,
+    )
+
+
+def _faults(model):
+    """Errors of layers that compute or hold what no file can."""
+    owners = {}
     for layer in model._flatten_layers():
         if _computes_in_other_floats(layer):
-            raise ConversionError(
+            yield ConversionError(
                 f"Layer {layer.name!r} computes in {layer.compute_dtype}, but "
                 "files are exact for float32 networks only. Convert "
                 "`keras_aqe.to_float32(model)`, and measure that network: its "
-                "codes differ where 16 bits rounded otherwise."
+                "codes differ where 16 bits rounded otherwise.",
+                layer.name,
             )
-        for weight in layer.weights:
-            values = keras.ops.convert_to_numpy(weight)
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise ConversionError(
-                    f"Weight {weight.path!r} has values that are NaN or "
-                    "infinite. Training diverged; go back to a checkpoint "
-                    "before it did."
-                )
+        # A model has those of its layers too, and comes before them.
+        owners |= {weight.path: (layer, weight) for weight in layer.weights}
+    for path, (layer, weight) in owners.items():
+        values = keras.ops.convert_to_numpy(weight)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            yield ConversionError(
+                f"Weight {path!r} has values that are NaN or infinite. "
+                "Training diverged; go back to a checkpoint before it did.",
+                layer.name,
+            )
 
 
 def _computes_in_other_floats(layer):
@@ -170,43 +221,73 @@ def _computes_in_other_floats(layer):
     )
 
 
-def _check_alpha(model):
+def _softness(model):
+    """The error of a model whose training stopped below alpha = 1, or `None`.
+
+    One for all its quantizers, since one thing mends them all.
+    """
     for layer in model._flatten_layers():
         if isinstance(layer, quantizers.Quantizer) and layer.is_soft:
             alpha = keras.ops.convert_to_numpy(layer.trained_alpha)
-            raise ConversionError(
-                f"Training stopped at alpha = {alpha:.3f} in quantizer "
-                f"{layer.name!r}: weights and batch normalisation are fitted "
+            return ConversionError(
+                f"Training stopped at alpha = {alpha:.3f} in the "
+                f"{layer.place}: weights and batch normalisation are fitted "
                 "to blended values, not to the hard ones of the file. Train "
                 "on until alpha is 1 with "
                 "`keras_aqe.callbacks.AlphaScheduler`, call "
                 "`keras_aqe.recalibrate`, or pass `allow_soft=True` to "
                 "convert the network as it is."
             )
+    return None
 
 
-def _run(functional, inputs, codes):
+def _run(functional, inputs, walk):
     # Keras has no public way to walk a Functional model.
     return functional._run_through_graph(
-        inputs, operation_fn=lambda operation: _visitor(operation, codes)
+        inputs, operation_fn=lambda operation: _visitor(operation, walk)
     )
 
 
-def _visitor(operation, codes):
+def _visitor(operation, walk):
     def visit(*args, **kwargs):
-        with naming(operation):
-            args, kwargs = calls.prepare(operation, args, kwargs)
-            if isinstance(operation, keras.Model):
-                return _nested(operation, args, kwargs, codes)
-            node = _convert(operation, args, kwargs, codes)
-            if node is not args[0]:
-                node.mask = calls.output_mask(operation, args, kwargs)
-            return node
+        if operation.name in walk.without:
+            return _left_out(operation, args, kwargs, walk)
+        try:
+            with naming(operation):
+                return _visit(operation, args, kwargs, walk)
+        except ConversionError as error:
+            walk.refuse(error)
+            return _left_out(operation, args, kwargs, walk)
 
     return visit
 
 
-def _nested(model, args, kwargs, codes):
+def _visit(operation, args, kwargs, walk):
+    args, kwargs = calls.prepare(operation, args, kwargs)
+    if isinstance(operation, keras.Model):
+        return _nested(operation, args, kwargs, walk)
+    node = _convert(operation, args, kwargs, walk)
+    if node is not args[0]:
+        node.mask = calls.output_mask(operation, args, kwargs)
+    return node
+
+
+def _left_out(operation, args, kwargs, walk):
+    """Inputs in the place of what an operation returns."""
+    walk.outputs += calls.nodes_of((args, kwargs))
+    specs = keras.tree.map_structure(calls.spec, (args, kwargs))
+    outputs = operation.compute_output_spec(*specs[0], **specs[1])
+
+    def stand_in(tensor):
+        shape = (None, *tensor.shape[1:])
+        node = Input(operation.name, shape, dtype=tensor.dtype)
+        walk.inputs.append(node)
+        return node
+
+    return keras.tree.map_structure(stand_in, outputs)
+
+
+def _nested(model, args, kwargs, walk):
     functional = _functional(model)
     (inputs,) = args
     if kwargs.get("mask") is not None:
@@ -224,7 +305,7 @@ def _nested(model, args, kwargs, codes):
             keras.tree.flatten(inputs), functional.inputs, strict=True
         )
     ]
-    return _run(functional, inputs, codes)
+    return _run(functional, inputs, walk)
 
 
 def _as_given(node, tensor):
@@ -238,10 +319,16 @@ def _as_given(node, tensor):
     return calls.cast(node, tensor.dtype)
 
 
-def _convert(operation, args, kwargs, codes):
+def _convert(operation, args, kwargs, walk):
     def quantize(source, quantizer):
+        try:
+            quantizing.check(quantizer, operation.name)
+        except ConversionError as error:
+            error.layer = operation.name
+            walk.refuse(error)
+            quantizer = quantizing.stand_in(quantizer)
         node = _quantize(source, quantizer, operation.name)
-        codes.append(node)
+        walk.codes.append(node)
         return node
 
     def quantize_value(source, quantizer):
@@ -370,7 +457,6 @@ def _selects(operation, sources):
 
 
 def _quantize(source, quantizer, name):
-    quantizing.check(quantizer)
     if source.dtype != "float32":
         source, quantizer = quantizing.as_floats(source, quantizer, name)
     if quantizer.bits > 8:

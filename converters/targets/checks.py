@@ -41,8 +41,8 @@ def check(model, graph, prefix):
     """
     for number, part in enumerate(model.subgraphs):
         names = flatbuffer.operator_names(model, part)
-        for name, operator in zip(names, part.operators):
-            if prefix and name.startswith(prefix):
+        for operation, operator in zip(names, part.operators):
+            if prefix and operation.startswith(prefix):
                 continue
             tensors = [
                 part.tensors[tensor]
@@ -54,20 +54,23 @@ def check(model, graph, prefix):
                 *([] if number else nodes_of(model, graph, operator)),
                 *(graph.nodes[n] for t in tensors for n in numbers(t)),
             ]
-            layer = f"Layer {found[0].name!r}" if found else "The model"
+            name = found[0].name if found else None
+            layer = "The model" if name is None else f"Layer {name!r}"
             code = model.operatorCodes[operator.opcodeIndex]
             if code.customCode:
                 raise ConversionError(
-                    f"{layer} needs {name} of TensorFlow, which is no "
+                    f"{layer} needs {operation} of TensorFlow, which is no "
                     "operator of .tflite files. Use another layer, or do this "
-                    "outside of the model." + _other_types(graph)
+                    "outside of the model." + _other_types(graph),
+                    name,
                 )
             held = [t.type for t in tensors if t.type in _ONLY_MOVED]
-            if held and name not in _MOVES:
+            if held and operation not in _MOVES:
                 raise ConversionError(
-                    f"{layer} computes {name} in {_ONLY_MOVED[held[0]]}, in "
-                    "which interpreters hold codes or nothing, not numbers."
-                    + _other_types(graph)
+                    f"{layer} computes {operation} in {_ONLY_MOVED[held[0]]}, "
+                    "in which interpreters hold codes or nothing, not numbers."
+                    + _other_types(graph),
+                    name,
                 )
 
 

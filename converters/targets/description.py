@@ -103,7 +103,8 @@ def _quantized(node, operators, beside, float_rule):
         raise ConversionError(
             f"Layer {node.name!r} is in the model, but the file holds no "
             "operator for it. This is a fault of the converter; please "
-            "report it with the model."
+            "report it with the model.",
+            node.name,
         )
     return {
         **_entry(node.name, operators, beside),

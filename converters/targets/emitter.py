@@ -123,7 +123,8 @@ class Emitter:
             raise ConversionError(
                 f"Input {node.name!r} has dtype {node.dtype}, which files of "
                 "this target cannot take. Give it one of "
-                f"{list(self.input_dtypes)}."
+                f"{list(self.input_dtypes)}.",
+                node.name,
             )
         return node.dtype
 

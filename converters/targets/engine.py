@@ -11,13 +11,14 @@ class LiteRT:
     Args:
         data: The file as bytes.
         num_threads: Number of threads.
+        profile: Whether each operator is timed, which LiteRT cannot.
         delegates: What runs operators in LiteRT's place.
 
     Raises:
         ConversionError: If LiteRT refuses the file.
     """
 
-    def __init__(self, data, num_threads, delegates=None):
+    def __init__(self, data, num_threads, profile=False, delegates=None):
         from ai_edge_litert.interpreter import Interpreter
 
         with refusals("LiteRT"):
@@ -55,6 +56,10 @@ class LiteRT:
                 self._litert.get_tensor(detail["index"])
                 for detail in self._litert.get_output_details()
             ]
+
+    def profile(self):
+        """What `keras_aqe.runtime.profile` says of the operators it runs."""
+        return []
 
 
 @contextlib.contextmanager

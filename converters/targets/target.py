@@ -11,12 +11,9 @@ class Options:
     """What `convert` was asked for beside the target.
 
     Args:
-        strict: Whether a quantized layer that the target cannot run as its
-            operation is an error.
         compact: Whether kernels take fewer bits than 8 where they fit.
     """
 
-    strict: bool = True
     compact: bool = False
 
 
@@ -30,6 +27,9 @@ class Target:
             and for nodes whose codes it holds a `codes.Stored`.
         float_rule: Function from a `nodes.Sum` and its `nodes.Graph` to the
             reason why the target may run it in float, or `None`.
+        refusals: Function from a `nodes.Graph` that yields the
+            `FloatLayerError` of each layer that the target cannot run as its
+            operation.
         prefix: What the names of its custom operators begin with; empty if
             it has none.
         kernels: The custom operators that multiply with a kernel, in codes
@@ -37,8 +37,10 @@ class Target:
         check: Function that raises `ConversionError` if a custom operator of
             a parsed file is not as it should be. Those of the packed format
             are the runtime's to check.
-        engine: Function from a file's bytes and a number of threads to what
-            runs it: a `LiteRT`, or what has its `predict`.
+        engine: Function from a file's bytes, a number of threads and whether
+            to time each operator to what runs it: a `LiteRT`, or what has its
+            methods.
+        runs_in: Name of the engine.
         decode: Function from a tensor of codes, as the engine returns it, and
             the number of codes that end at a word to an array of numbers;
             only needed where they are packed into words.
@@ -48,10 +50,12 @@ class Target:
     name: str
     emit: Callable
     float_rule: Callable
+    refusals: Callable = lambda graph: ()
     prefix: str = ""
     kernels: tuple[str, ...] = ()
     check: Callable = lambda model: None
     engine: Callable = LiteRT
+    runs_in: str = "LiteRT"
     decode: Callable = lambda tensor, channels: tensor
     takes_compact: bool = False
 

@@ -126,9 +126,7 @@ def run(args):
     console.print(table)
     ratio = files["float"].bytes / files["packed"].bytes
     console.print(f"The packed file is {ratio:.1f} times smaller than float.")
-    console.print(
-        f"Keras against the packed file: {agreement}", soft_wrap=True
-    )
+    console.print(f"Keras against the packed file: {agreement}", soft_wrap=True)
     plot = _plot({"float": float_history, "1 bit": history}, args.output)
     console.print(
         f"Files are in {args.output}/; "

@@ -199,7 +199,7 @@ def test_names_the_layer_that_the_engine_refuses(monkeypatch):
 def test_converts_without_the_engine(monkeypatch):
     monkeypatch.setattr(limits, "MAX_WINDOW", 2**20)
 
-    def missing(num_threads):
+    def missing(num_threads, profile):
         raise RuntimeError("The native runtime is not there.")
 
     monkeypatch.setattr("keras_aqe.runtime.load_delegate", missing)

@@ -20,10 +20,11 @@ def test_no_name_of_a_kernel_is_cut(columns, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("profile", [False, True])
-def test_profile_counts_the_runs_of_each_operator(profile, minw_file):
+def test_profile_counts_the_runs_of_each_operator(profile, minw_files):
     delegate = runtime.load_delegate(profile=profile)
     interpreter = Interpreter(
-        model_content=minw_file.flatbuffer, experimental_delegates=[delegate]
+        model_content=minw_files["packed"].flatbuffer,
+        experimental_delegates=[delegate],
     )
     assert runtime.profile(delegate) == []
     interpreter.allocate_tensors()

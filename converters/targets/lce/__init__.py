@@ -3,7 +3,7 @@
 from keras_aqe.converters.targets.lce.checks import check
 from keras_aqe.converters.targets.lce.emitter import emit
 from keras_aqe.converters.targets.lce.engine import Larq
-from keras_aqe.converters.targets.lce.fits import float_rule
+from keras_aqe.converters.targets.lce.fits import float_rule, refusals
 from keras_aqe.converters.targets.lce.operators import PREFIX, unpack
 from keras_aqe.converters.targets.target import Target
 
@@ -11,9 +11,11 @@ TARGET = Target(
     "lce",
     emit,
     float_rule,
+    refusals=refusals,
     prefix=PREFIX,
     kernels=("LceBconv2d",),
     check=check,
     engine=Larq,
+    runs_in="LCE",
     decode=unpack,
 )

@@ -13,10 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.graph.known import is_flatten, is_known, is_max_pool
+from keras_aqe.converters.graph.quantizing import distinct
 from keras_aqe.converters.targets import dtypes
 from keras_aqe.converters.targets.emitter import Emitter
 from keras_aqe.converters.targets.lce import fits
@@ -39,17 +39,15 @@ def emit(graph, options):
 
     Args:
         graph: A `nodes.Graph`.
-        options: A `target.Options`. Under `strict` a layer that LCE cannot
-            run as XNOR is an error.
+        options: A `target.Options`.
 
     Returns:
         What `Emitter.to_model` does.
 
     Raises:
-        ConversionError: If a quantized layer cannot run as XNOR under
-            `strict`, or sums are too large to be exact.
+        ConversionError: If sums are too large to be exact.
     """
-    return LceEmitter(graph, options.strict).model()
+    return LceEmitter(graph).model()
 
 
 class LceEmitter(Emitter):
@@ -61,16 +59,14 @@ class LceEmitter(Emitter):
 
     Args:
         graph: A `nodes.Graph`.
-        strict: See `emit`.
     """
 
     prefix = ops.PREFIX
     batch = 1
     input_dtypes = dtypes.BASIC
 
-    def __init__(self, graph, strict):
+    def __init__(self, graph):
         super().__init__(graph)
-        self.strict = strict
         self._uses = collections.Counter(graph.outputs)
         for node in graph.nodes:
             self._uses.update(node.sources())
@@ -121,7 +117,6 @@ class LceEmitter(Emitter):
         if isinstance(node, g.Sum):
             if fits.has_planes(node):
                 return self._sum(node)
-            self._check(node)
             x = super()._write_sum(node)
             if node.levels is None or node.source.is_image:
                 # The converter would fold what follows into the kernel, and
@@ -240,7 +235,7 @@ class LceEmitter(Emitter):
         ):
             return None
         (_, bits), kernel, stride = self._operands(source)
-        if len(bits) > 1 or not np.array_equal(_levels(kernel), [-1, 1]):
+        if len(bits) > 1 or not np.array_equal(distinct(kernel), [-1, 1]):
             return None
         turn = functools.reduce(operator.mul, node.steps, 1.0)
         thresholds = node.thresholds[0]
@@ -271,15 +266,6 @@ class LceEmitter(Emitter):
     def _is_alone(self, node):
         """Whether a sum on planes feeds one `Threshold` and nothing else."""
         return fits.has_planes(node) and self._uses[node] == 1
-
-    def _check(self, node):
-        reason = fits.obstacle(node)
-        if reason and self.strict:
-            raise ConversionError(
-                f"Layer {node.name!r} would not run as XNOR under "
-                f"target='lce': {reason} Pass strict=False to accept a float "
-                "operator in its place."
-            )
 
 
 def _are_steps(levels):
@@ -336,15 +322,8 @@ def _kernel(node, shape):
 
 
 def _kernel_planes(kernel):
-    form = planes(_levels(kernel))
+    form = planes(distinct(kernel))
     return form, form.signs(kernel, _sign)
-
-
-def _levels(kernel):
-    """The values of a kernel of whole numbers; far faster than sorting."""
-    lowest = int(kernel.min())
-    counts = np.bincount((kernel.ravel() - lowest).astype("int64"))
-    return np.flatnonzero(counts) + lowest
 
 
 def _is_padded_by_lce(window, kernel, source):

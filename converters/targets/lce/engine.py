@@ -16,13 +16,14 @@ class Larq:
     Args:
         data: The file as bytes.
         num_threads: Number of threads.
+        profile: Whether each operator is timed, which LCE cannot.
 
     Raises:
         ConversionError: If it refuses the file; an `EngineMissingError` if it
             cannot be used here.
     """
 
-    def __init__(self, data, num_threads):
+    def __init__(self, data, num_threads, profile=False):
         _require_lce()
         from larq_compute_engine.tflite.python.interpreter import Interpreter
 
@@ -39,6 +40,10 @@ class Larq:
         """As `LiteRT.predict`."""
         with refusals("Larq Compute Engine"):
             return self._larq.interpreter.predict(inputs)
+
+    def profile(self):
+        """As `LiteRT.profile`."""
+        return []
 
 
 def _require_lce():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.errors import ConversionError, FloatLayerError
 from keras_aqe.converters.targets.target import is_float_width
 from keras_aqe.summary import operation
 
@@ -17,7 +17,24 @@ def float_rule(node, graph):
     return "float width" if is_float_width(node) else None
 
 
-def obstacle(node):
+def refusals(graph):
+    """Errors of layers that `strict` does not allow.
+
+    Args:
+        graph: A `nodes.Graph`.
+    """
+    for node in graph.sums:
+        reason = None if has_planes(node) else _obstacle(node)
+        if reason is not None:
+            yield FloatLayerError(
+                f"Layer {node.name!r} would not run as XNOR under "
+                f"target='lce': {reason} Pass strict=False to accept a float "
+                "operator in its place.",
+                node.name,
+            )
+
+
+def _obstacle(node):
     """Why LCE cannot run a quantized layer as XNOR; `None` if it can."""
     source = node.source
     if "MAC" in operation(source.bits, node.weight_bits) or source.is_image:

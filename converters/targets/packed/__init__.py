@@ -1,8 +1,8 @@
 """`target="packed"`: operators of docs/format.md, N bits a weight."""
 
 from keras_aqe.converters.targets.packed.emitter import emit
-from keras_aqe.converters.targets.packed.engine import engine
-from keras_aqe.converters.targets.packed.fits import float_rule
+from keras_aqe.converters.targets.packed.engine import Packed
+from keras_aqe.converters.targets.packed.fits import float_rule, refusals
 from keras_aqe.converters.targets.packed.operators import PREFIX
 from keras_aqe.converters.targets.packed.packing import unpack
 from keras_aqe.converters.targets.target import Target
@@ -11,8 +11,9 @@ TARGET = Target(
     "packed",
     emit,
     float_rule,
+    refusals=refusals,
     prefix=PREFIX,
     kernels=("AqeConv2D", "AqeDepthwiseConv2D", "AqeFullyConnected"),
-    engine=engine,
+    engine=Packed,
     decode=unpack,
 )

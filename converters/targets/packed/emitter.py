@@ -23,18 +23,12 @@ def emit(graph, options):
 
     Args:
         graph: A `nodes.Graph`.
-        options: A `target.Options`. Under `strict` a layer that has to stay
-            a builtin float operator, though its widths make it XNOR or SHIFT,
-            is an error.
+        options: A `target.Options`.
 
     Returns:
         What `Emitter.to_model` does.
-
-    Raises:
-        ConversionError: If a quantized layer cannot be packed under
-            `strict`.
     """
-    return PackedEmitter(graph, options.strict).model()
+    return PackedEmitter(graph).model()
 
 
 class PackedEmitter(Emitter):
@@ -45,14 +39,12 @@ class PackedEmitter(Emitter):
 
     Args:
         graph: A `nodes.Graph`.
-        strict: See `emit`.
     """
 
     prefix = ops.PREFIX
 
-    def __init__(self, graph, strict):
+    def __init__(self, graph):
         super().__init__(graph)
-        self.strict = strict
         self._uses = collections.Counter(graph.outputs)
         for node in graph.nodes:
             self._uses.update(node.sources())
@@ -191,13 +183,13 @@ class PackedEmitter(Emitter):
         """Whether a sum is written together with the one use it has."""
         return (
             isinstance(node, g.Sum)
-            and fits.is_packable(node, self.strict)
+            and fits.is_packable(node)
             and len(fits.pieces(node)) == 1
             and self._uses[node] == 1
         )
 
     def _write_sum(self, node):
-        if fits.is_packable(node, self.strict):
+        if fits.is_packable(node):
             x = tf.add_n(
                 [
                     self._sum(node, _to_float(node, factor), kernel)

@@ -5,15 +5,27 @@ from keras_aqe.converters.errors import EngineMissingError
 from keras_aqe.converters.targets.engine import LiteRT
 
 
-def engine(data, num_threads):
-    """The `LiteRT` of a file.
+class Packed(LiteRT):
+    """LiteRT's interpreter with the delegate of `keras_aqe.runtime`.
+
+    Args:
+        data: The file as bytes.
+        num_threads: Number of threads.
+        profile: Whether each operator is timed.
 
     Raises:
         ConversionError: If it refuses the file; an `EngineMissingError` if
             the runtime was not built.
     """
-    try:
-        delegate = runtime.load_delegate(num_threads)
-    except RuntimeError as error:
-        raise EngineMissingError(f"This is a packed file. {error}") from error
-    return LiteRT(data, num_threads, [delegate])
+
+    def __init__(self, data, num_threads, profile=False):
+        try:
+            self._delegate = runtime.load_delegate(num_threads, profile)
+        except RuntimeError as error:
+            raise EngineMissingError(
+                f"This is a packed file. {error}"
+            ) from error
+        super().__init__(data, num_threads, delegates=[self._delegate])
+
+    def profile(self):
+        return runtime.profile(self._delegate)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.errors import FloatLayerError
 from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.graph.known import is_reshape
 from keras_aqe.converters.targets.packed import limits, packing
@@ -55,25 +55,27 @@ def float_rule(node, graph):
     return "float width" if is_float_width(node) else None
 
 
-def is_packable(node, strict):
-    """Whether a quantized layer becomes an operator of the format.
+def refusals(graph):
+    """Errors of layers that `strict` does not allow.
 
     Args:
-        node: A `nodes.Sum`.
-        strict: Whether an XNOR or SHIFT layer that does not is an error.
-
-    Raises:
-        ConversionError: If `strict` and it is not, though it should.
+        graph: A `nodes.Graph`.
     """
-    reason = _obstacle(node)
-    name = operation(node.source.bits, node.weight_bits)
-    if reason is not None and strict and not name.startswith("MAC"):
-        raise ConversionError(
-            f"Layer {node.name!r} would not run as {name} under "
-            f"target='packed': {reason}, or pass strict=False to keep it as a "
-            "builtin float operator."
-        )
-    return reason is None
+    for node in graph.sums:
+        name = operation(node.source.bits, node.weight_bits)
+        reason = None if name.startswith("MAC") else _obstacle(node)
+        if reason is not None:
+            yield FloatLayerError(
+                f"Layer {node.name!r} would not run as {name} under "
+                f"target='packed': {reason}, or pass strict=False to keep it "
+                "as a builtin float operator.",
+                node.name,
+            )
+
+
+def is_packable(node):
+    """Whether a quantized layer becomes an operator of the format."""
+    return _obstacle(node) is None
 
 
 def _obstacle(node):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_aqe.converters.graph import folding
+from keras_aqe.converters.graph.quantizing import distinct
 
 _POWERS = {bits: 2 ** np.arange(2 ** (bits - 1) - 1) for bits in (2, 3, 4)}
 # The codes of each width that the format has.
@@ -18,10 +19,12 @@ def width(codes, at_least=1):
     """The least width whose codes include these; `None` if there is none.
 
     Args:
-        codes: Array of whole numbers.
+        codes: Array of whole numbers; `None` has none.
         at_least: The least width that is wanted.
     """
-    codes = np.unique(codes)
+    if codes is None:
+        return None
+    codes = distinct(codes)
     for bits, levels in LEVELS.items():
         if bits >= at_least and np.isin(codes, levels).all():
             return bits

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import Interpreter, convert
+from keras_aqe.converters.graph.quantizing import distinct
 from tests.converters.networks import TARGETS, images
 
 
@@ -55,3 +56,12 @@ def test_a_quantizer_is_not_known_by_its_width(target):
         model(x, training=False), Interpreter(file).predict(x), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 5000, 9000])
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_distinct_numbers_are_those_of_numpy(size, dtype):
+    rng = np.random.default_rng(size)
+    codes = (2 ** rng.integers(0, 7, size) * rng.integers(-1, 2, size)) * 1.0
+    codes = codes.astype(dtype).reshape(-1, 1)
+    np.testing.assert_array_equal(distinct(codes), np.unique(codes))

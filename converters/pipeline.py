@@ -1,0 +1,141 @@
+"""From a model to a file and its report: what `convert` and `check` do."""
+
+from keras_aqe.converters.errors import (
+    ConversionError,
+    EngineMissingError,
+    FloatLayerError,
+    other_types,
+    raising,
+    unconvertible,
+)
+from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe.converters.graph.build import build
+from keras_aqe.converters.interpreter import Interpreter
+from keras_aqe.converters.load import load
+from keras_aqe.converters.report import RUNS_IN_FLOAT, report
+from keras_aqe.converters.targets import node_names
+from keras_aqe.converters.targets.description import describe
+from keras_aqe.converters.targets.ownership import layer_in
+
+
+def run(
+    model,
+    target,
+    strict,
+    options,
+    allow_soft,
+    step=lambda name: None,
+    refuse=raising,
+    without=(),
+):
+    """Converts a model.
+
+    Args:
+        model: A built Functional or Sequential model.
+        target: A `targets.Target`.
+        strict: As in `convert`.
+        options: A `targets.target.Options`.
+        allow_soft: As in `convert`.
+        step: Called with the name of what begins.
+        refuse: Called with the `ConversionError` of each layer that cannot
+            be converted. Where it returns, the file is one of the rest.
+        without: Names of layers that are left out.
+
+    Returns:
+        The file, a `load.File`, and its `Report`, with the kernels that run
+        it where its engine is installed.
+
+    Raises:
+        ConversionError: What `refuse` raises, and where it cannot go on.
+    """
+    types = [(t.name, t.dtype) for t in getattr(model, "inputs", None) or []]
+    refused = set()
+
+    def refuse_explained(error):
+        refused.add(error.layer)
+        refuse(_explained(error, None, types))
+
+    graph = None
+    try:
+        step("reading the model")
+        graph = build(model, allow_soft, refuse_explained, without)
+        if strict:
+            for error in target.refusals(graph):
+                refuse_explained(error)
+        step("writing operators")
+        file = load(_file(graph, target, options))
+        rows = report(file)
+    except Exception as error:
+        explained = _explained(error, graph, types)
+        if explained is error:
+            raise
+        raise explained  # noqa: B904  with its cause
+    if strict:
+        for row in rows:
+            if row.note == RUNS_IN_FLOAT and row.name not in refused:
+                refuse(_not_integer(row))
+    step("trying the file")
+    profile = _try_out(file, graph, refuse)
+    return file, report(file, {p["operator"]: p["kernel"] for p in profile})
+
+
+def _explained(error, graph, types):
+    """An error that names what is wrong in the terms of the model."""
+    cause = error.__cause__
+    if not isinstance(error, ConversionError):
+        layer = _layer_in(error, graph)
+        error, cause = unconvertible(error, layer), error
+    if cause is None:
+        return error
+    explained = type(error)(f"{error}{other_types(types)}", error.layer)
+    explained.__cause__ = cause
+    return explained
+
+
+def _file(graph, target, options):
+    emitted, codes = target.emit(graph, options)
+    # A digest is that of the types that a reader gets.
+    emitted = flatbuffer.read(flatbuffer.write(emitted))
+    return metadata.seal(emitted, describe(emitted, codes, graph, target))
+
+
+def _layer_in(error, graph):
+    """The layer whose operators an error of TensorFlow's converter names."""
+    places = [str(error), *map(str, getattr(error, "errors", []))]
+    numbers = node_names.numbers_in(" ".join(places))
+    if graph is None or not numbers:
+        return None
+    return graph.nodes[numbers[0]].name
+
+
+def _try_out(file, graph, refuse):
+    """Runs one example; what `Interpreter.profile` says of it."""
+    try:
+        interpreter = Interpreter(file)
+        interpreter.try_out()
+        return interpreter.profile()
+    except EngineMissingError:
+        return []  # the file may be for another machine
+    except ConversionError as error:
+        layer = layer_in(str(error), file.model, graph)
+        subject = "The model" if layer is None else f"Layer {layer!r}"
+        fault = getattr(error, "fault", error)
+        explained = ConversionError(
+            f"{subject} was converted, but the result cannot run: {fault}. "
+            "Make the layer smaller or use another one or another target; if "
+            "it is an ordinary one, please report this with the model.",
+            layer,
+        )
+        explained.__cause__ = error
+        refuse(explained)
+        return []
+
+
+def _not_integer(row):
+    return FloatLayerError(
+        f"Layer {row.name!r} ({row.input_bits}-bit input, "
+        f"{row.weight_bits}-bit kernel) came out as {row.op} in float and not "
+        f"as {row.operation}. Pass strict=False to accept that, or use "
+        "another target.",
+        row.name,
+    )

@@ -1,0 +1,257 @@
+"""`check` says what `convert` raises, and what its report will have."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_aqe as aqe
+from keras_aqe import converters, runtime
+from keras_aqe.converters.targets import TARGETS
+
+
+def tiny(**kwargs):
+    return aqe.models.MINWNet("D", filters=4, dense_units=8, **kwargs)
+
+
+def first_error(model, target, **kwargs):
+    try:
+        converters.convert(model, target, **kwargs)
+    except converters.ConversionError as error:
+        return str(error)
+    return None
+
+
+def model_of(*layers, shape=(8, 8, 2), dtype="float32"):
+    return keras.Sequential([keras.Input(shape, dtype=dtype), *layers])
+
+
+def conv(name, **kwargs):
+    kwargs = {"kernel_quantizer": "binary", "padding": "same", **kwargs}
+    return aqe.layers.QuantConv2D(2, 3, name=name, **kwargs)
+
+
+def act(quantizer, name):
+    return aqe.layers.QuantActivation(quantizer, name=name)
+
+
+def with_nan(model):
+    layer = model.layers[-1]
+    layer.kernel.assign(np.full(layer.kernel.shape, np.nan))
+    return model
+
+
+def soft(model):
+    for quantizer in aqe.callbacks.find(model):
+        quantizer.trained_alpha.assign(0.5)
+    return model
+
+
+def erf():
+    return keras.layers.Lambda(lambda x: keras.ops.erfinv(x), name="erf")
+
+
+# Models, and the layers that are refused: under all targets, or under some.
+REFUSED = {
+    "several of a kind": (
+        lambda: model_of(
+            conv("a", data_format="channels_first"),
+            act("binary", "q"),
+            conv("b"),
+            act("binary", "r"),
+            conv("c", data_format="channels_first"),
+        ),
+        ["a", "c"],
+    ),
+    "of many kinds": (
+        lambda: with_nan(
+            model_of(
+                conv("a"),
+                act("binary", "q"),
+                conv("b", data_format="channels_first"),
+                erf(),
+                keras.layers.Lambda(
+                    lambda x: keras.ops.fft2((x, x))[0], name="fft"
+                ),
+                keras.layers.Flatten(),
+                keras.layers.Dense(2, name="c"),
+            )
+        ),
+        ["c", "b", "erf", "fft"],
+    ),
+    "a nested one": (
+        lambda: model_of(
+            conv("a"),
+            keras.Sequential(
+                [
+                    keras.Input((8, 8, 2)),
+                    act("binary", "q"),
+                    conv("b", data_format="channels_first"),
+                ],
+                name="inner",
+            ),
+            erf(),
+        ),
+        ["b", "erf"],
+    ),
+    "another class": (
+        lambda: model_of(
+            aqe.layers.QuantConv3D(
+                2, 2, kernel_quantizer="binary", name="volume"
+            ),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2),
+            shape=(4, 4, 4, 1),
+        ),
+        ["volume"],
+    ),
+    "half trained": (
+        lambda: soft(model_of(conv("a"), act("binary", "q"), conv("b"))),
+        [None],
+    ),
+    "an input": (
+        lambda: keras.Sequential(
+            [
+                keras.Input((4,), dtype="uint64", name="x"),
+                keras.layers.Rescaling(1.0),
+                keras.layers.Dense(2),
+            ]
+        ),
+        ["x"],
+    ),
+}
+
+
+# Those of the graph do not depend on the target.
+CASES = [(name, "packed") for name in REFUSED] + [
+    ("of many kinds", "lce"),
+    ("of many kinds", "tflite"),
+    ("an input", "lce"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, target", CASES)
+def test_all_faults_are_listed_the_first_as_convert_raises_it(name, target):
+    build, layers = REFUSED[name]
+    model = build()
+    checked = aqe.check(model, target)
+    assert not checked.ok
+    assert [fault.layer for fault in checked.faults] == layers
+    assert checked.faults[0].message == first_error(model, target)
+    for fault in checked.faults:
+        assert fault.message in str(checked)
+
+
+STRICT = {
+    # The layers that `strict` refuses, by target.
+    "packed": (
+        lambda: model_of(
+            conv("a"),
+            act("binary", "q"),
+            conv("b", kernel_quantizer="po2_5"),
+            act("binary", "r"),
+            conv("c", kernel_quantizer="po2_6"),
+        ),
+        ["b", "c"],
+    ),
+    "lce": (
+        lambda: model_of(
+            keras.layers.Conv2D(2, 3),
+            conv("a"),
+            keras.layers.ReLU(),
+            conv("b", kernel_quantizer="ternary"),
+        ),
+        ["a", "b"],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", STRICT)
+def test_strict_faults_are_listed_and_their_rows_are_those_of_floats(target):
+    build, layers = STRICT[target]
+    model = build()
+    checked = aqe.check(model, target)
+    assert [fault.layer for fault in checked.faults] == layers
+    assert checked.faults[0].message == first_error(model, target)
+    relaxed = aqe.check(model, target, strict=False)
+    assert relaxed.ok
+    assert list(relaxed.report) == checked.rows
+    report = converters.convert(model, target, strict=False).report
+    assert report == relaxed.report
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+def test_rows_are_those_of_the_file(target):
+    model = tiny(input_bits=1, weight_bits=2)
+    checked = aqe.check(model, target)
+    assert checked.ok and not checked.faults
+    converted = converters.convert(model, target)
+    assert checked.rows == list(converted.report)
+    assert checked.bytes == converted.bytes == len(converted.flatbuffer)
+    assert checked.macs == converted.macs
+    assert checked.bops == sum(
+        row.macs * row.input_bits * row.weight_bits for row in checked.rows
+    )
+    assert all(row.kernel and row.energy > 0 for row in checked.rows)
+    if target == "packed":
+        interpreter = converters.Interpreter(converted)
+        interpreter.predict(np.zeros((1, 32, 32, 3), "float32"))
+        used = {part["kernel"] for part in interpreter.profile()}
+        known = {kernel["name"] for kernel in runtime.kernels()[1]}
+        assert {row.kernel for row in checked.rows} <= used <= known
+
+
+def test_rows_of_a_model_that_nothing_can_be_made_of():
+    model = model_of(conv("a"), act("binary", "q"), conv("b"))
+    model.layers[0].kernel.assign(np.full((3, 3, 2, 2), np.inf))
+    checked = aqe.check(soft(model))
+    assert [fault.layer for fault in checked.faults] == ["a", None]
+    assert [row.name for row in checked.rows] == ["a", "b"]
+    assert checked.rows[0].note == "refused" and not checked.rows[0].op
+    assert checked.rows[0].macs == 64 * 36
+    assert checked.rows[0].kind == checked.rows[0].operation
+
+
+def test_what_no_graph_is_known_of():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    checked = aqe.check(Own())
+    assert not checked.ok and checked.rows == [] and checked.report is None
+    unbuilt = keras.Sequential([keras.layers.Dense(2)])
+    assert "never built" in aqe.check(unbuilt).faults[0].message
+    with pytest.raises(ValueError, match="target='tpu'"):
+        aqe.check(unbuilt, "tpu")
+
+
+@pytest.mark.slow
+def test_images_and_softness_are_as_in_convert():
+    model = soft(tiny())
+    image = keras.layers.Rescaling(1 / 127.5, offset=-1)
+    assert not aqe.check(model, image=image).ok
+    checked = aqe.check(model, image=image, allow_soft=True)
+    assert checked.ok
+    assert "image" in checked.rows[0].kernel
+    text = json.dumps(checked.to_dict())
+    assert json.loads(text)["layers"][0]["op"] == "AqeConv2D"
+    assert "<table>" in checked._repr_html_()
+    assert repr(checked) == "<Check target='packed', 9 layers, 0 faults>"
+
+
+@pytest.mark.slow
+def test_summary_has_the_operators_of_a_target():
+    model = tiny(input_bits=2, weight_bits=2)
+    summary = aqe.summary(model, print_fn=lambda text: None, target="packed")
+    plain = aqe.summary(model, print_fn=lambda text: None)
+    checked = aqe.check(model).rows
+    assert [(row.op, row.bytes, row.kernel) for row in summary.rows] == [
+        (row.op, row.bytes, row.kernel) for row in checked
+    ]
+    assert not any(row.op or row.kernel for row in plain.rows)
+    for ours, theirs in zip(plain.rows, checked, strict=True):
+        assert (ours.macs, ours.bops) == (theirs.macs, theirs.bops)
