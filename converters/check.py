@@ -15,6 +15,7 @@ from keras_aqe.converters.convert import require_target
 from keras_aqe.converters.errors import ConversionError, FloatLayerError
 from keras_aqe.converters.graph.pixels import with_uint8_input
 from keras_aqe.converters.report import REFUSED, Report, Row
+from keras_aqe.converters.report import report as report_of
 from keras_aqe.converters.targets import TARGETS
 from keras_aqe.converters.targets.target import Options
 from keras_aqe.summary import summary
@@ -256,7 +257,7 @@ def check(
         while report is None:
             tried = frozenset(without)
             try:
-                _, report = pipeline.run(
+                file, rows, interpreter = pipeline.run(
                     model,
                     TARGETS[target],
                     strict,
@@ -266,11 +267,20 @@ def check(
                     refuse,
                     tried,
                 )
+                report = _with_kernels(file, rows, interpreter)
             except ConversionError as error:
                 refuse(error)
                 if without == tried:
                     break  # nothing more that could be left out
     return Check(target, _rows(model, report), list(faults.values()), report)
+
+
+def _with_kernels(file, rows, interpreter):
+    """The report of a file with what runs it here."""
+    if interpreter is None:
+        return rows
+    profile = interpreter.profile()
+    return report_of(file, {p["operator"]: p["kernel"] for p in profile})
 
 
 def _rows(model, report):

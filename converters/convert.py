@@ -176,7 +176,7 @@ def convert(
     if image is not None:
         model = with_uint8_input(model, image)
     with progress.bar("converting", verbose) as step:
-        file, rows = pipeline.run(
+        file, rows, _ = pipeline.run(
             model, TARGETS[target], strict, Options(compact), allow_soft, step
         )
     return Converted(file.data, rows)

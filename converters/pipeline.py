@@ -42,8 +42,8 @@ def run(
         without: Names of layers that are left out.
 
     Returns:
-        The file, a `load.File`, and its `Report`, with the kernels that run
-        it where its engine is installed.
+        The file, a `load.File`, its `Report`, and the `Interpreter` that it
+        was tried in, `None` if that refused it or is not installed.
 
     Raises:
         ConversionError: What `refuse` raises, and where it cannot go on.
@@ -75,8 +75,7 @@ def run(
             if row.note == RUNS_IN_FLOAT and row.name not in refused:
                 refuse(_not_integer(row))
     step("trying the file")
-    profile = _try_out(file, graph, refuse)
-    return file, report(file, {p["operator"]: p["kernel"] for p in profile})
+    return file, rows, _try_out(file, graph, refuse)
 
 
 def _explained(error, graph, types):
@@ -109,13 +108,13 @@ def _layer_in(error, graph):
 
 
 def _try_out(file, graph, refuse):
-    """Runs one example; what `Interpreter.profile` says of it."""
+    """The interpreter that ran one example, `None` if none could."""
     try:
         interpreter = Interpreter(file)
         interpreter.try_out()
-        return interpreter.profile()
+        return interpreter
     except EngineMissingError:
-        return []  # the file may be for another machine
+        return None  # the file may be for another machine
     except ConversionError as error:
         layer = layer_in(str(error), file.model, graph)
         subject = "The model" if layer is None else f"Layer {layer!r}"
@@ -128,7 +127,7 @@ def _try_out(file, graph, refuse):
         )
         explained.__cause__ = error
         refuse(explained)
-        return []
+        return None
 
 
 def _not_integer(row):

@@ -85,10 +85,10 @@ def load_delegate(num_threads: int = 1, profile: bool = False) -> Any:
     """
     from ai_edge_litert import interpreter
 
-    return interpreter.load_delegate(
-        library_path(),
-        {"num_threads": str(num_threads), "profile": str(int(profile))},
-    )
+    options = {"num_threads": str(num_threads)}
+    if profile:
+        options["profile"] = "1"
+    return interpreter.load_delegate(library_path(), options)
 
 
 def environment(**kwargs: Any) -> Any:

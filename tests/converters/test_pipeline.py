@@ -28,9 +28,9 @@ def run(**kwargs):
 
 def test_steps_are_named_and_nothing_is_refused():
     steps, refused = [], []
-    file, report = run(step=steps.append, refuse=refused.append)
+    file, report, interpreter = run(step=steps.append, refuse=refused.append)
     assert len(steps) == 3 and not refused
-    assert len(file.data) == report.bytes and report[0].kernel
+    assert len(file.data) == report.bytes and interpreter.profile()
 
 
 def test_an_error_of_the_converter_names_layer_and_types(monkeypatch):
@@ -50,5 +50,5 @@ def test_an_error_of_the_converter_names_layer_and_types(monkeypatch):
 
 
 def test_layers_are_left_out():
-    file, report = run(without={"fc"})
+    file, report, _ = run(without={"fc"})
     assert report == [] and len(file.model.subgraphs[0].inputs) == 2
