@@ -7,12 +7,21 @@ from keras_aqe.backend import Function, Tensor, with_gradient
 
 __all__ = ["aqe", "get", "ste"]
 
+# Where the gradient passes: the range of the paper's levels.
+LIMITS = (-1.0, 1.0)
 
-def aqe(x: Tensor, hard: Function, alpha: Tensor | float) -> Tensor:
+
+def aqe(
+    x: Tensor,
+    hard: Function,
+    alpha: Tensor | float,
+    limits: tuple[float, float] = LIMITS,
+) -> Tensor:
     """Asymptotic-Quantized Estimator.
 
     Forward: `alpha * h(x) + (1 - alpha) * x`.
-    Backward: `dL/dx = 2 * alpha * dL/dy * 1[|x| <= 1]`.
+    Backward: `dL/dx = 2 * alpha * dL/dy * 1[low <= x <= high]`, in the paper
+    `1[|x| <= 1]`.
 
     At `alpha = 1/2` the gradient is the straight-through estimator's; as
     `alpha` tends to 1 the output tends to `h(x)`.
@@ -22,6 +31,7 @@ def aqe(x: Tensor, hard: Function, alpha: Tensor | float) -> Tensor:
         hard: Function `h`, from `x` to a tensor of its shape and dtype. No
             gradient flows into it.
         alpha: Float scalar in (0, 1].
+        limits: `low` and `high`, the range of the levels.
 
     Returns:
         A tensor of the shape and dtype of `x`.
@@ -42,21 +52,27 @@ def aqe(x: Tensor, hard: Function, alpha: Tensor | float) -> Tensor:
         return alpha * hard(x) + (1 - alpha) * x
 
     def gradient(x, alpha, upstream):
-        return pass_inside(x, 2 * alpha * upstream)
+        return pass_inside(x, 2 * alpha * upstream, limits)
 
     return with_gradient(blend, gradient, *_cast(x, alpha))
 
 
-def ste(x: Tensor, hard: Function, alpha: Tensor | float) -> Tensor:
+def ste(
+    x: Tensor,
+    hard: Function,
+    alpha: Tensor | float,
+    limits: tuple[float, float] = LIMITS,
+) -> Tensor:
     """Straight-through estimator, the baseline that AQE is compared with.
 
-    Forward: `h(x)`. Backward: `dL/dx = dL/dy * 1[|x| <= 1]`.
+    Forward: `h(x)`. Backward: `dL/dx = dL/dy * 1[low <= x <= high]`.
 
     Args:
         x: Float tensor of any shape.
         hard: Function `h`, from `x` to a tensor of its shape and dtype. No
             gradient flows into it.
         alpha: Not used; here so that both estimators are called alike.
+        limits: `low` and `high`, the range of the levels.
 
     Returns:
         `h(x)`.
@@ -77,7 +93,7 @@ def ste(x: Tensor, hard: Function, alpha: Tensor | float) -> Tensor:
         return hard(x)
 
     def gradient(x, alpha, upstream):
-        return pass_inside(x, upstream)
+        return pass_inside(x, upstream, limits)
 
     return with_gradient(forward, gradient, *_cast(x, alpha))
 
@@ -113,9 +129,12 @@ def get(name: str) -> Function:
     return _ESTIMATORS[name]
 
 
-def pass_inside(x: Tensor, upstream: Tensor) -> Tensor:
-    """Returns `upstream * 1[|x| <= 1]`."""
-    inside = keras.ops.abs(x) <= 1
+def pass_inside(
+    x: Tensor, upstream: Tensor, limits: tuple[float, float] = LIMITS
+) -> Tensor:
+    """Returns `upstream * 1[low <= x <= high]`."""
+    low, high = limits
+    inside = keras.ops.logical_and(x >= low, x <= high)
     return keras.ops.where(inside, upstream, keras.ops.zeros_like(upstream))
 
 

@@ -38,6 +38,16 @@ def fixed_point(x, bits):
     return (np.clip(steps, -limit, limit - 1) / limit).astype("float32")
 
 
+def unsigned(x, bits):
+    """The nearest of 0, 1, ..., 2^bits - 1 times 2^(1 - bits), or the even."""
+    codes = np.arange(2**bits)
+    # Of two that are as near, argmin takes the first.
+    codes = np.concatenate([codes[::2], codes[1::2]])
+    levels = codes * 2.0 ** (1 - bits)
+    distances = np.abs(np.asarray(x, "float64")[..., None] - levels)
+    return levels[distances.argmin(axis=-1)].astype("float32")
+
+
 def float16(x):
     limit = np.finfo("float16").max
     x = np.clip(np.asarray(x, "float32"), -limit, limit)

@@ -107,7 +107,7 @@ def estimator(form):
         form: Five numbers, which may be traced.
     """
 
-    def estimate(x, hard, alpha):
+    def estimate(x, hard, alpha, limits=aqe.estimators.LIMITS):
         b0, b1, f0, f1, triangle = (keras.ops.cast(n, x.dtype) for n in form)
         alpha = keras.ops.cast(alpha, x.dtype)
 
@@ -116,7 +116,8 @@ def estimator(form):
 
         def gradient(x, blend, factor, triangle, upstream):
             shape = 1 + triangle * (1 - 2 * keras.ops.abs(x))
-            return aqe.estimators.pass_inside(x, factor * shape * upstream)
+            upstream = factor * shape * upstream
+            return aqe.estimators.pass_inside(x, upstream, limits)
 
         return aqe.estimators.with_gradient(
             forward, gradient, x, b0 + b1 * alpha, f0 + f1 * alpha, triangle

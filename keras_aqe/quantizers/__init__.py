@@ -1,6 +1,8 @@
 """Quantizers: hard functions of few values, trained by an estimator."""
 
+import functools
 import re
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -33,7 +35,11 @@ _NAMES: dict[str, type[Quantizer]] = {
     "ternary": Ternary,
     "float16": Float16,
 }
-_NUMBERED: dict[str, type[Quantizer]] = {"po2": PowerOfTwo, "fixed": FixedPoint}
+_NUMBERED: dict[str, Callable[..., Quantizer]] = {
+    "po2": PowerOfTwo,
+    "fixed": FixedPoint,
+    "unsigned": functools.partial(FixedPoint, signed=False),
+}
 
 
 def get(identifier: Identifier, **kwargs: Any) -> Quantizer | None:
@@ -41,9 +47,9 @@ def get(identifier: Identifier, **kwargs: Any) -> Quantizer | None:
 
     Args:
         identifier: A `Quantizer` (returned as it is), `None` (returned as it
-            is), a name ("binary", "ternary", "po2_3", "fixed_8", "float16";
-            the number is the width) or a config made by
-            `keras.saving.serialize_keras_object`.
+            is), a name ("binary", "ternary", "po2_3", "fixed_8",
+            "unsigned_2", "float16"; the number is the width) or a config made
+            by `keras.saving.serialize_keras_object`.
         **kwargs: Arguments of the quantizer, only with a name.
 
     Returns:
@@ -75,8 +81,8 @@ def get(identifier: Identifier, **kwargs: Any) -> Quantizer | None:
     raise ValueError(
         "A quantizer must be a `keras_aqe.quantizers.Quantizer`, its config, "
         "or one of the names 'binary', 'ternary', 'po2_<bits>', "
-        f"'fixed_<bits>', 'float16'. Received: {identifier!r}"
-        + (f". {like}" if like else "")
+        "'fixed_<bits>', 'unsigned_<bits>', 'float16'. "
+        f"Received: {identifier!r}" + (f". {like}" if like else "")
     )
 
 
@@ -102,7 +108,7 @@ def serialize(quantizer: Quantizer | None) -> dict[str, Any] | None:
     return keras.saving.serialize_keras_object(quantizer)
 
 
-def of_width(bits: int, **kwargs: Any) -> Quantizer | None:
+def of_width(bits: int, signed: bool = True, **kwargs: Any) -> Quantizer | None:
     """Returns the paper's quantizer of that width; `None` for 32 bits.
 
     1 is `Binary`, 2 `Ternary`, 3 and 4 `PowerOfTwo`, 8 `FixedPoint` and 16
@@ -110,6 +116,9 @@ def of_width(bits: int, **kwargs: Any) -> Quantizer | None:
 
     Args:
         bits: 1, 2, 3, 4, 8, 16 or 32.
+        signed: Whether there are levels below 0. `False` is for what comes
+            out of a ReLU: up to 8 bits are `FixedPoint(bits, signed=False)`
+            then; half precision and float are as they are.
         **kwargs: Arguments of the quantizer.
 
     Raises:
@@ -125,6 +134,8 @@ def of_width(bits: int, **kwargs: Any) -> Quantizer | None:
     """
     names: dict[int, str | None] = {1: "binary", 2: "ternary", 3: "po2_3"}
     names |= {4: "po2_4", 8: "fixed_8", 16: "float16", 32: None}
+    if not signed:
+        names |= {width: f"unsigned_{width}" for width in names if width <= 8}
     if bits not in names:
         raise ValueError(
             f"A width must be one of {list(names)} bits. Received: {bits}"

@@ -32,6 +32,7 @@ class Quantizer(keras.layers.Layer):
         bits: Width of a code.
         levels: The values that `h` can take, ascending, a NumPy array.
         unit: The smallest magnitude above 0; `h(x) = codes(x) * unit`.
+        limits: The least and the greatest `x` that the gradient passes.
         alpha: The schedule variable, a non-trainable float32 scalar in (0, 1].
             It starts at 1/2, is set by `keras_aqe.callbacks.AlphaScheduler`
             and is saved with the model.
@@ -39,7 +40,8 @@ class Quantizer(keras.layers.Layer):
             non-trainable float32 scalar that tells what the model's weights
             and batch normalisation were fitted to. It is the quantizer's only
             entry in `weights`, so it goes where `set_weights` takes them.
-        estimate: The estimator as a function of inputs, `hard` and `alpha`.
+        estimate: The estimator as a function of inputs, `hard`, `alpha` and
+            `limits`.
         is_soft: Whether that last step saw blended values, so that the hard
             network is not the one that was trained.
 
@@ -62,6 +64,7 @@ class Quantizer(keras.layers.Layer):
     bits: int
     unit: float
     levels: np.ndarray
+    limits: tuple[float, float] = estimators.LIMITS
     _place: tuple[str, str] | None = None
 
     def __init__(
@@ -148,11 +151,15 @@ class Quantizer(keras.layers.Layer):
             The estimator's output, of the shape and dtype of `inputs`, with
             its gradient.
         """
-        if not self.stochastic:
-            return self.estimate(inputs, self.hard, self.alpha)
-        # Drawn here, since the estimator compiles what it is given.
-        hard = self._stochastic_hard(inputs)
-        return self.estimate(inputs, lambda x: hard, self.alpha)
+        hard = self.hard
+        if self.stochastic:
+            # Drawn here, since the estimator compiles what it is given.
+            drawn = self._stochastic_hard(inputs)
+
+            def hard(x):
+                return drawn
+
+        return self.estimate(inputs, hard, self.alpha, self.limits)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

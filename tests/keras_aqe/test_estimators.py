@@ -39,6 +39,15 @@ def test_ste():
     np.testing.assert_array_equal(tape.gradient(y, x), np.abs(x) <= 1)
 
 
+@pytest.mark.parametrize("estimator", [estimators.aqe, estimators.ste])
+def test_the_gradient_passes_between_limits(estimator):
+    x = tf.constant([-1.0, -1e-6, 0.0, 1.9, 2.0, 2.001])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = estimator(x, half, 0.5, (0.0, 2.0))
+    np.testing.assert_array_equal(tape.gradient(y, x), [0, 0, 1, 1, 1, 0])
+
+
 def test_no_gradient_reaches_alpha():
     alpha = tf.constant(0.7)
     with tf.GradientTape() as tape:

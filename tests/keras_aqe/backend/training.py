@@ -44,6 +44,14 @@ def make(folder, seed=0):
             keras.layers.Flatten(),
             layers.QuantDense(16, kernel_quantizer="po2_3", use_bias=False),
             keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            layers.QuantDense(
+                16,
+                input_quantizer="unsigned_2",
+                kernel_quantizer="ternary",
+                use_bias=False,
+            ),
+            keras.layers.BatchNormalization(),
             layers.HardTanh(),
             layers.QuantDense(
                 10, input_quantizer="ternary", kernel_quantizer="po2_4"

@@ -16,6 +16,7 @@ OBJECTS = [
     (Q.PowerOfTwo, {"bits": 3, "thresholds": (0.1, 0.2, 0.6)}),
     (Q.Float16, {"estimator": "ste"}),
     (Q.FixedPoint, {"bits": 5, "stochastic": True}),
+    (Q.FixedPoint, {"bits": 1, "signed": False, "estimator": "ste"}),
 ]
 
 
@@ -52,12 +53,48 @@ def test_get_by_name(name, cls, bits):
     assert Q.of_width(bits).bits == bits
 
 
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 8])
+def test_unsigned_by_name_and_by_width(bits):
+    expected = Q.FixedPoint(bits, signed=False, name="").get_config()
+    for made in (
+        Q.get(f"unsigned_{bits}", name=""),
+        Q.of_width(bits, signed=False, name=""),
+    ):
+        assert type(made) is Q.FixedPoint
+        assert made.get_config() == expected
+
+
+def test_wide_quantizers_keep_their_sign():
+    assert type(Q.of_width(16, signed=False)) is Q.Float16
+
+
+def test_signed_fixed_point_of_older_files():
+    config = keras.saving.serialize_keras_object(Q.FixedPoint(4))
+    del config["config"]["signed"]
+    assert Q.get(config).signed
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda q: aqe.layers.QuantDense(4, kernel_quantizer=q),
+        lambda q: aqe.layers.QuantConv2D(4, 3, kernel_quantizer=q),
+    ],
+)
+def test_kernels_need_both_signs(make):
+    with pytest.raises(ValueError, match="signed=False.*both signs"):
+        make("unsigned_2")
+
+
 def test_no_quantizer():
     assert Q.get(None) is None
     assert Q.of_width(32) is None
+    assert Q.of_width(32, signed=False) is None
 
 
-@pytest.mark.parametrize("identifier", ["trinary", "po2", "po2_x", "po2_", 3])
+@pytest.mark.parametrize(
+    "identifier", ["trinary", "po2", "po2_x", "po2_", "unsigned", 3]
+)
 def test_unknown_quantizers(identifier):
     with pytest.raises(ValueError, match="must be a .*Received"):
         Q.get(identifier)
@@ -77,6 +114,8 @@ def test_unknown_quantizers(identifier):
         (lambda: Q.Float16(stochastic=True), "stochastic"),
         (lambda: Q.FixedPoint(bits=1), "from 2 to 16"),
         (lambda: Q.FixedPoint(bits=17), "from 2 to 16"),
+        (lambda: Q.get("unsigned_0"), "from 1 to 16"),
+        (lambda: Q.get("unsigned_17"), "from 1 to 16"),
     ],
 )
 def test_bad_arguments(make, message):

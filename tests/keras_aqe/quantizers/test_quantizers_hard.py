@@ -23,6 +23,10 @@ CASES = {
         f"fixed_{bits}": lambda x, bits=bits: reference.fixed_point(x, bits)
         for bits in (2, 4, 8, 16)
     },
+    **{
+        f"unsigned_{bits}": lambda x, bits=bits: reference.unsigned(x, bits)
+        for bits in (1, 2, 3, 8)
+    },
     "float16": reference.float16,
 }
 # The edges of quantizers, and values around them.
@@ -91,6 +95,9 @@ def test_levels(name):
         ("po2_2", [-1, 0, 1]),
         ("po2_3", [-1, -0.5, -0.25, 0, 0.25, 0.5, 1]),
         ("fixed_2", [-1, -0.5, 0, 0.5]),
+        ("unsigned_1", [0, 1]),
+        ("unsigned_2", [0, 0.5, 1, 1.5]),
+        ("unsigned_3", [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75]),
     ],
 )
 def test_levels_of_narrow_quantizers(name, levels):
@@ -191,7 +198,9 @@ def test_hard_is_the_same_when_compiled(name):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("name", ["binary", "ternary", "po2_3", "fixed_8"])
+@pytest.mark.parametrize(
+    "name", ["binary", "ternary", "po2_3", "fixed_8", "unsigned_2"]
+)
 def test_hard_keeps_the_type_of_its_input(name, dtype):
     x = tf.cast(np.random.uniform(-1.2, 1.2, 500).astype("float32"), dtype)
     quantizer = aqe.quantizers.get(name)

@@ -6,15 +6,25 @@ import tensorflow as tf
 
 import keras_aqe as aqe
 
-NAMES = ["binary", "ternary", "po2_3", "po2_4", "fixed_8", "float16"]
-NARROW = ["binary", "ternary", "po2_3", "po2_4", "fixed_4"]
+UNSIGNED = ["unsigned_1", "unsigned_2", "unsigned_3"]
+NAMES = ["binary", "ternary", "po2_3", "po2_4", "fixed_8", "float16", *UNSIGNED]
+NARROW = ["binary", "ternary", "po2_3", "po2_4", "fixed_4", *UNSIGNED]
+# Where gradients pass, and numbers just outside whose parts are normal ones.
+LIMITS = np.array([-1.0, 1.0, 2.0, 0.0], "float32")
+OUTSIDE = np.nextafter(LIMITS, np.array([-9, 9, 9, -9], "float32"))
+OUTSIDE[-1] = -1e-30
 
 
 @pytest.fixture
 def x():
-    x = np.random.uniform(-1.5, 1.5, (40, 30)).astype("float32")
-    x[0, :4] = [-1.0, 1.0, 0.0, np.nextafter(np.float32(1), np.float32(2))]
+    x = np.random.uniform(-1.5, 2.5, (40, 30)).astype("float32")
+    x[0, :8] = [*LIMITS, *OUTSIDE]
     return x
+
+
+def passes(name, x):
+    low, high = (0, 2) if name in UNSIGNED else (-1, 1)
+    return (low <= x) & (x <= high)
 
 
 def differentiate(quantizer, x, upstream):
@@ -36,7 +46,7 @@ def test_blend_and_gradient(name, alpha, x):
     alpha = np.float32(alpha)
     np.testing.assert_allclose(y, alpha * hard + (1 - alpha) * x, rtol=1e-6)
     np.testing.assert_allclose(
-        gradient, 2 * alpha * upstream * (np.abs(x) <= 1), rtol=1e-6
+        gradient, 2 * alpha * upstream * passes(name, x), rtol=1e-6
     )
 
 
@@ -102,6 +112,8 @@ def test_the_mean_of_the_stochastic_form_is_x(name):
     quantizer = aqe.quantizers.get(name, stochastic=True, seed=7)
     quantizer.alpha.assign(1.0)
     x = np.linspace(-0.85, 0.85, 35, dtype="float32")
+    if name in UNSIGNED:
+        x = np.abs(x)
     draws = quantizer(np.tile(x, (20000, 1)), training=True).numpy()
     assert np.isin(draws, quantizer.levels).all()
     # six standard deviations of the widest step
@@ -117,7 +129,7 @@ def test_the_stochastic_form_blends(name, x):
     hard = (y - 0.25 * x) / 0.75
     distance = np.abs(hard[..., None] - quantizer.levels).min(axis=-1)
     assert distance.max() < 1e-5
-    np.testing.assert_allclose(gradient, 1.5 * upstream * (np.abs(x) <= 1))
+    np.testing.assert_allclose(gradient, 1.5 * upstream * passes(name, x))
 
 
 def test_a_seed_repeats_the_stochastic_form(x):
