@@ -173,6 +173,8 @@ class Reference(Emitter):
     def _argument(self, node):
         """What a sum's activation is given, and how far rounding takes it."""
         total, error = self._total(node)
+        if node.offset is not None:
+            total = total + node.offset
         x = tf.cast(total * node.unit, tf.float32)
         error = tf.cast(error * node.unit, tf.float32)
         if node.bias is None and _is_exact(node):

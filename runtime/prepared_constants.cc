@@ -60,6 +60,11 @@ void PreparedLayer::read_constants(
       ++next;
     }
   } else if (is_code(layer.output) && has_stage) {
+    if (layer.output == Type::kInt8) {
+      layer.code_bits = options.get_or("code_bits", 8, 1, 8);
+      layer.first_code = options.get_or("first_code", -128, -128,
+                                        128 - (1 << layer.code_bits));
+    }
     read_thresholds(required(tensors, next, "thresholds"),
                     required(tensors, next + 1, "direction"));
     next += 2;
@@ -104,7 +109,7 @@ void PreparedLayer::read_weights(const tflite::Tensor& tensor) {
 void PreparedLayer::read_thresholds(const tflite::Tensor& thresholds,
                                     const tflite::Tensor& direction) {
   const int channels = layer.out_channels;
-  const int64_t count = product({threshold_count(layer.output), channels});
+  const int64_t count = product({layer.levels(), channels});
   if (layer.float_accumulator()) {
     float_thresholds_ =
         read_constant<float>("thresholds", thresholds, tflite::kFloat32, count);

@@ -8,7 +8,7 @@
 namespace aqe {
 namespace {
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 
 struct NamedOperator {
   const char* name;

@@ -480,7 +480,7 @@ def _quantize(source, quantizer, name):
     if (
         isinstance(origin, Sum)
         and folding.is_monotone(origin.activation)
-        and len(codes) <= 16
+        and len(codes) <= folding.MOST_LEVELS
     ):
         steps, thresholds = folding.fold(origin, chain, quantizer)
         return Threshold(

@@ -24,6 +24,8 @@ _MONOTONE = (
 )
 # Beyond any sum of image values, and far from float32's overflow.
 FLOAT_LIMIT = np.float32(1e30)
+# Quantizers of so many levels or fewer are written as thresholds.
+MOST_LEVELS = 16
 # The search for a threshold looks at so many numbers at once.
 _PARTS = np.arange(1, 16)[:, None, None]
 
@@ -210,8 +212,11 @@ def _turn(steps, turn, direction):
 
 
 def _layer_output(node, accumulator):
+    x = tf.cast(accumulator, tf.float64)
+    if node.offset is not None:
+        x = x + node.offset
     # Units of images are no powers of two.
-    x = tf.cast(tf.cast(accumulator, tf.float64) * node.unit, tf.float32)
+    x = tf.cast(x * node.unit, tf.float32)
     if node.bias is not None:
         x = x + node.bias
     return x if node.activation is None else node.activation(x)

@@ -4,18 +4,28 @@ Every convolution becomes a plain 2D one with explicit padding, so that no
 target needs to know the layers apart.
 """
 
+import dataclasses
+
 import keras
 import numpy as np
 
 from keras_aqe import layers
 from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.graph.nodes import Cast, Spread, Sum, Window
+from keras_aqe.converters.graph.nodes import (
+    Cast,
+    Shift,
+    Spread,
+    Sum,
+    Window,
+)
 from keras_aqe.layers.quantized import same_padding
 
 # float32 holds all whole numbers up to here.
 _LARGEST_PAD_CODE = 2**24
 # And the halves between them up to here.
 _LARGEST_FLOAT_SUM = 2**23
+# Less this, codes of 8 bits without a sign are signed ones.
+_SHIFT = 128
 CONVERTIBLE = (
     layers.QuantConv1D,
     layers.QuantConv2D,
@@ -197,6 +207,10 @@ def _sum(layer, source, kernel, unit, window=None):
     shape = layer.compute_output_shape(
         source.source.shape if isinstance(source, Spread) else source.shape
     )
+    offset = None
+    if bits <= 8 and _exceeds_int8(source):
+        offset = _SHIFT * kernel.sum(tuple(range(kernel.ndim - 1)))
+        source, window = _shifted(source, window)
     node = Sum(
         layer.name,
         tuple(shape),
@@ -205,12 +219,40 @@ def _sum(layer, source, kernel, unit, window=None):
         kernel=kernel,
         weight_bits=bits,
         window=window,
+        offset=offset,
         bias=_bias(layer),
         activation=_activation(layer),
     )
     if source.levels is not None and bits <= 8:
         node.levels = _sums(node)
     return node
+
+
+def _exceeds_int8(source):
+    """Whether codes are those of 8 bits without a sign."""
+    return (
+        source.levels is not None
+        and not source.is_image
+        and source.levels[0] >= 0
+        and np.iinfo("int8").max < source.levels[-1] < 256
+    )
+
+
+def _shifted(source, window):
+    """Such codes and the window over them as signed ones."""
+    if window is not None:
+        pad_code = window.pad_code - _SHIFT
+        window = dataclasses.replace(window, pad_code=pad_code)
+    node = Shift(
+        source.name,
+        source.shape,
+        bits=source.bits,
+        unit=source.unit,
+        levels=source.levels - _SHIFT,
+        source=source,
+        by=_SHIFT,
+    )
+    return node, window
 
 
 def _sums(node):

@@ -112,6 +112,17 @@ class Spread(Node):
     strides: tuple = (1, 1)
 
 
+@dataclasses.dataclass(eq=False)
+class Shift(Node):
+    """Codes of 8 bits without a sign less `by`, which makes them signed.
+
+    Only sums read it, which make up for it by their `offset`.
+    """
+
+    source: Node = None
+    by: int = 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Window:
     """How a kernel moves over rows and columns.
@@ -134,7 +145,7 @@ class Window:
 class Sum(Node):
     """The accumulators of a quantized layer, before its bias.
 
-    The layer's output is `activation(unit * tensor + bias)`.
+    The layer's output is `activation(unit * (tensor + offset) + bias)`.
 
     Args:
         source: What is summed up.
@@ -144,6 +155,7 @@ class Sum(Node):
             and sum have no axis for it.
         weight_bits: Width of the layer's kernel.
         window: How the kernel of a convolution moves; `None` if dense.
+        offset: Array of one whole number for each output, or `None`.
         bias: Array of one number for each output, or `None`.
         activation: The layer's activation function, or `None`.
     """
@@ -152,6 +164,7 @@ class Sum(Node):
     kernel: np.ndarray = None
     weight_bits: int = 32
     window: Window | None = None
+    offset: np.ndarray | None = None
     bias: np.ndarray | None = None
     activation: object = None
 
@@ -159,6 +172,14 @@ class Sum(Node):
     def groups(self):
         """Groups of channels that do not see each other."""
         return self.source.shape[-1] // self.kernel.shape[-2]
+
+    @property
+    def pad_value(self):
+        """What padding fills in, in the values of the layer's input."""
+        code = self.window.pad_code
+        if isinstance(self.source, Shift):
+            code += self.source.by
+        return code * self.source.unit
 
     @property
     def largest_code(self):

@@ -187,6 +187,8 @@ class Emitter:
             return self._scaled(node, x)
 
     def _scaled(self, node, x):
+        if isinstance(node, g.Sum) and node.offset is not None:
+            x = x + node.offset
         if node.unit != 1:
             x = x * node.unit
         if node.levels is not None and node.dtype != "float32":
@@ -257,6 +259,9 @@ class Emitter:
         x = self._pad(node, x, ((0, 0), (0, 0), (0, right - 1), (0, 0)))
         x = tf.reshape(x, (-1, height * down, width * right, channels))
         return x[:, : node.shape[1], : node.shape[2]]
+
+    def _write_shift(self, node):
+        return self.tensor(node.source) - node.by
 
     def _write_sum(self, node):
         x = self.tensor(node.source)

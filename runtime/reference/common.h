@@ -64,9 +64,8 @@ void store(const Layer& layer, void* output, int64_t pixel, int c, Acc acc) {
     reinterpret_cast<int32_t*>(start)[c] = static_cast<int32_t>(acc);
   } else {
     int index = 0;
-    for (int k = 0; k < threshold_count(layer.output); ++k)
-      index += passes(layer, k, c, acc);
-    store_code(layer.output, start, c, code_at(layer.output, index));
+    for (int k = 0; k < layer.levels(); ++k) index += passes(layer, k, c, acc);
+    store_code(layer.output, start, c, output_code(layer, index));
   }
 }
 

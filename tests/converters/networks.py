@@ -174,7 +174,7 @@ class RandomNetwork:
     def __init__(self, draw):
         self._draw = draw
         self._codes = []
-        self._bits = None
+        self._bits, self._signed = None, True
         self._inputs = []
         self.strict = True
 
@@ -252,7 +252,7 @@ class RandomNetwork:
             dense = layers.QuantDense(
                 self._channels(), kernel_quantizer=self._quantizer()
             )
-            beside = block(other, dense, quantizers.of_width(self._bits), "bn")
+            beside = block(other, dense, self._quantizer_again(), "bn")
             self._codes.append(beside)
             x = keras.layers.Concatenate()([x, beside])
         dense = layers.QuantDense(
@@ -271,9 +271,17 @@ class RandomNetwork:
     def _quantizer(self, widths=WEIGHT_BITS):
         return quantizers.of_width(self._draw(st.sampled_from(widths)))
 
+    def _quantizer_of_input(self):
+        self._bits = self._draw(st.sampled_from(INPUT_BITS))
+        self._signed = self._draw(st.booleans())
+        return self._quantizer_again()
+
+    def _quantizer_again(self):
+        """Another one like the last of an input."""
+        return quantizers.of_width(self._bits, signed=self._signed)
+
     def _quantized(self, x):
-        quantizer = self._quantizer(INPUT_BITS)
-        self._bits = quantizer.bits
+        quantizer = self._quantizer_of_input()
         x = layers.QuantActivation(quantizer)(x)
         self._codes.append(x)
         return x
@@ -323,7 +331,7 @@ class RandomNetwork:
         """0 or a level of the layer's input, whatever its width."""
         values = list(pad_values)
         if self._bits is not None and self._bits <= 8 and any(values):
-            levels = quantizers.of_width(self._bits).levels
+            levels = self._quantizer_again().levels
             values += [float(level) for level in levels]
             # Fixed point ends before 1.
             values = [0.0 if v not in levels else v for v in values]
@@ -376,10 +384,9 @@ class RandomNetwork:
         convs = [
             self._conv(["same"], strides=1, dilation_rate=1) for _ in range(2)
         ]
-        self._bits = self._draw(st.sampled_from(INPUT_BITS))
+        self._quantizer_of_input()
         branches = [
-            block(x, conv, quantizers.of_width(self._bits), "bn")
-            for conv in convs
+            block(x, conv, self._quantizer_again(), "bn") for conv in convs
         ]
         x = keras.layers.Concatenate()(branches)
         self._codes.append(x)
@@ -403,9 +410,7 @@ class RandomNetwork:
         conv = self._conv(
             ["same"], filters=x.shape[-1], strides=1, dilation_rate=1
         )
-        outputs = block(
-            inputs, conv, quantizers.of_width(self._bits), "bn tanh"
-        )
+        outputs = block(inputs, conv, self._quantizer_again(), "bn tanh")
         inner = keras.Model(inputs, outputs)
         for _ in range(2):
             x = inner(x)

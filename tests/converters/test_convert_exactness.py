@@ -188,6 +188,72 @@ def test_residual_nested_and_two_inputs(target):
     assert_same(model, target, x)
 
 
+@pytest.fixture(scope="module")
+def unsigned_network():
+    """Unsigned codes of all widths, in and out of layers of all kinds."""
+    quantized = {"kernel_quantizer": "ternary"}
+    norm, relu = keras.layers.BatchNormalization, keras.layers.ReLU
+    codes = []
+
+    def codes_of(x, quantizer):
+        codes.append(layers.QuantActivation(quantizer)(x))
+        return codes[-1]
+
+    inputs = keras.Input((9, 9, 3))
+    x = relu()(norm()(layers.QuantConv2D(7, 3, **quantized)(inputs)))
+    x = codes_of(x, "unsigned_2")
+    conv = layers.QuantConv2D(
+        9, 3, padding="same", use_bias=False, kernel_quantizer="binary"
+    )
+    x = codes_of(relu()(norm()(conv(x))), "unsigned_1")
+    conv = layers.QuantConv2D(
+        33, 3, padding="same", kernel_quantizer="binary", pad_value=1.0
+    )
+    # The sum falls in some channels behind the pool.
+    x = norm()(keras.layers.MaxPooling2D(2, 1)(relu()(norm()(conv(x)))))
+    x = codes_of(x, "unsigned_3")
+    conv = layers.QuantDepthwiseConv2D(3, padding="same", **quantized)
+    x = codes_of(relu()(norm()(conv(x))), "unsigned_8")
+    conv = layers.QuantConv2D(6, 3, padding="same", groups=3, **quantized)
+    x = codes_of(relu()(norm()(conv(x))), "unsigned_4")
+    conv = layers.QuantConv2DTranspose(
+        6, 3, strides=2, padding="same", **quantized
+    )
+    x = codes_of(relu()(norm()(conv(x))), "unsigned_3")
+    conv = layers.QuantConv2D(
+        6, 3, strides=2, padding="same", pad_value=1.75, **quantized
+    )
+    shortcut = relu()(norm()(conv(x)))
+    x = codes_of(shortcut, "unsigned_2")
+    # Sums of a shortcut are exact without normalisation alone.
+    x = layers.QuantConv2D(6, 3, padding="same", **quantized)(x)
+    y = layers.QuantConv2D(6, 1, **quantized)(codes[-1])
+    x = codes_of(relu()(keras.layers.Add()([x, y])), "unsigned_8")
+    x = keras.layers.ZeroPadding2D(1)(x)
+    x = layers.QuantConv2D(6, 3, **quantized)(x)
+    x = codes_of(relu()(norm()(x)), "unsigned_1")
+    x = codes_of(keras.layers.AveragePooling2D(2, 1)(x), "unsigned_3")
+    x = keras.layers.Concatenate()([x, x])
+    x = layers.QuantDense(20, **quantized)(keras.layers.Flatten()(x))
+    x = codes_of(relu()(norm()(x)), "unsigned_5")
+    x = codes_of(norm()(layers.QuantDense(9, **quantized)(x)), "ternary")
+    x = norm()(layers.QuantDense(4, **quantized)(x))
+    model = randomise(keras.Model(inputs, [*codes, x]), seed=1)
+    x = images((9, 9, 3))
+    return model, x, [np.asarray(y) for y in model(x, training=False)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+def test_unsigned_codes(unsigned_network, target):
+    model, x, expected = unsigned_network
+    assert {len(np.unique(y)) for y in expected[:-1]} >= {2, 4, 8}
+    converted = assert_same(model, target, x, expected)
+    verification = verify(model, converted, x)
+    assert verification.faultless and verification.codes_equal
+    assert len(verification.code_agreement) == len(model.outputs) - 1
+
+
 def test_sequential_with_input_quantizers():
     model = keras.Sequential(
         [

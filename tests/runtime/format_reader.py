@@ -66,7 +66,7 @@ class Reader:
     def _read(self, operator):
         code = self._model.operatorCodes[operator.opcodeIndex]
         options = flexbuffers.Loads(bytes(operator.customOptions))
-        assert options["format"] == 1
+        assert options["format"] in (1, 2)
         return code.customCode.decode(), options
 
     def _AqeConv2D(self, options, x, weights, *constants):
@@ -241,7 +241,10 @@ def _finish(options, acc, constants):
         thresholds, direction = constants[:2]
         if acc.dtype != np.float32:
             acc = acc.astype(np.int64)
-        return apply_thresholds(acc, thresholds, direction, bits)
+        if bits == 8:
+            assert len(thresholds) == 2 ** options.get("code_bits", 8) - 1
+        first = options.get("first_code", -128)
+        return apply_thresholds(acc, thresholds, direction, bits, first)
     if not constants:
         return acc.astype(np.int32)
     scale, bias = constants[:2]

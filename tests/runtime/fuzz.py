@@ -86,9 +86,29 @@ def zoo():
             [rounded],
             common | pool | {"output_bits": 8, "rounding": 1, "offset": 1},
         )
+        fewer = file.tensor((1, 3, 6, 70), np.int8)
+        thresholds = np.arange(2**bits - 1)[:, None].repeat(70, 1)
+        whole = pool_options((2, 1), (2, 1), "VALID")
+        file.operator(
+            "AqeAveragePool2D",
+            [
+                codes,
+                file.constant(thresholds.astype(np.int32)),
+                file.constant(np.ones(70, np.int8)),
+            ],
+            [fewer],
+            common
+            | whole
+            | {
+                "format": 2,
+                "output_bits": 8,
+                "code_bits": bits,
+                "first_code": -bits,
+            },
+        )
         real = file.tensor((1, 6, 6, 70), np.float32)
         file.operator("AqeDequantize", [codes, *scales], [real], common)
-        yield file, source, [pooled, depthwise, mean, rounded, real]
+        yield file, source, [pooled, depthwise, mean, rounded, fewer, real]
 
 
 class Mutator:

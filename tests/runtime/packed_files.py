@@ -79,10 +79,14 @@ def activation_shape(shape, bits):
     return (*shape[:-1], -(-shape[-1] // 64) * bits)
 
 
-def apply_thresholds(acc, thresholds, direction, bits):
-    """Codes that the output stage makes of accumulators."""
+def apply_thresholds(acc, thresholds, direction, bits, first=-128):
+    """Codes that the output stage makes of accumulators.
+
+    Those of 8 bits begin with `first`.
+    """
     passed = (direction * acc)[..., None, :] >= thresholds
-    return LEVELS[bits][passed.sum(axis=-2)]
+    index = passed.sum(axis=-2)
+    return index + first if bits == 8 else LEVELS[bits][index]
 
 
 class PackedFile:

@@ -146,6 +146,42 @@ def test_conv_2d(
     np.testing.assert_array_equal(actual, expected)
 
 
+@few_cases
+@given(data=st.data())
+def test_fewer_codes_of_8_bits(data):
+    """A run of them, which a file of format 2 tells the first of."""
+    code_bits = data.draw(st.integers(1, 8))
+    first = data.draw(st.integers(-128, 128 - 2**code_bits))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    x = random_codes(rng, (2, 5, 4, 70), 2)
+    w = random_codes(rng, (66, 3, 3, 70), 2)
+    acc = convolution(x, w, (1, 1), (1, 1), "VALID")
+    limit = int(np.abs(acc).max()) + 1
+    thresholds = rng.integers(-limit, limit, (2**code_bits - 1, 66))
+    thresholds = np.sort(thresholds.astype(np.int32), axis=0)
+    direction = rng.choice([-1, 1], 66).astype(np.int8)
+    options = {
+        "format": 2,
+        "input_channels": 70,
+        "input_bits": 2,
+        "weight_bits": 2,
+        "output_channels": 66,
+        "output_bits": 8,
+        "code_bits": code_bits,
+        "first_code": first,
+        **window_options((3, 3), (1, 1), (1, 1), "VALID"),
+    }
+    packed = pack_activations(x, 2)
+    constants = [pack_weights(w, 2), thresholds, direction]
+    file = one_operator(
+        *("AqeConv2D", packed, constants, acc.shape, "int8", options)
+    )
+    np.testing.assert_array_equal(
+        run(file, packed),
+        apply_thresholds(acc, thresholds, direction, 8, first),
+    )
+
+
 @pytest.mark.parametrize("groups", (2, 3))
 @pytest.mark.parametrize("bits", BITS)
 def test_grouped_conv_2d(bits, groups):

@@ -76,12 +76,12 @@ def test_missing_option(name):
     expect_error(f"option '{name}' is missing", without=[name])
 
 
-NEWER = "format version 2, this runtime reads versions up to 1"
+NEWER = "format version 3, this runtime reads versions up to 2"
 
 
 @pytest.mark.parametrize("engine", ["litert", "tf"])
 def test_newer_format(engine):
-    file, x = conv_file({"format": 2})
+    file, x = conv_file({"format": 3})
     with pytest.raises((RuntimeError, ValueError), match=NEWER):
         run(file, x, engine=engine)
 
@@ -89,7 +89,7 @@ def test_newer_format(engine):
 def test_newer_format_in_tflite_runtime(capfd):
     if importlib.util.find_spec("tflite_runtime") is None:
         pytest.skip("tflite-runtime ends with Python 3.11")
-    file, x = conv_file({"format": 2})
+    file, x = conv_file({"format": 3})
     with pytest.raises(subprocess.CalledProcessError) as error:
         run_in_child(file, x, "tflite_runtime", runtime.library_path())
     assert error.value.returncode == 1  # an exception, no crash
@@ -119,3 +119,18 @@ def test_newer_format_in_tflite_runtime(capfd):
 )
 def test_option_out_of_range(options, message):
     expect_error(message, options)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"code_bits": 9}, "'code_bits' must lie between 1 and 8"),
+        ({"code_bits": 0}, "'code_bits' must lie between 1 and 8"),
+        ({"first_code": 125}, "'first_code' must lie between -128 and 124"),
+        ({"first_code": -129}, "'first_code' must lie between -128 and 124"),
+        ({}, "thresholds must hold 27 elements"),
+    ],
+)
+def test_fewer_codes_out_of_range(options, message):
+    options = {"format": 2, "output_bits": 8, "code_bits": 2, **options}
+    expect_error(message, options, output_dtype="int8")

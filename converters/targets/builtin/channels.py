@@ -13,13 +13,16 @@ class Pattern:
 
     Args:
         bins: The rounded number at which each threshold is passed.
-        scale: Scale of the rounded number, `None` where it is the code.
-        index_scale: Scale of the number after the next rounding.
+        scale: Scale of the rounded number, `None` where it is the code's.
+        index_scale: Scale of the number after the next rounding; `None` where
+            the rounded number is the code, counted from the first level.
+        activation: What limits the rounded number.
     """
 
     bins: tuple
     scale: float | None = None
     index_scale: float | None = None
+    activation: str = "relu_n1_to_1"
 
 
 # Limited to the range -1 to 1, so that RELU_N1_TO_1 does it: 1 at scale 1, 3 at
@@ -36,13 +39,26 @@ _PATTERNS = {
 }
 
 
+def _pattern(levels):
+    """The `Pattern` of levels, or `None`."""
+    found = _PATTERNS.get(tuple(levels))
+    if found is None and (np.diff(levels) == 1).all():
+        last = len(levels) - 1
+        # RELU6 limits to 6, which is the last number at this scale.
+        return Pattern(
+            tuple(range(1, last + 1)), scale=6 / last, activation="relu6"
+        )
+    return found
+
+
 class Channels:
     """The constants of a `graph.Threshold` on a sum of integers.
 
     Args:
         node: The `graph.Threshold`.
         signs: ±1 for each channel, to go into the kernel.
-        turned: ±1 for each channel: whether the codes are negated afterwards.
+        turned: ±1 for each channel: whether the codes are mirrored afterwards
+            (see `mirror`).
         limits: Largest magnitudes that the kernel's elements may have, by
             preference: the first by which all channels are exact counts.
 
@@ -50,6 +66,8 @@ class Channels:
         kernel: The sum's kernel times `signs`.
         thresholds: Integers `(levels - 1, channels)`.
         levels: Codes `(levels, channels)`, ascending.
+        mirror: The sum of a code and its mirror image, 0 where levels are
+            symmetric.
         pattern: The `Pattern` of these levels, or `None`.
         requantization: The `Requantization` for the pattern.
         exact: Whether a channel is computed by it.
@@ -61,9 +79,10 @@ class Channels:
         levels = np.broadcast_to(
             node.levels[:, None], (len(node.levels), len(turned))
         )
+        self.mirror = node.levels[0] + node.levels[-1]
         thresholds = np.asarray(node.thresholds, "int64")
         # -y >= t is y < 1 - t.
-        self.levels = np.where(turned < 0, -levels[::-1], levels)
+        self.levels = np.where(turned < 0, self.mirror - levels[::-1], levels)
         thresholds = np.where(turned < 0, (1 - thresholds)[::-1], thresholds)
         magnitude = np.abs(self.kernel)
         axes = tuple(range(magnitude.ndim - 1))
@@ -75,12 +94,12 @@ class Channels:
             step = 2
             thresholds = thresholds + (thresholds - reach) % 2
         self.thresholds = np.clip(thresholds, -reach, reach + step)
-        self.pattern = _PATTERNS.get(tuple(node.levels))
+        self.pattern = _pattern(node.levels)
         self.exact = np.zeros(len(turned), bool)
         if self.pattern is None:
             return
         wanted = self.thresholds
-        if len(wanted) == 1:
+        if len(wanted) < len(self.pattern.bins):
             wanted = np.repeat(wanted, 2, axis=0)
         largest = magnitude.max(axes)
         for limit in limits:

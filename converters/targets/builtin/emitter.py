@@ -122,6 +122,9 @@ class BuiltinEmitter(Emitter):
             return codes
         return self._quantized(codes * node.unit, node)
 
+    def _write_shift(self, node):
+        return self._quantized(super()._write_shift(node) * node.unit, node)
+
     def _quantized(self, x, node):
         return self.operators.write(int8.quantize(node.unit), [x], x.shape)
 
@@ -250,9 +253,21 @@ class BuiltinEmitter(Emitter):
             if callable(step):
                 x = self._pool(x, step, node.unit)
             else:
-                operator = int8.negate(step, node.unit)
-                x = self.operators.write(operator, [x], x.shape)
+                x = self._mirrored(x, step, channels.mirror, node.unit)
         return x
+
+    def _mirrored(self, x, signs, mirror, unit):
+        """Codes, and `mirror` less codes where a sign is -1."""
+        operator = int8.multiply(Constant(signs.astype("int8"), 1.0), unit)
+        x = self.operators.write(operator, [x], x.shape)
+        return self._raised(x, np.where(signs < 0, mirror, 0), unit)
+
+    def _raised(self, x, rises, unit):
+        """Codes and a number for each channel."""
+        if not rises.any():
+            return x
+        operator = int8.add(unit, Constant(rises.astype("int8"), unit))
+        return self.operators.write(operator, [x], x.shape)
 
     def _direct_codes(self, node, channels, pools):
         """Codes of the channels whose thresholds one line passes through."""
@@ -264,7 +279,7 @@ class BuiltinEmitter(Emitter):
             channels.kernel * np.where(exact, found.factors, 0),
             name=f"{node.source.name}/kernel",
             scale=pattern.scale or node.unit,
-            activation="relu_n1_to_1",
+            activation=pattern.activation,
             input_scale=node.source.source.unit,
             multipliers=np.where(exact, found.multipliers, 1.0),
             biases=np.where(exact, found.biases, 0),
@@ -273,6 +288,12 @@ class BuiltinEmitter(Emitter):
             x = self._pool(x, layer, pattern.scale or node.unit)
         if pattern.scale is None:
             return x
+        if pattern.index_scale is None:
+            one = Constant(np.array([1], "int8"), node.unit / pattern.scale)
+            operator = int8.multiply(one, node.unit)
+            x = self.operators.write(operator, [x], x.shape)
+            first = np.where(exact, node.levels[0], 0)
+            return self._raised(x, first, node.unit)
         half = Constant(np.array([1], "int8"), pattern.scale / 2)
         operator = int8.add(pattern.index_scale, half, "relu_n1_to_1")
         x = self.operators.write(operator, [x], x.shape)
@@ -329,7 +350,7 @@ def _check_pad_code(node):
     code = node.window.pad_code
     if fits.is_int8(node.source) and not limits.min <= code <= limits.max:
         raise ConversionError(
-            f"Layer {node.name!r} has pad_value={code * node.source.unit:g}, "
+            f"Layer {node.name!r} has pad_value={node.pad_value:g}, "
             f"code {code:g} of its input, which int8 cannot hold. Use a level "
             "of its input quantizer."
         )

@@ -144,13 +144,11 @@ def pad(paddings, code, scale):
     return Operator("PADV2", schema.PadV2OptionsT(), 2, constants, scale)
 
 
-def negate(signs, scale):
-    """MUL by ±1 for each channel."""
+def multiply(constant, scale):
+    """MUL by a `Constant`."""
     options = schema.MulOptionsT()
     options.fusedActivationFunction = _ACTIVATIONS[None]
-    return Operator(
-        "MUL", options, 2, (Constant(signs.astype("int8"), 1.0),), scale
-    )
+    return Operator("MUL", options, 2, (constant,), scale)
 
 
 def quantize(scale):

@@ -169,7 +169,7 @@ class LceEmitter(Emitter):
         if pads is None:
             bits = self._direct_planes(node)
             if bits is not None:
-                return planes(node.levels), bits
+                return planes(node.levels, offset=True), bits
         codes, levels = self._spatial(node), node.levels
         if pads is not None:
             pads = [(0, 0), *pads, (0, 0)]
@@ -199,10 +199,11 @@ class LceEmitter(Emitter):
         """The codes of a `Threshold`."""
         if _are_steps(node.levels):
             form, bits = self._planes(node)
-            return _total(
+            codes = _total(
                 factor * ops.dequantize(x)
                 for factor, x in zip(form.factors, bits)
             )
+            return codes + form.offset if form.offset else codes
         codes = node.levels.astype("float32")
         x = self._stepped(node)
         return codes[0] + _total(
@@ -234,7 +235,7 @@ class LceEmitter(Emitter):
             or any(map(callable, node.steps))
         ):
             return None
-        (_, bits), kernel, stride = self._operands(source)
+        (form, bits), kernel, stride = self._operands(source)
         if len(bits) > 1 or not np.array_equal(distinct(kernel), [-1, 1]):
             return None
         turn = functools.reduce(operator.mul, node.steps, 1.0)
@@ -242,9 +243,11 @@ class LceEmitter(Emitter):
         if stride.padding == "SAME" and stride.pad_value == 0:
             half = np.float32(0.5)
             return ops.quantize(self._sum(source, turn, half - thresholds))
-        return ops.convolution_to_bits(
-            bits[0], kernel * turn, stride, thresholds
-        )
+        kernel = kernel * turn
+        # Of the signs alone: factor and offset are halves, or 1 and 0.
+        rest = thresholds - form.offset * kernel.sum(axis=(0, 1, 2))
+        thresholds = np.ceil(rest / form.factors[0])
+        return ops.convolution_to_bits(bits[0], kernel, stride, thresholds)
 
     def _stepped(self, node):
         """The sums of a `Threshold` after its steps."""
@@ -270,7 +273,7 @@ class LceEmitter(Emitter):
 
 def _are_steps(levels):
     """Whether each threshold of these codes is the sign of one plane."""
-    return list(levels) in ([-1, 1], [-1, 0, 1])
+    return list(levels) in ([-1, 1], [-1, 0, 1], [0, 1])
 
 
 def _sign(x):

@@ -16,7 +16,7 @@ class Planes:
 
     Args:
         factors: Powers of two, descending.
-        offset: What the signs leave, 0 or ±1/2.
+        offset: What the signs leave: 0, ±1/2, or the middle of the levels.
     """
 
     factors: tuple
@@ -58,8 +58,9 @@ def planes(levels, offset=False):
 
     Args:
         levels: Integers.
-        offset: Whether a constant 1/2 may be added or taken away, which
-            saves one of nine planes for the 256 levels of 8 bits.
+        offset: Whether a constant may be added. 1/2 saves one of nine planes
+            for the 256 levels of signed 8 bits; around their middle the 2^n
+            levels of n unsigned bits take n planes.
 
     Returns:
         A `Planes`.
@@ -67,9 +68,10 @@ def planes(levels, offset=False):
     levels = np.asarray(levels, "float64")
     choices = [_without_offset(levels)]
     if offset:
+        middle = (levels.min() + levels.max()) / 2
         choices += [
-            Planes(_without_offset(levels - half).factors, half)
-            for half in (-0.5, 0.5)
+            Planes(_without_offset(levels - constant).factors, constant)
+            for constant in (-0.5, 0.5, float(middle))
         ]
     return min(choices, key=lambda choice: len(choice.factors))
 

@@ -87,7 +87,7 @@ class PackedEmitter(Emitter):
             codes = self._native_codes(node)
             if codes is not None:
                 return _dequantized(node, codes, node.unit)
-        if self._is_fused(node):
+        if self._is_fused(node) and node.offset is None:
             with self._scope(node):
                 return self._fused_value(node)
         return super().value(node)
@@ -140,7 +140,9 @@ class PackedEmitter(Emitter):
 
     def _write_packed_quantize(self, node):
         quantizer, factor = node.quantizer, 1 / node.unit
-        if not is_known(quantizer, (FixedPoint,)):
+        if len(node.levels) <= folding.MOST_LEVELS or not is_known(
+            quantizer, (FixedPoint,)
+        ):
             return self._write_compared_value(node)
         codes = None
         if node.bits == 8:
@@ -356,7 +358,9 @@ class PackedEmitter(Emitter):
                 and pooling.is_max(source.operation, pooled.shape)
             ):
                 pool, source = source.operation, pooled
-            if not self._is_fused(source) or source.activation is not None:
+            if not self._is_fused(source) or source.offset is not None:
+                return None
+            if source.activation is not None:
                 return None
             if pool is not None and source.window is None:
                 return None
@@ -423,7 +427,9 @@ def _compared_average(node, chain, average):
 def _to_codes(node, thresholds, direction, fit):
     """An output stage of a node's codes; `fit` is a function of `packing`."""
     bits = packing.width(node.levels)
-    return ops.to_codes(bits, fit(thresholds, node.levels, bits), direction)
+    first = packing.stored_codes(node.levels, bits)[0]
+    thresholds = fit(thresholds, node.levels, bits)
+    return ops.to_codes(bits, thresholds, direction, first)
 
 
 def _to_float(node, scale=1.0, bias=0.0):

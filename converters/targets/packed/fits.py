@@ -108,7 +108,7 @@ def _pad_obstacle(node):
         return f"its pad_value, {code:g}, is too large. Use one below 2^121"
     if code and code not in packing.LEVELS[packing.width(source.levels)]:
         return (
-            f"its pad_value, {code * source.unit:g}, is no level of its "
+            f"its pad_value, {node.pad_value:g}, is no level of its "
             "input. Use one"
         )
     return None

@@ -11,6 +11,8 @@ from keras_aqe.converters.targets.packed import packing, pooling
 # Begins the names of all of them.
 PREFIX = "Aqe"
 _FORMAT = 1
+# Of operators that write fewer codes of 8 bits than all.
+_FORMAT_OF_FEWER_CODES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,23 +39,41 @@ class Output:
         constants: Thresholds and directions, or scale, bias and sometimes
             an offset.
         rounding: Whether codes are found by scale and bias.
+        first: The least of the codes of 8 bits that thresholds tell apart.
     """
 
     bits: int
     constants: list
     rounding: bool = False
+    first: int = -128
+
+    def options(self):
+        """Those that say so in the file."""
+        options = {"output_bits": self.bits}
+        if self.rounding:
+            options["rounding"] = 1
+        elif self.bits == 8 and self.constants:
+            code_bits = len(self.constants[0]).bit_length()
+            if code_bits < 8:
+                options["format"] = _FORMAT_OF_FEWER_CODES
+                options["code_bits"] = code_bits
+                options["first_code"] = self.first
+        if len(self.constants) == 3:
+            options["offset"] = 1
+        return options
 
 
-def to_codes(bits, thresholds, direction=1):
+def to_codes(bits, thresholds, direction=1, first=-128):
     """An output stage of codes.
 
     Args:
         bits: Their width.
         thresholds: As `packing` makes them, a column for each channel.
         direction: ±1 for each channel.
+        first: The least of `packing.stored_codes`.
     """
     direction = np.broadcast_to(direction, thresholds.shape[1:])
-    return Output(bits, [thresholds, direction.astype("int8")])
+    return Output(bits, [thresholds, direction.astype("int8")], first=first)
 
 
 def to_float(channels, scale=1.0, bias=0.0, offset=None):
@@ -195,13 +215,9 @@ def _write(name, x, constants, output, last_constants, shape, options):
         "format": _FORMAT,
         "input_channels": _channels(x),
         "input_bits": x.bits if is_codes else 32,
-        "output_bits": output.bits,
+        **output.options(),
         **options,
     }
-    if output.rounding:
-        options["rounding"] = 1
-    if len(output.constants) == 3:
-        options["offset"] = 1
     channels, dtype = shape[-1], tf.float32
     if output.bits != 32:
         shape = (*shape[:-1], packing.words(channels, output.bits))

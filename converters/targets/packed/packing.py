@@ -31,6 +31,23 @@ def width(codes, at_least=1):
     return None
 
 
+def stored_codes(levels, bits):
+    """The codes that the output stage of a width counts up to, ascending.
+
+    Of 8 bits they are the shortest run of a power of two that holds the
+    levels, so that each threshold but a few is one that is needed.
+
+    Args:
+        levels: Codes of the width, ascending.
+        bits: The width.
+    """
+    if bits != 8:
+        return LEVELS[bits]
+    count = 1 << int(levels[-1] - levels[0]).bit_length()
+    first = min(int(levels[0]), 128 - count)
+    return np.arange(first, first + count)
+
+
 def words(channels, bits):
     """Elements that a pixel takes in an activation tensor."""
     return channels if bits == 8 else -(-channels // 64) * bits
@@ -92,7 +109,7 @@ def _bits(elements):
 
 
 def whole_thresholds(thresholds, levels, bits):
-    """Integer thresholds for every code of a width.
+    """Integer thresholds for every one of `stored_codes`.
 
     Args:
         thresholds: Integers of shape `(len(levels) - 1, channels)`, the
@@ -101,7 +118,7 @@ def whole_thresholds(thresholds, levels, bits):
         bits: The width.
 
     Returns:
-        An int32 array of shape `(codes of the width - 1, channels)`.
+        An int32 array of shape `(stored codes - 1, channels)`.
     """
     return _for_width(thresholds, levels, bits, _INT32.min, _INT32.max).astype(
         "int32"
@@ -123,4 +140,4 @@ def _for_width(thresholds, levels, bits, always, never):
     ends = [np.full((1, channels), value) for value in (always, never)]
     # Rows: the first level, the others, and what is beyond the last.
     rows = np.concatenate([ends[0], thresholds, ends[1]])
-    return rows[np.searchsorted(levels, LEVELS[bits][1:])]
+    return rows[np.searchsorted(levels, stored_codes(levels, bits)[1:])]

@@ -36,6 +36,12 @@ constexpr int code_at(Type type, int index) {
   return from_zero < 0 ? -(1 << (-from_zero - 1)) : 1 << (from_zero - 1);
 }
 
+// The code that an output has for so many thresholds passed.
+inline int output_code(const Layer& layer, int passed) {
+  return layer.output == Type::kInt8 ? layer.first_code + passed
+                                     : code_at(layer.output, passed);
+}
+
 // The 8-bit code nearest to a value, the even one of two; 0 for not a number.
 inline int nearest_code(float value) {
   if (std::isnan(value)) return 0;

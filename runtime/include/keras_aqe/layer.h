@@ -118,7 +118,11 @@ struct Layer {
   const uint8_t* weights = nullptr;
   size_t weight_plane_bytes = 0;
 
-  // Code output: [threshold_count][out_channels], one of the two; direction
+  // 8-bit codes by thresholds: 2^code_bits of them, from the first on.
+  int code_bits = 8;
+  int first_code = -128;
+
+  // Code output: [levels][out_channels], one of the two; direction
   // [out_channels].
   const int32_t* thresholds = nullptr;
   const float* float_thresholds = nullptr;
@@ -133,6 +137,11 @@ struct Layer {
   const float* input_scale = nullptr;
   const float* input_offset = nullptr;
 
+  // Thresholds of one channel of the output.
+  int levels() const {
+    return output == Type::kInt8 ? (1 << code_bits) - 1
+                                 : threshold_count(output);
+  }
   // Whether the code is the nearest integer to what float output would be.
   bool rounds() const { return output == Type::kInt8 && scale != nullptr; }
   bool float_accumulator() const {

@@ -17,7 +17,7 @@ namespace aqe::neon {
 // offset.
 inline int output_rows(const Layer& layer) {
   return layer.scale != nullptr  ? 3
-         : is_code(layer.output) ? threshold_count(layer.output) + 1
+         : is_code(layer.output) ? layer.levels() + 1
                                  : 0;
 }
 
@@ -183,8 +183,9 @@ void store_pixel(const Layer& layer, const void* constants, const Acc* acc,
     index[i] = count_passed(acc + 16 * i, row + 16 * i, rows - 1);
   if (layer.output == Type::kInt8) {
     uint8_t codes[kBlock];
+    const uint8x16_t first = vdupq_n_u8(static_cast<uint8_t>(layer.first_code));
     for (int i = 0; i < 4; ++i)
-      vst1q_u8(codes + 16 * i, veorq_u8(index[i], vdupq_n_u8(0x80)));
+      vst1q_u8(codes + 16 * i, vaddq_u8(index[i], first));
     std::memcpy(static_cast<char*>(pixel) + block * kBlock, codes, count);
     return;
   }

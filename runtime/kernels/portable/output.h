@@ -13,8 +13,7 @@ template <class Acc>
 void count_thresholds(const Layer& layer, const Acc* acc, int first, int count,
                       int* index) {
   const Acc* thresholds = thresholds_of(layer, acc) + first;
-  for (int k = 0; k < threshold_count(layer.output);
-       ++k, thresholds += layer.out_channels) {
+  for (int k = 0; k < layer.levels(); ++k, thresholds += layer.out_channels) {
     for (int i = 0; i < count; ++i)
       index[i] += layer.direction[first + i] * acc[i] >= thresholds[i];
   }
@@ -99,7 +98,7 @@ void store_block(const Layer& layer, const Acc* acc, int block, void* pixel) {
     count_thresholds(layer, acc, first, count, index);
     int8_t codes[kBlock];
     for (int i = 0; i < count; ++i)
-      codes[i] = static_cast<int8_t>(code_at(layer.output, index[i]));
+      codes[i] = static_cast<int8_t>(output_code(layer, index[i]));
     store_codes(layer, codes, block, count, pixel);
   }
 }

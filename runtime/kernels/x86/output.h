@@ -140,7 +140,7 @@ struct VectorOutput {
       const auto value = Lanes::turn(Lanes::load(acc + i), directions.at(i));
       const auto channel = Set::add(Set::set(first + i), Set::lane_numbers());
       auto index = Set::set(0);
-      for (int step = 128; step > 0; step /= 2) {
+      for (int step = 1 << (layer.code_bits - 1); step > 0; step /= 2) {
         const auto k = Set::add(index, Set::set(step - 1));
         const auto at = Set::add(Set::multiply(k, channels), channel);
         index = Set::add_passed(
@@ -148,7 +148,8 @@ struct VectorOutput {
             Lanes::compare(some, value, Set::gather(some, thresholds, at)),
             step);
       }
-      Set::store_bytes(count - i, Set::subtract(index, Set::set(128)), out + i);
+      Set::store_bytes(count - i, Set::add(index, Set::set(layer.first_code)),
+                       out + i);
     }
   }
 

@@ -37,6 +37,9 @@ def padded(quantizer, pad_value):
         ("ternary", 200.0),
         ("po2_3", 0.75),
         ("fixed_8", 1.0),
+        ("unsigned_2", 1.5),
+        ("unsigned_8", 1.5),
+        ("unsigned_8", 3.0),
         (None, 200.0),
         (None, 0.3),
     ],
@@ -49,6 +52,7 @@ def test_pad_values_are_exact_or_refused(quantizer, pad_value, target):
     except ConversionError as error:
         unit = quantizers.get(quantizer).unit
         assert "'padded'" in str(error) and LIMITS[target] in str(error)
+        assert f"{pad_value:g}" in str(error)
         assert target == "packed" or not -128 <= pad_value / unit <= 127
         return
     codes, sums = Interpreter(file).predict(x)
@@ -65,6 +69,7 @@ def test_pad_values_are_exact_or_refused(quantizer, pad_value, target):
     [
         ("binary", 0.5),
         ("fixed_8", 0.3),
+        ("unsigned_2", 0.3),
         ("ternary", 1e30),
         (None, np.inf),
         ("binary", np.nan),

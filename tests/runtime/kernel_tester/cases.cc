@@ -221,7 +221,11 @@ void choose_constants(Random& random, Case* c) {
   const bool real = layer.op == Operator::kQuantize
                         ? layer.input == Type::kFloat32
                         : layer.float_accumulator();
-  const int levels = threshold_count(layer.output);
+  if (layer.output == Type::kInt8 && random.chance(50)) {
+    layer.code_bits = random.between(1, 8);
+    layer.first_code = random.between(-128, 128 - (1 << layer.code_bits));
+  }
+  const int levels = layer.levels();
   const int limit = spread(layer);
   c->direction.resize(outputs);
   c->thresholds.resize(static_cast<size_t>(levels) * outputs);
@@ -329,7 +333,7 @@ std::string describe(const Layer& layer) {
       "input type %d %dx%dx%dx%d, weights %d bits, window %dx%d stride %dx%d "
       "dilation %dx%d pad %d,%d value %d, groups %d, "
       "conv %dx%d, pool %d %dx%d stride %dx%d pad %d,%d, output type %d "
-      "%dx%dx%d",
+      "of %d bits from %d, %dx%dx%d",
       static_cast<int>(layer.input), layer.batch, layer.in_height,
       layer.in_width, layer.in_channels, layer.weight_bits, layer.window.height,
       layer.window.width, layer.window.stride_y, layer.window.stride_x,
@@ -337,8 +341,8 @@ std::string describe(const Layer& layer) {
       layer.window.pad_left, layer.pad_value, layer.groups, layer.conv_height,
       layer.conv_width, layer.has_pool, layer.pool.height, layer.pool.width,
       layer.pool.stride_y, layer.pool.stride_x, layer.pool.pad_top,
-      layer.pool.pad_left, static_cast<int>(layer.output), layer.out_height,
-      layer.out_width, layer.out_channels);
+      layer.pool.pad_left, static_cast<int>(layer.output), layer.code_bits,
+      layer.first_code, layer.out_height, layer.out_width, layer.out_channels);
   return text;
 }
 

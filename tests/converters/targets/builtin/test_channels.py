@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from keras_aqe.converters.graph import nodes
 from keras_aqe.converters.targets.builtin.channels import Channels
 
-LEVELS = {1: [-1, 1], 2: [-1, 0, 1], 3: [-4, -2, -1, 0, 1, 2, 4]}
+LEVELS = {
+    "1": [-1, 1],
+    "2": [-1, 0, 1],
+    "3": [-4, -2, -1, 0, 1, 2, 4],
+    "1 unsigned": [0, 1],
+    "2 unsigned": [0, 1, 2, 3],
+    "3 unsigned": [0, 1, 2, 3, 4, 5, 6, 7],
+    "3 fixed": [-4, -3, -2, -1, 0, 1, 2, 3],
+}
 LIMITS = (1, 7, 127)
 
 
@@ -26,7 +34,7 @@ def threshold_node(bits, kernel, thresholds):
 def test_turned_channels_return_the_same_codes(bits, data):
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     terms = data.draw(st.integers(1, 9))
-    kernel = random.choice(LEVELS[bits], (terms, 5))
+    kernel = random.choice([-4, -2, -1, 0, 1, 2, 4], (terms, 5))
     levels = np.array(LEVELS[bits])
     thresholds = np.sort(random.integers(-40, 40, (len(levels) - 1, 5)), axis=0)
     signs, turned = random.choice([-1, 1], (2, 5))
@@ -37,16 +45,17 @@ def test_turned_channels_return_the_same_codes(bits, data):
     sums = inputs @ kernel
     passed = (sums[..., None, :] >= thresholds).sum(-2)
     expected = levels[passed]
-    # A turned channel sees the negated sum, and its code is negated after.
+    # A turned channel sees the negated sum, and its code is mirrored after.
     seen = sums * turned
     passed = (seen[..., None, :] >= channels.thresholds).sum(-2)
     found = np.take_along_axis(channels.levels, passed, axis=0)
-    np.testing.assert_array_equal(found * turned, expected)
+    found = np.where(turned < 0, channels.mirror - found, found)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_sums_of_odd_numbers_leave_a_wider_gap():
     """All sums of three ±1 are odd: thresholds move to the next odd one."""
-    node = threshold_node(1, np.ones((3, 2)), np.array([[0, 2]]))
+    node = threshold_node("1", np.ones((3, 2)), np.array([[0, 2]]))
     channels = Channels(node, np.ones(2), np.ones(2), LIMITS)
     np.testing.assert_array_equal(channels.thresholds, [[1, 3]])
     assert channels.exact.all()

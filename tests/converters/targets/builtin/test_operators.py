@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_aqe.converters.file import flatbuffer
+from keras_aqe.converters.file.builtin_ops import Constant
 from keras_aqe.converters.file.custom_ops import to_model
 from keras_aqe.converters.file.flatbuffer import schema
 from keras_aqe.converters.targets.builtin import int8
@@ -19,7 +20,8 @@ def test_placeholders_become_operators_with_constants_and_scales():
     def infer(x):
         shape = (None, 3)
         codes = operators.write(int8.quantize(0.25), [x], shape)
-        codes = operators.write(int8.negate(SIGNS, 0.25), [codes], shape)
+        signs = Constant(SIGNS.astype("int8"), 1.0)
+        codes = operators.write(int8.multiply(signs, 0.25), [codes], shape)
         return operators.write(int8.dequantize(), [codes], shape)
 
     model, _ = to_model(infer)

@@ -43,7 +43,13 @@ def test_no_fewer_planes_write_the_levels(bits):
 
 @pytest.mark.parametrize(
     "levels",
-    [*LEVELS.values(), [-2, 0, 2], list(range(-128, 128))],
+    [
+        *LEVELS.values(),
+        [-2, 0, 2],
+        *(list(range(n)) for n in (2, 4, 8, 256)),
+        list(range(-8, 8)),
+        list(range(-128, 128)),
+    ],
 )
 @pytest.mark.parametrize("offset", [False, True])
 def test_planes_add_up_to_the_codes(levels, offset):
@@ -52,3 +58,8 @@ def test_planes_add_up_to_the_codes(levels, offset):
     signs = form.signs(codes, lambda x: np.where(x >= 0, 1.0, -1.0))
     total = form.offset + sum(f * s for f, s in zip(form.factors, signs))
     np.testing.assert_array_equal(total, codes)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_unsigned_bits_take_a_plane_each(bits):
+    assert len(planes(range(2**bits), offset=True).factors) == bits

@@ -75,6 +75,20 @@ def test_eight_bits_are_rounded_by_the_operator_of_the_sum():
     assert "AqeQuantize" not in written
 
 
+def test_unsigned_codes_take_no_more_thresholds_than_they_have():
+    x = inputs = keras.Input((4,))
+    for bits in (2, 3, 4):
+        x = layers.QuantDense(64, use_bias=False, kernel_quantizer="binary")(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+        x = layers.QuantActivation(f"unsigned_{bits}")(x)
+    x = layers.QuantDense(3, kernel_quantizer="binary")(x)
+    converted = assert_equal(randomise(keras.Model(inputs, x)), images((4,)))
+    assert set(operators(converted)) == {"AqeFullyConnected"}
+    # Beside weights, thresholds of 4 bytes for each channel, and a direction.
+    sizes = [row.bytes - row.weight_bytes for row in converted.report]
+    assert [size // (64 * 4) for size in sizes[:3]] == [3, 7, 15]
+
+
 def test_dense_layers_on_pixels():
     x = inputs = keras.Input((4, 5, 6))
     x = layers.QuantDense(8, kernel_quantizer="binary")(x)

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import convert
@@ -37,6 +38,22 @@ def test_unpacks_activations(bits, shape):
     codes = np.random.default_rng(sum(shape)).choice(LEVELS[bits], shape)
     packed = pack_activations(codes, bits)
     np.testing.assert_array_equal(packing.unpack(packed, shape[-1]), codes)
+
+
+@given(first=st.integers(-128, 127), count=st.integers(2, 256))
+def test_thresholds_are_those_of_the_levels(first, count):
+    """A run of 8-bit codes takes little more thresholds than it has."""
+    levels = np.arange(first, min(first + count, 128))
+    if len(levels) < 2:
+        return
+    thresholds = np.arange(len(levels) - 1)[:, None] * 3
+    stored = packing.stored_codes(levels, 8)
+    found = packing.whole_thresholds(thresholds, levels, 8)
+    assert len(found) + 1 == len(stored) < 2 * len(levels)
+    assert -128 <= stored[0] and stored[-1] <= 127
+    for total in range(-1, 3 * len(levels)):
+        code = stored[(total >= found).sum()]
+        assert code == levels[(total >= thresholds).sum()]
 
 
 def test_unpacks_what_is_no_word():
