@@ -118,10 +118,13 @@ AQE_TARGET void run_tiles(const Layer& layer, const void* constants,
     if (index != gathered) {
       tiling.locate(index, &tile);
       for (int i = 0; i < tile.positions; ++i) {
-        char* patch = patches + i * patch_bytes;
-        inside[i] = windows.copy(tile.position[i], tile.has_left(i), patch);
-        Method::finish(layer, patch);
+        inside[i] = windows.copy(tile.position[i], tile.has_left(i),
+                                 patches + i * patch_bytes);
       }
+      // Not yet in the loop above: a CPU waits where it reads in one piece what
+      // it has just written in several.
+      for (int i = 0; i < tile.positions; ++i)
+        Method::finish(layer, patches + i * patch_bytes);
       // Read along with the last rows, for nothing; SHIFT looks their bytes up
       // in a table, so they must be codes.
       std::memset(patches + tile.positions * patch_bytes, 0,

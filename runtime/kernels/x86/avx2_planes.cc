@@ -127,6 +127,7 @@ AQE_TARGET void count_row(const uint64_t* patch, const uint64_t* weights,
 
 template <int kInput, int kWeight>
 struct Count {
+  static constexpr int kPlanes = kInput;
   using Lanes = Int32Lanes;
   static constexpr int kWords = 4, kMostRows = 1;
   static constexpr bool kOneByOne = kInput * kWeight == 1;

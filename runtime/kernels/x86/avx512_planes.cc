@@ -105,6 +105,7 @@ AQE_TARGET inline __m512i interleave(__m512i even, __m512i odd) {
 
 template <int kInput, int kWeight>
 struct Count {
+  static constexpr int kPlanes = kInput;
   using Lanes = Int32Lanes;
   static constexpr int kWords = 8, kMostRows = 4;
   static constexpr int kTogether = words_at_a_time(kInput, kWeight);

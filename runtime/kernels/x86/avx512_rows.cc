@@ -39,8 +39,9 @@ bool supports(const Layer& layer) {
 
 bool is_worthwhile(const Layer& layer) {
   if (layer.input <= Type::kPacked2 && layer.weight_bits <= 2) {
-    // Words of planes take as long if they are not full.
-    constexpr int kMostChannels[] = {16, 28, 48};
+    // Words of planes take as long if they are not full. Pixels of few channels
+    // share words, but are put together for each window.
+    constexpr int kMostChannels[] = {16, 16, 48};
     return layer.in_channels <=
            kMostChannels[bits(layer.input) + layer.weight_bits - 2];
   }

@@ -1,9 +1,11 @@
-// XNOR on bit planes on x86, for 1- and 2-bit codes: a 64-bit word of one pixel
+// XNOR on bit planes on x86, for 1- and 2-bit codes: a 64-bit word of a patch
 // meets the same word of as many output channels as a register has lanes. What
 // comes out is the number of products that are not what they could be at most;
-// how it is counted is the instruction set's.
+// how it is counted is the instruction set's. Pixels of few channels, which
+// would leave most of their words empty, share words: see `slot_bits`.
 //
 // Its `Bits`, one type for each pair of widths, says
+//   kPlanes                       bits of an input
 //   Lanes                         its vectors of sums
 //   kWords                        64-bit words of a register: output channels
 //   kMostRows                     positions at a time
@@ -19,7 +21,10 @@
 //                                 registers of channels
 #pragma once
 
+#include <immintrin.h>
+
 #include <algorithm>
+#include <cstring>
 
 #include "keras_aqe/codes.h"
 #include "kernels/loops/tiles.h"
@@ -39,6 +44,20 @@ inline bool needs_tap_sums(const Layer& layer) {
          layer.op == Operator::kConv2D;
 }
 
+// Bits that a pixel has of a word of a patch: 64, or as few as hold its
+// channels, next to those of other pixels of the window.
+inline int slot_bits(const Layer& layer) {
+  if (layer.in_channels > 32 || window_taps(layer) == 1) return 64;
+  return layer.in_channels > 16 ? 32 : layer.in_channels > 8 ? 16 : 8;
+}
+
+// Words of one plane of a patch.
+inline int64_t plane_words(const Layer& layer) {
+  const int slot = slot_bits(layer);
+  return slot == 64 ? window_taps(layer) * words(layer.in_channels)
+                    : (window_taps(layer) * slot + 63) / 64;
+}
+
 // Constants: int32 `init` of each output channel (padded to blocks); a pixel
 // of padding; for 1-bit input padded with 0, TapSums; weights
 // [block][split][step][word][vector][lane]. Lane i of vector v is output
@@ -54,7 +73,7 @@ struct PlanesLayout {
 
   explicit PlanesLayout(const Layer& layer) {
     const int together = words_at_a_time(bits(layer.input), layer.weight_bits);
-    const int64_t words = window_taps(layer) * aqe::words(layer.in_channels);
+    const int64_t words = plane_words(layer);
     channels = int64_t{block_count(layer.out_channels)} * kBlock;
     steps = (words + together - 1) / together;
     step_words = together * layer.weight_bits;
@@ -80,10 +99,8 @@ struct Planes : VectorOutput<typename Bits::Lanes> {
     auto* init = reinterpret_cast<int32_t*>(bytes + at.init);
     auto* tap_sums = reinterpret_cast<int32_t*>(bytes + at.tap_sums);
     auto* weights = reinterpret_cast<uint64_t*>(bytes + at.weights);
-    if (layer.pad_value != 0) {
-      for (int c = 0; c < layer.in_channels; ++c)
-        store_code(layer.input, bytes + at.pad, c, layer.pad_value);
-    }
+    if (layer.pad_value != 0) pack_pad_pixel(layer, bytes + at.pad);
+    const int slot = slot_bits(layer);
     for (int o = 0; o < layer.out_channels; ++o) {
       uint64_t* own = weights +
                       o / kChannels * at.steps * at.step_words * kChannels +
@@ -96,9 +113,11 @@ struct Planes : VectorOutput<typename Bits::Lanes> {
         const int code = weight_code(layer, o, i);
         const int64_t tap = i / layer.in_channels;
         const int c = static_cast<int>(i % layer.in_channels);
-        const int64_t first =
-            (tap * words(layer.in_channels) + c / 64) * layer.weight_bits;
-        const uint64_t bit = uint64_t{1} << (c % 64);
+        const int64_t at_bit = slot == 64
+                                   ? tap * words(layer.in_channels) * 64 + c
+                                   : tap * slot + c;
+        const int64_t first = at_bit / 64 * layer.weight_bits;
+        const uint64_t bit = uint64_t{1} << (at_bit % 64);
         if (layer.weight_bits == 2 && code != 0) word(first) |= bit;
         if (code < 0) word(first + layer.weight_bits - 1) |= bit;
         nonzero += code != 0;
@@ -111,11 +130,14 @@ struct Planes : VectorOutput<typename Bits::Lanes> {
     if (needs_tap_sums(layer)) TapSums::integrate(layer, tap_sums);
   }
 
+  // Planes of a pixel lie side by side until `finish` parts them.
   static size_t pixel_bytes(const Layer& layer) {
-    return aqe::pixel_bytes(layer.input, layer.in_channels);
+    const int slot = slot_bits(layer);
+    return slot == 64 ? aqe::pixel_bytes(layer.input, layer.in_channels)
+                      : Bits::kPlanes * slot / 8;
   }
   static int64_t filled_words(const Layer& layer) {
-    return window_taps(layer) * pixel_elements(layer.input, layer.in_channels);
+    return plane_words(layer) * Bits::kPlanes;
   }
   static size_t patch_bytes(const Layer& layer) {
     return round_up((filled_words(layer) + 2) * 8, 64);
@@ -131,17 +153,37 @@ struct Planes : VectorOutput<typename Bits::Lanes> {
                               PlanesLayout(layer).tap_sums));
   }
 
-  AQE_TARGET static void load(const Layer&, const char* pixels, int,
+  AQE_TARGET static void load(const Layer& layer, const char* pixels, int count,
                               int64_t bytes, char* to) {
-    Set::copy_words(pixels, bytes / 4, to);
+    switch (slot_bits(layer)) {
+      case 8:
+        return load_slots<uint8_t>(pixels, count, to);
+      case 16:
+        return load_slots<uint16_t>(pixels, count, to);
+      case 32:
+        return load_slots<uint32_t>(pixels, count, to);
+      default:
+        Set::copy_words(pixels, bytes / 4, to);
+    }
   }
   static const char* pad_pixel(const Layer& layer, const void* constants) {
     return static_cast<const char*>(constants) +
            PlanesLayout::pad_offset(layer);
   }
   AQE_TARGET static void finish(const Layer& layer, char* patch) {
-    Bits::finish(reinterpret_cast<uint64_t*>(patch), filled_words(layer),
-                 patch_bytes(layer) / 8 - 1);
+    const int slot = slot_bits(layer);
+    auto* row = reinterpret_cast<uint64_t*>(patch);
+    const int64_t filled = filled_words(layer);
+    if (slot < 64) {
+      if constexpr (Bits::kPlanes == 2) part_planes(slot, row, filled);
+      // Behind the last pixel there is what was there before.
+      const int used = static_cast<int>(window_taps(layer) * slot % 64);
+      if (used != 0) {
+        for (int p = 1; p <= Bits::kPlanes; ++p)
+          row[filled - p] &= (uint64_t{1} << used) - 1;
+      }
+    }
+    Bits::finish(row, filled, patch_bytes(layer) / 8 - 1);
   }
 
   AQE_TARGET static void multiply(const Layer& layer, const void* constants,
@@ -166,6 +208,53 @@ struct Planes : VectorOutput<typename Bits::Lanes> {
         run(patch + r * stride, stride, weights + split * split_words, at.steps,
             init + split * kChannels, acc + r * kBlock + split * kChannels);
       }
+    }
+  }
+
+ private:
+  static void pack_pad_pixel(const Layer& layer, char* to) {
+    const int slot = slot_bits(layer);
+    if (slot == 64) {
+      for (int c = 0; c < layer.in_channels; ++c)
+        store_code(layer.input, to, c, layer.pad_value);
+      return;
+    }
+    uint64_t planes[Bits::kPlanes] = {};
+    for (int c = 0; c < layer.in_channels; ++c)
+      store_code(layer.input, planes, c, layer.pad_value);
+    for (int p = 0; p < Bits::kPlanes; ++p)
+      std::memcpy(to + p * slot / 8, &planes[p], slot / 8);
+  }
+
+  // Pixels hold nothing beyond their channels. Zeros behind the last one are
+  // overwritten by what follows in the patch.
+  template <class Slot>
+  AQE_TARGET static void load_slots(const char* pixels, int count, char* to) {
+    constexpr int kSlot = 8 * sizeof(Slot), kSlots = 64 / kSlot;
+    for (int left = count * Bits::kPlanes; left > 0; left -= kSlots) {
+      uint64_t word = 0;
+      for (int i = 0; i < std::min(left, kSlots); ++i, pixels += 8) {
+        uint64_t slot;
+        std::memcpy(&slot, pixels, sizeof slot);
+        word |= slot << (i * kSlot);
+      }
+      std::memcpy(to, &word, sizeof word);
+      to += sizeof word;
+    }
+  }
+
+  // From slots of two planes in turn to words of a plane each.
+  AQE_TARGET static void part_planes(int slot, uint64_t* row, int64_t filled) {
+    const __m128i order = slot == 8 ? _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14,
+                                                    1, 3, 5, 7, 9, 11, 13, 15)
+                          : slot == 16
+                              ? _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6,
+                                              7, 10, 11, 14, 15)
+                              : _mm_setr_epi8(0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6,
+                                              7, 12, 13, 14, 15);
+    for (int64_t i = 0; i < filled; i += 2) {
+      auto* words = reinterpret_cast<__m128i*>(row + i);
+      _mm_storeu_si128(words, _mm_shuffle_epi8(_mm_loadu_si128(words), order));
     }
   }
 };

@@ -57,8 +57,8 @@ void choose_shape(Random& random, const Kernel& kernel, Case* c) {
   Layer* layer = &c->layer;
   layer->batch = random.chance(70) ? 1 : random.between(2, 3);
   layer->in_channels =
-      random.pick({random.between(1, 9), around(random, 64, 200),
-                   around(random, 128, 300)});
+      random.pick({random.between(1, 9), random.between(8, 40),
+                   around(random, 64, 200), around(random, 128, 300)});
   layer->out_channels = random.pick({random.between(1, 9),
                                      around(random, kernel.tile_channels, 200),
                                      around(random, 64, 200)});
