@@ -112,11 +112,11 @@ def as_floats(source, quantizer, name):
     )
     if is_known(quantizer, (quantizers.PowerOfTwo, quantizers.Ternary)):
         # Levels may lie on the wrong side of thresholds of its own.
-        quantizer = quantizers.PowerOfTwo(quantizer.bits)
+        quantizer = quantizers.PowerOfTwo(quantizer.bits, scale=quantizer.scale)
     return calls.cast(values, "float32"), quantizer
 
 
 def _holds(dtype, quantizer):
     """Whether a type holds the thresholds of a quantizer."""
     thresholds = getattr(quantizer, "thresholds", None) or (0,)
-    return max(thresholds) <= np.iinfo(dtype).max
+    return max(thresholds) * quantizer.scale <= np.iinfo(dtype).max

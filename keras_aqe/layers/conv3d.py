@@ -13,7 +13,7 @@ class QuantConv3D(QuantizedConv, keras.layers.Conv3D):
 
     Args:
         *args, **kwargs: Arguments of `keras.layers.Conv3D`. A quantized
-            kernel gets `keras_aqe.constraints.WeightClip(1.0)` unless a
+            kernel gets `keras_aqe.constraints.WeightClip` unless a
             constraint is given.
         input_quantizer: A quantizer, its name or `None`.
         kernel_quantizer: The same, for the kernel.

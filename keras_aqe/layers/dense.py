@@ -13,7 +13,7 @@ class QuantDense(Quantized, keras.layers.Dense):
 
     Args:
         *args, **kwargs: Arguments of `keras.layers.Dense`. A quantized
-            kernel gets `keras_aqe.constraints.WeightClip(1.0)` unless a
+            kernel gets `keras_aqe.constraints.WeightClip` unless a
             constraint is given.
         input_quantizer: A quantizer, its name or `None`.
         kernel_quantizer: The same, for the kernel.

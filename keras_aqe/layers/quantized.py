@@ -11,6 +11,8 @@ from keras_aqe import backend, quantizers
 from keras_aqe.backend import Tensor
 from keras_aqe.constraints import WeightClip
 
+# The arguments by which layers are given quantizers.
+QUANTIZER_ARGUMENTS = ("quantizer", "input_quantizer", "kernel_quantizer")
 # The layers being called on this thread, innermost last, with `training`.
 _calls = threading.local()
 # In a config, the kernel quantizer of a layer that has one quantizer for both:
@@ -48,7 +50,9 @@ class Quantized:
             kernel_quantizer = quantizers.get(kernel_quantizer)
         if kernel_quantizer is not None:
             for constraint in self.kernel_constraints.values():
-                kwargs.setdefault(constraint, WeightClip(1.0))
+                kwargs.setdefault(
+                    constraint, WeightClip(kernel_quantizer.scale)
+                )
         self._quantizes_kernel = kernel_quantizer is not None
         super().__init__(*args, **kwargs)
         self.input_quantizer = input_quantizer
@@ -102,6 +106,21 @@ class Quantized:
         """The latent kernel; inside a call the quantized one."""
         return self._in_call_quantized(super().kernel)
 
+    def set_weights(self, weights: Any) -> None:
+        """Sets the weights from a list of arrays, as Keras does.
+
+        Takes the list of the Keras layer too, without its quantizers' alphas,
+        which then stay as they are.
+
+        Args:
+            weights: What `get_weights` returns of this layer, or of the Keras
+                layer that it extends.
+
+        Raises:
+            ValueError: If the number or a shape does not fit.
+        """
+        super().set_weights(with_alphas(self, weights))
+
     def get_config(self) -> dict[str, Any]:
         kernel_quantizer: Any = quantizers.serialize(self.kernel_quantizer)
         if kernel_quantizer and self.kernel_quantizer is self.input_quantizer:
@@ -145,6 +164,34 @@ def take(
         with naming(argument, layer.name):
             quantizer.adopt(role)
         quantizer.put_into(layer.name, argument)
+
+
+def with_alphas(layer: keras.layers.Layer, weights: Any) -> Any:
+    """Fills the alphas of a layer into weights that have none.
+
+    Args:
+        layer: A layer or a model.
+        weights: A list of arrays, with or without one for each quantizer.
+
+    Returns:
+        A list for `keras.layers.Layer.set_weights`; what was given if it is
+        for neither.
+    """
+    alphas = {
+        id(weight)
+        for inner in layer._flatten_layers()
+        if isinstance(inner, quantizers.Quantizer)
+        for weight in inner.weights
+    }
+    if len(weights) != len(layer.weights) - len(alphas):
+        return weights
+    given = iter(weights)
+    return [
+        keras.ops.convert_to_numpy(weight)
+        if id(weight) in alphas
+        else next(given)
+        for weight in layer.weights
+    ]
 
 
 def latent_kernel(name: str) -> Any:

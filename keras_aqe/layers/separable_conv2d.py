@@ -16,7 +16,7 @@ class QuantSeparableConv2D(QuantizedConv, keras.layers.SeparableConv2D):
 
     Args:
         *args, **kwargs: Arguments of `keras.layers.SeparableConv2D`. A
-            quantized kernel gets `keras_aqe.constraints.WeightClip(1.0)`
+            quantized kernel gets `keras_aqe.constraints.WeightClip`
             unless a constraint is given.
         input_quantizer: A quantizer, its name or `None`.
         kernel_quantizer: The same, for each of its two kernels.

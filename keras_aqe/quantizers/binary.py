@@ -16,6 +16,7 @@ class Binary(Quantizer):
     Source: Chen et al., 2020, Eq. 4.
 
     Args:
+        scale: Power of two that the levels are multiplied with.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Whether training uses `sign(x - z)`, `z ~ U[-1, 1]`
             (Eq. 7) in place of `sign(x)`.
@@ -32,15 +33,19 @@ class Binary(Quantizer):
     """
 
     bits = 1
-    unit = 1.0
-    levels = np.array([-1.0, 1.0], "float32")
+
+    def __init__(self, scale: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(scale=scale, **kwargs)
+        self.unit = self.scale
+        self.levels = np.array([-self.scale, self.scale], "float32")
 
     def hard(self, x: Any) -> Tensor:
         x = backend.convert_to_tensor(x)
-        return ops.where(x >= 0, ops.ones_like(x), -ops.ones_like(x))
+        level = ops.full_like(x, self.scale)
+        return ops.where(x >= 0, level, -level)
 
     def codes(self, x: Any) -> Tensor:
         return ops.where(backend.convert_to_tensor(x) >= 0, 1, -1)
 
     def _stochastic_hard(self, x: Tensor) -> Tensor:
-        return self.hard(x - self._uniform(x, -1.0, 1.0))
+        return self.hard(x - self._uniform(x, *self.limits))

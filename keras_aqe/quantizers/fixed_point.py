@@ -14,8 +14,8 @@ class FixedPoint(Quantizer):
     """Fixed point with `bits - 1` fraction bits, in [-1, 1) or [0, 2).
 
     `h(x) = unit * max(low, min(high, round(x / unit)))` with
-    `unit = 2^(1 - bits)`, halves rounded to even. A step of a power of two
-    keeps every product with a power-of-two weight a shift.
+    `unit = scale * 2^(1 - bits)`, halves rounded to even. A step of a power of
+    two keeps every product with a power-of-two weight a shift.
 
     - Signed, `low = -2^(bits - 1)` and `high = 2^(bits - 1) - 1`: meant for
       the wide activations of Chen et al., 2020, Table IV (8-bit inputs).
@@ -30,6 +30,7 @@ class FixedPoint(Quantizer):
         bits: Width of a code, from 2 to 16; unsigned from 1 to 16.
         signed: Whether there are codes below 0. Unsigned ones are for inputs
             only: a kernel needs both signs.
+        scale: Power of two that the levels are multiplied with.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Whether training rounds at random, up or down, with the
             probabilities that keep the mean.
@@ -52,7 +53,11 @@ class FixedPoint(Quantizer):
     """
 
     def __init__(
-        self, bits: int = 8, signed: bool = True, **kwargs: Any
+        self,
+        bits: int = 8,
+        signed: bool = True,
+        scale: float = 1.0,
+        **kwargs: Any,
     ) -> None:
         least = 2 if signed else 1
         if bits not in range(least, 17):
@@ -60,18 +65,18 @@ class FixedPoint(Quantizer):
                 f"`bits` must be an integer from {least} to 16 for "
                 f"signed={signed}. Received: bits={bits}"
             )
-        super().__init__(**kwargs)
+        super().__init__(scale=scale, **kwargs)
         self.bits = bits
         self.signed = bool(signed)
-        self._steps = 2 ** (bits - 1)
-        self._low = -self._steps if signed else 0
+        self._low = -(2 ** (bits - 1)) if signed else 0
         self._high = self._low + 2**bits - 1
-        self.unit = 1.0 / self._steps
-        self.levels = (
-            np.arange(self._low, self._high + 1) / self._steps
-        ).astype("float32")
+        self.unit = self.scale / 2 ** (bits - 1)
+        self._steps = 1 / self.unit
+        self.levels = (np.arange(self._low, self._high + 1) * self.unit).astype(
+            "float32"
+        )
         if not signed:
-            self.limits = (0.0, 2.0)
+            self.limits = (0.0, 2 * self.scale)
 
     def adopt(self, role: str) -> None:
         if role == "kernel" and not self.signed:

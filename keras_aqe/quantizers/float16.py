@@ -17,12 +17,13 @@ class Float16(Quantizer):
     Chen et al., 2020, Table I.
 
     Args:
+        scale: Not available: half precision has steps for every range.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Not available: the steps of half precision depend on `x`.
         **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
 
     Raises:
-        ValueError: If `stochastic` is true.
+        ValueError: If `stochastic` is true, or `scale` is not 1.
 
     Example:
 
@@ -38,6 +39,7 @@ class Float16(Quantizer):
 
     def __init__(
         self,
+        scale: float = 1.0,
         estimator: str = "aqe",
         stochastic: bool = False,
         **kwargs: Any,
@@ -45,6 +47,11 @@ class Float16(Quantizer):
         if stochastic:
             raise ValueError(
                 "`Float16` has no stochastic form. Use `stochastic=False`."
+            )
+        if scale != 1:
+            raise ValueError(
+                "`Float16` has steps for every range and takes no `scale`. "
+                f"Received: scale={scale}"
             )
         super().__init__(estimator=estimator, **kwargs)
 

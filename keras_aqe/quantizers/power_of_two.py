@@ -32,10 +32,12 @@ class PowerOfTwo(Quantizer):
     Args:
         bits: Width `n` of a code, from 2 to 6.
         thresholds: The `q` thresholds ascending, from `D_q` to `D_1`; in units
-            of `mean|x|` if `relative`. `None` takes the defaults above.
+            of `mean|x|` if `relative`, else of `scale`. `None` takes the
+            defaults above.
         relative: Whether thresholds are in units of `mean|x|`, taken over the
             whole tensor. `None` means yes for a kernel and no for an input;
             the layer that is given the quantizer decides.
+        scale: Power of two that the levels are multiplied with.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Whether training rounds `x` at random to one of the two
             neighbouring levels, with the probabilities that keep its mean
@@ -63,6 +65,7 @@ class PowerOfTwo(Quantizer):
         bits: int = 3,
         thresholds: Sequence[float] | None = None,
         relative: bool | None = None,
+        scale: float = 1.0,
         estimator: str = "aqe",
         stochastic: bool = False,
         seed: int | None = None,
@@ -74,14 +77,18 @@ class PowerOfTwo(Quantizer):
                 f"`keras_aqe.quantizers.Binary`). Received: bits={bits}"
             )
         super().__init__(
-            estimator=estimator, stochastic=stochastic, seed=seed, **kwargs
+            scale=scale,
+            estimator=estimator,
+            stochastic=stochastic,
+            seed=seed,
+            **kwargs,
         )
         self.bits = bits
         self.relative = relative
         self._role: str | None = None
         self._magnitudes = 2.0 ** np.arange(2 - 2 ** (bits - 1), 1)
-        self.unit = float(self._magnitudes[0])
-        self.levels = np.concatenate(
+        self.unit = float(self._magnitudes[0]) * self.scale
+        self.levels = self.scale * np.concatenate(
             [-self._magnitudes[::-1], [0.0], self._magnitudes]
         ).astype("float32")
         self.thresholds = self._check_thresholds(thresholds)
@@ -127,7 +134,7 @@ class PowerOfTwo(Quantizer):
 
     def _unit(self, x):
         """What thresholds are in units of."""
-        return backend.mean_magnitude(x) if self.relative else 1.0
+        return backend.mean_magnitude(x) if self.relative else self.scale
 
     def _level_1(self):
         """The level 1 of the default thresholds, in these units."""
@@ -158,11 +165,11 @@ class PowerOfTwo(Quantizer):
 
     def hard(self, x: Any) -> Tensor:
         x = backend.convert_to_tensor(x)
-        heights = np.diff(self._magnitudes, prepend=0.0)
+        heights = np.diff(self._magnitudes * self.scale, prepend=0.0)
         return self._sum_of_steps(x, heights, x.dtype)
 
     def codes(self, x: Any) -> Tensor:
-        heights = np.diff(self._magnitudes / self.unit, prepend=0.0)
+        heights = np.diff(self._magnitudes / self._magnitudes[0], prepend=0.0)
         heights = heights.astype("int64")
         return self._sum_of_steps(
             backend.convert_to_tensor(x), heights, "int32"
@@ -178,7 +185,7 @@ class PowerOfTwo(Quantizer):
         for low, high in zip(levels, levels[1:]):
             up = (magnitude - low) > threshold * (high - low)
             result = ops.where(up, ops.cast(high, x.dtype), result)
-        return result * ops.sign(scaled)
+        return self.scale * result * ops.sign(scaled)
 
     def get_config(self) -> dict[str, Any]:
         return {

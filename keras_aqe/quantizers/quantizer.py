@@ -1,5 +1,6 @@
 """What every quantizer has in common."""
 
+import math
 from typing import Any
 
 import keras
@@ -18,9 +19,15 @@ class Quantizer(keras.layers.Layer):
     (Chen et al., 2020, Eq. 18 to 20).
 
     A subclass gives `bits`, `levels`, `unit`, `codes` and `hard`, and
-    `_stochastic_hard` where it has a stochastic form.
+    `_stochastic_hard` where it has a stochastic form. They are those of
+    `scale`: where `h_1` is the quantizer of scale 1, `h(x) = scale *
+    h_1(x / scale)`.
 
     Args:
+        scale: A power of two that brings the levels to the range of `x`, such
+            as that of a trained float network
+            (`keras_aqe.quantize_model`). Sums of scaled levels stay as exact
+            as those of whole numbers.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Whether training replaces `h(x)` by its stochastic form,
             which for the sign is `sign(x - z)` with `z ~ U[-1, 1]`
@@ -32,7 +39,8 @@ class Quantizer(keras.layers.Layer):
         bits: Width of a code.
         levels: The values that `h` can take, ascending, a NumPy array.
         unit: The smallest magnitude above 0; `h(x) = codes(x) * unit`.
-        limits: The least and the greatest `x` that the gradient passes.
+        limits: The least and the greatest `x` that the gradient passes, in
+            the paper ±1, times `scale`.
         alpha: The schedule variable, a non-trainable float32 scalar in (0, 1].
             It starts at 1/2, is set by `keras_aqe.callbacks.AlphaScheduler`
             and is saved with the model.
@@ -64,11 +72,11 @@ class Quantizer(keras.layers.Layer):
     bits: int
     unit: float
     levels: np.ndarray
-    limits: tuple[float, float] = estimators.LIMITS
     _place: tuple[str, str] | None = None
 
     def __init__(
         self,
+        scale: float = 1.0,
         estimator: str = "aqe",
         stochastic: bool = False,
         seed: int | None = None,
@@ -79,6 +87,9 @@ class Quantizer(keras.layers.Layer):
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         self.supports_masking = True
+        self.scale = self._check_scale(scale)
+        low, high = estimators.LIMITS
+        self.limits = (low * self.scale, high * self.scale)
         self.estimate = estimators.get(estimator)
         self.estimator = estimator
         self.stochastic = bool(stochastic)
@@ -102,6 +113,18 @@ class Quantizer(keras.layers.Layer):
             dtype="float32",
             autocast=False,
         )
+
+    def _check_scale(self, scale):
+        scale = float(scale)
+        # Beyond that, products of scaled levels would leave float32's range.
+        usual = 2.0**-32 <= scale <= 2.0**32
+        if not usual or not math.log2(scale).is_integer():
+            raise ValueError(
+                "`scale` must be a power of two from 2^-32 to 2^32, so that "
+                f"sums of levels are exact. Received: scale={scale} in "
+                f"quantizer {self.name!r}"
+            )
+        return scale
 
     @property
     def weights(self) -> list[keras.Variable]:
@@ -217,6 +240,7 @@ class Quantizer(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
+            "scale": self.scale,
             "estimator": self.estimator,
             "stochastic": self.stochastic,
             "seed": self.seed,

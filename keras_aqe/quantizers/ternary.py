@@ -15,11 +15,12 @@ class Ternary(PowerOfTwo):
     tanh leaves inputs in [-1, 1] and the paper is silent.
 
     Args:
-        threshold: `D`, in units of `mean|x|` if `relative`. `None` takes the
-            defaults above.
+        threshold: `D`, in units of `mean|x|` if `relative`, else of `scale`.
+            `None` takes the defaults above.
         relative: Whether `D` is in units of `mean|x|`, taken over the whole
             tensor. `None` means yes for a kernel and no for an input; the
             layer that is given the quantizer decides.
+        scale: Power of two that the levels are multiplied with.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Whether training rounds `x` at random to one of the two
             neighbouring levels (only for the default threshold).

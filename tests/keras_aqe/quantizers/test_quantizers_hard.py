@@ -209,3 +209,42 @@ def test_hard_keeps_the_type_of_its_input(name, dtype):
     np.testing.assert_array_equal(
         tf.cast(hard, "float32"), quantizer.hard(tf.cast(x, "float32"))
     )
+
+
+SCALED = [name for name in CASES if name != "float16"]
+
+
+@pytest.mark.parametrize("name", SCALED)
+@given(x=arrays, power=st.integers(-12, 12))
+def test_a_scale_is_that_of_x_and_of_the_levels(name, x, power):
+    scale = 2.0**power
+    # Products of the least of numbers would be rounded.
+    x = np.where(np.abs(x) < 1e-20, np.float32(0), x)
+    quantizer = aqe.quantizers.get(name, scale=scale)
+    hard = quantizer.hard(x * np.float32(scale))
+    np.testing.assert_array_equal(hard, scale * CASES[name](x))
+    codes = quantizer.codes(x * np.float32(scale))
+    np.testing.assert_array_equal(codes.numpy() * quantizer.unit, hard)
+    levels = aqe.quantizers.get(name).levels
+    np.testing.assert_array_equal(quantizer.levels, scale * levels)
+
+
+@pytest.mark.parametrize("name", ["ternary", "po2_3"])
+@pytest.mark.parametrize("scale", [2.0**-5, 4.0])
+def test_relative_thresholds_know_no_scale(name, scale):
+    kernel = np.random.uniform(-0.02, 0.02, (3, 3, 8, 8)).astype("float32")
+    ours, theirs = (
+        aqe.quantizers.get(name, scale=s, relative=True) for s in (scale, 1.0)
+    )
+    np.testing.assert_array_equal(ours.codes(kernel), theirs.codes(kernel))
+    np.testing.assert_array_equal(
+        ours.hard(kernel), scale * theirs.hard(kernel).numpy()
+    )
+
+
+def test_thresholds_of_ones_own_are_in_units_of_the_scale():
+    x = np.linspace(-9, 9, 1001, dtype="float32")
+    np.testing.assert_array_equal(
+        aqe.quantizers.Ternary(0.25, scale=8.0).hard(x),
+        8 * reference.power_of_two(x, 2, [2.0]),
+    )

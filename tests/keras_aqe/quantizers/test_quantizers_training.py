@@ -50,6 +50,39 @@ def test_blend_and_gradient(name, alpha, x):
     )
 
 
+@pytest.mark.parametrize("scale", [2.0**-6, 8.0])
+@pytest.mark.parametrize("estimator", ["aqe", "ste"])
+@pytest.mark.parametrize("name", NARROW)
+def test_a_scaled_quantizer_is_the_quantizer_of_scaled_numbers(
+    name, estimator, scale, x
+):
+    upstream = np.random.normal(size=x.shape).astype("float32")
+    scale = np.float32(scale)
+    results = []
+    for quantizer, factor in (
+        (aqe.quantizers.get(name, estimator=estimator, scale=scale), scale),
+        (aqe.quantizers.get(name, estimator=estimator), np.float32(1)),
+    ):
+        quantizer.alpha.assign(0.73)
+        y, gradient = differentiate(quantizer, factor * x, upstream)
+        results.append((y / factor, gradient))
+    for ours, theirs in zip(*results):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_the_stochastic_form_has_the_scale(name):
+    draws = []
+    for scale in (1.0, 0.25):
+        quantizer = aqe.quantizers.get(
+            name, stochastic=True, seed=7, scale=scale
+        )
+        quantizer.alpha.assign(1.0)
+        x = np.linspace(-0.85, 0.85, 35, dtype="float32") * np.float32(scale)
+        draws.append(quantizer(np.tile(x, (50, 1)), training=True) / scale)
+    np.testing.assert_allclose(*draws, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_at_one_half_the_gradient_is_the_straight_through_one(name, x):
     """Chen et al., 2020, Theorem 1."""
