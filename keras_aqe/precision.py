@@ -3,9 +3,8 @@
 import keras
 
 from keras_aqe import quantizers
-
-# The arguments by which our layers are given quantizers.
-_QUANTIZERS = ("quantizer", "input_quantizer", "kernel_quantizer")
+from keras_aqe.cloning import clone
+from keras_aqe.layers.quantized import QUANTIZER_ARGUMENTS
 
 
 def to_float32(model: keras.Model) -> keras.Model:
@@ -54,18 +53,14 @@ def to_float32(model: keras.Model) -> keras.Model:
     def copy(layer):
         if id(layer) not in copies:
             config = _in_float32(layer.get_config())
-            for name in _QUANTIZERS:
+            for name in QUANTIZER_ARGUMENTS:
                 quantizer = getattr(layer, name, None)
                 if isinstance(quantizer, quantizers.Quantizer):
                     config[name] = copy(quantizer)
             copies[id(layer)] = layer, type(layer).from_config(config)
         return copies[id(layer)][1]
 
-    result = keras.models.clone_model(
-        _uncompiled(model), clone_function=copy, recursive=True
-    )
-    if isinstance(model, keras.Sequential):
-        result = keras.Sequential(result.layers, name=model.name)
+    result = clone(model, copy)
     for layer, copied in copies.values():
         for variable, value in zip(copied.variables, layer.variables):
             variable.assign(keras.ops.convert_to_numpy(value))
@@ -74,13 +69,6 @@ def to_float32(model: keras.Model) -> keras.Model:
             # It took the policy that is set now.
             layer.dtype_policy = "float32"
     return result
-
-
-def _uncompiled(model):
-    """The graph of a model, without the optimizer and the loss."""
-    if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs[0], model.outputs[0])
-    return keras.Model(model.input, model.output, name=model.name)
 
 
 def _in_float32(config):
