@@ -16,10 +16,13 @@ from keras_aqe import (  # noqa: E402
     models,
     plots,
     quantizers,
+    recipes,
     schedules,
 )
 from keras_aqe.alpha import set_alpha
+from keras_aqe.copy_weights import copy_weights
 from keras_aqe.precision import to_float32
+from keras_aqe.quantization import quantize_model
 from keras_aqe.recalibrate import recalibrate
 from keras_aqe.summary import summary
 
@@ -27,13 +30,16 @@ __all__ = [
     "callbacks",
     "check",
     "constraints",
+    "copy_weights",
     "estimators",
     "layers",
     "metrics",
     "models",
     "plots",
+    "quantize_model",
     "quantizers",
     "recalibrate",
+    "recipes",
     "schedules",
     "set_alpha",
     "summary",

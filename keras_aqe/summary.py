@@ -32,7 +32,7 @@ MULTIPLYING = (
 )
 # These only move, repeat or drop elements of a quantized tensor.
 # The zeros of padding count as those of padding="same" do.
-_WIDTH_KEEPING = (
+WIDTH_KEEPING = (
     keras.layers.Concatenate,
     keras.layers.Cropping1D,
     keras.layers.Cropping2D,
@@ -382,7 +382,7 @@ def _widths(node, arguments, calls):
         return [layer.quantizer.bits]
     if isinstance(layer, Quantizer):
         return [layer.bits]
-    if isinstance(layer, _WIDTH_KEEPING) or is_identity(
+    if isinstance(layer, WIDTH_KEEPING) or is_identity(
         layer, node.arguments.args, node.arguments.kwargs
     ):
         return [max(arguments)]

@@ -42,6 +42,32 @@ def test_training(monkeypatch, tmp_path, in_graphs_again):
     assert len(list(tmp_path.glob("*.png"))) == 3
 
 
+def mobile(input_shape, alpha, weights, classes):
+    """Stands in for MobileNetV2, with some of its layers."""
+    del alpha, weights
+    K = keras.layers
+    names = ("Conv1", "block_1_expand", "block_16_expand")
+    x = inputs = keras.Input(input_shape)
+    for name in names:
+        x = K.Conv2D(4, 3, strides=2, use_bias=False, name=name)(x)
+        x = K.ReLU(6.0)(K.BatchNormalization()(x))
+        x = K.DepthwiseConv2D(3, use_bias=False)(x)
+        x = K.ReLU(6.0)(K.BatchNormalization()(x))
+    x = K.Dense(classes, activation="softmax")(K.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, x)
+
+
+@pytest.mark.slow
+def test_float_models(monkeypatch, in_graphs_again):
+    monkeypatch.setattr(keras.applications, "MobileNetV2", mobile)
+    text = (DOCS / "float_models.md").read_text()
+    names = {}
+    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        tf.config.run_functions_eagerly(".fit(" in example)
+        exec(example, names)
+    assert set(names["overrides"]) == {"conv1", "conv2", "conv3"}
+
+
 @pytest.mark.slow
 def test_conversion(monkeypatch, tmp_path):
     text = (DOCS / "conversion.md").read_text()

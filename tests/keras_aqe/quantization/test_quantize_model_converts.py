@@ -1,0 +1,48 @@
+"""Twins as files, under every target."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_aqe as aqe
+from keras_aqe import converters
+from tests.converters.networks import TARGETS
+from tests.keras_aqe.quantization.networks import (
+    images,
+    mobile,
+    residual,
+    straight,
+    trained,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [1, 2, 3])
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("build", [residual, straight, mobile])
+def test_the_file_computes_what_the_twin_does(build, target, bits):
+    model = trained(build())
+    x = images(model)
+    twin = aqe.quantize_model(model, bits, bits, data=x)
+    converted = converters.convert(twin, target)
+    verification = converters.verify(twin, converted, x)
+    assert verification.faultless, verification
+    # As many codes as inputs of quantized layers, all of them integers.
+    names = {row.path for row in twin.quantization_report.quantized}
+    assert {
+        row.name for row in converted.report if row.weight_bits == bits
+    } == {name.split("/")[-1] for name in names}
+
+
+@pytest.mark.long  # minutes for these
+@pytest.mark.parametrize("bits", [1, 2])
+@pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50"])
+def test_networks_of_keras_applications(name, bits):
+    build = getattr(keras.applications, name)
+    model = build(input_shape=(64, 64, 3), weights=None)
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3))
+    x = x.astype("float32")
+    twin = aqe.quantize_model(model, bits, bits, first_last_bits=None, data=x)
+    converted = converters.convert(twin, "packed")
+    verification = converters.verify(twin, converted, x)
+    assert verification.faultless and verification.labels_equal

@@ -1,0 +1,113 @@
+"""Guesses against samples of what they guess, scales against a search."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import keras_aqe as aqe
+from keras_aqe.graph import run
+from keras_aqe.quantization import ranges
+
+K = keras.layers
+
+
+def guess(model):
+    return run(
+        model,
+        [ranges.normal()] * len(model.inputs),
+        lambda call: [ranges.assumed(call)] * len(call.node.output_tensors),
+    )[0]
+
+
+def batch_norm(x, gamma=(2.0, 0.5), beta=(1.0, -1.0)):
+    layer = K.BatchNormalization()
+    y = layer(x)
+    layer.gamma.assign(gamma)
+    layer.beta.assign(beta)
+    return y
+
+
+# A network of two inputs, and what it computes of their values in NumPy.
+CASES = {
+    "normal": (lambda a, b: a, lambda a, b: a),
+    "conv": (lambda a, b: K.Conv2D(2, 1)(a), lambda a, b: a),
+    "conv with relu": (
+        lambda a, b: K.Conv2D(2, 1, activation="relu")(a),
+        lambda a, b: np.maximum(a, 0),
+    ),
+    "batch norm": (
+        lambda a, b: batch_norm(a),
+        lambda a, b: np.concatenate([2 * a + 1, 0.5 * a - 1]),
+    ),
+    "relu6 of batch norm": (
+        lambda a, b: K.ReLU(6.0)(batch_norm(a)),
+        lambda a, b: np.clip(np.concatenate([2 * a + 1, a / 2 - 1]), 0, 6),
+    ),
+    "sum": (lambda a, b: K.Add()([a, b]), lambda a, b: a + b),
+    "sum with itself": (
+        # Two tensors of a network are taken for independent.
+        lambda a, b: K.Add()([K.ReLU()(a), K.ReLU()(b)]),
+        lambda a, b: np.maximum(a, 0) + np.maximum(b, 0),
+    ),
+    "functions": (
+        lambda a, b: keras.ops.relu(a * 2.0 + 1.0),
+        lambda a, b: np.maximum(2 * a + 1, 0),
+    ),
+    "pools": (
+        lambda a, b: K.Flatten()(K.MaxPooling2D()(K.Dropout(0.5)(K.ReLU()(a)))),
+        lambda a, b: np.maximum(a, 0),
+    ),
+    "concatenation": (
+        lambda a, b: K.Concatenate()([K.ReLU()(a), b]),
+        lambda a, b: np.concatenate([np.maximum(a, 0), b]),
+    ),
+    "unknown": (lambda a, b: K.Softmax()(a), lambda a, b: a),
+    "layer norm": (lambda a, b: K.LayerNormalization()(a), lambda a, b: a),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_guesses(name):
+    build, compute = CASES[name]
+    inputs = [keras.Input((4, 4, 2)), keras.Input((4, 4, 2))]
+    sample = guess(keras.Model(inputs, build(*inputs)))
+    expected = compute(*np.random.default_rng(0).normal(size=(2, 100000)))
+    quantiles = np.linspace(0.05, 0.95, 19)
+    np.testing.assert_allclose(
+        np.quantile(sample, quantiles),
+        np.quantile(expected, quantiles),
+        atol=0.1,
+    )
+    assert (sample.min() >= 0) == (expected.min() >= 0)
+
+
+@pytest.mark.parametrize("name", ["binary", "ternary", "po2_3", "unsigned_2"])
+@given(power=st.integers(-20, 20), seed=st.integers(0, 9))
+def test_the_best_scale(name, power, seed):
+    values = np.random.default_rng(seed).laplace(size=500).astype("float32")
+    values *= 2.0**power
+    quantizer = aqe.quantizers.get(name)
+    if name.startswith("unsigned"):
+        values = np.abs(values)
+
+    def error(scale):
+        other = aqe.quantizers.get(name, scale=scale)
+        return np.mean((np.asarray(other.hard(values)) - values) ** 2)
+
+    scale = ranges.best_scale(quantizer, values)
+    assert error(scale) <= min(error(scale / 2), error(scale * 2))
+
+
+def test_scales_of_nothing():
+    quantizer = aqe.quantizers.Ternary()
+    assert ranges.best_scale(quantizer, np.zeros(9)) == 1
+
+
+def test_thinned():
+    values = np.arange(300000).reshape(3, -1)
+    thinned = ranges.thinned(values)
+    assert 2**15 < len(thinned) <= 2**16
+    assert (np.diff(thinned) == thinned[1]).all()
+    np.testing.assert_array_equal(ranges.thinned(np.ones((2, 2))), np.ones(4))
