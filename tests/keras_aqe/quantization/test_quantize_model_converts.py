@@ -6,6 +6,7 @@ import pytest
 
 import keras_aqe as aqe
 from keras_aqe import converters
+from tests.combinations import each_once
 from tests.converters.networks import TARGETS
 from tests.keras_aqe.quantization.networks import (
     images,
@@ -17,9 +18,10 @@ from tests.keras_aqe.quantization.networks import (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bits", [1, 2, 3])
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("build", [residual, straight, mobile])
+@pytest.mark.parametrize(
+    "build, target, bits",
+    each_once([residual, straight, mobile], TARGETS, [1, 2, 3]),
+)
 def test_the_file_computes_what_the_twin_does(build, target, bits):
     model = trained(build())
     x = images(model)
