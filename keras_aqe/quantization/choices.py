@@ -47,7 +47,7 @@ class Choice:
     @property
     def is_float(self) -> bool:
         """Whether neither input nor kernel is quantized."""
-        return {self.input, self.kernel} <= {32, None}
+        return all(given in (32, None) for given in (self.input, self.kernel))
 
 
 def reason_to_keep(layer: Any) -> str:
@@ -69,8 +69,9 @@ def reason_to_keep(layer: Any) -> str:
 class Overrides:
     """The arguments `skip` and `overrides` of `quantize_model`.
 
-    A name or path goes before a pattern and a pattern before a class; of
-    several patterns or classes the last one counts.
+    A name or path goes before a pattern (or a nested model's path, which
+    stands for all of its layers) and that before a class; of several patterns
+    or classes the last one counts.
 
     Args:
         skip: Keys of the layers that stay float, or one key.
@@ -135,7 +136,9 @@ def _rank(key, path, layer):
     names = path, layer.name
     if key in names:
         return 3
-    return 2 if any(fnmatch.fnmatchcase(name, key) for name in names) else 0
+    is_inside = path.startswith(f"{key}/")
+    fits = any(fnmatch.fnmatchcase(name, key) for name in names)
+    return 2 if is_inside or fits else 0
 
 
 def _choice(key, override):

@@ -10,7 +10,7 @@ import numpy as np
 from keras_aqe import quantizers
 from keras_aqe.cloning import clone
 from keras_aqe.copy_weights import copy_weights
-from keras_aqe.graph import as_inputs, functional, run
+from keras_aqe.graph import functional
 from keras_aqe.quantization import ranges
 from keras_aqe.quantization.choices import (
     FORMS,
@@ -29,6 +29,7 @@ from keras_aqe.quantization.report import (
     QuantizedLayer,
     describe,
 )
+from keras_aqe.quantization.sites import find, measure
 from keras_aqe.summary import kernels
 
 
@@ -78,8 +79,9 @@ def quantize_model(
             layer of a quantized form behind them). `None` treats them as all
             others.
         skip: Layers that stay float: names, paths in nested models
-            ("inner/conv"), patterns of these ("block*_expand") or classes
-            (`keras.layers.DepthwiseConv2D`), or one such key.
+            ("inner/conv"), nested models' paths, patterns of these
+            ("block*_expand") or classes (`keras.layers.DepthwiseConv2D`), or
+            one such key.
         overrides: `{key: override}` with keys as in `skip`. An override is a
             width, a pair of widths (input, kernel), a dictionary with any of
             `input_quantizer`, `kernel_quantizer` (names get a scale,
@@ -126,7 +128,7 @@ def quantize_model(
     _check_width(input_bits, "input_bits")
     _check_width(weight_bits, "weight_bits")
     chosen = Overrides(skip, overrides)
-    sites = _sites(graph)
+    sites = find(graph)
     edge = _edge(first_last_bits)
     choices = {
         key: _choose(site, chosen, Choice(input_bits, weight_bits), edge)
@@ -135,7 +137,7 @@ def quantize_model(
     }
     chosen.check_matched([sites[key].path for key in choices])
     if data is not None:
-        _measure(graph, data, sites)
+        measure(graph, data, sites)
     copies = {}
 
     def copy(layer):
@@ -156,99 +158,6 @@ def quantize_model(
         ],
     )
     return twin
-
-
-@dataclasses.dataclass
-class _Site:
-    """Where a layer with weights stands in the graph.
-
-    Args:
-        layer: The layer.
-        path: Its path.
-        samples: What its inputs are thought to hold, one for each call.
-        is_first: Whether it reads a model input, with no weights in between.
-        is_last: Whether its output reaches a model output through no layer
-            that has a quantized form.
-        measured: What its inputs held, of data.
-    """
-
-    layer: Any
-    path: str
-    samples: list[np.ndarray] = dataclasses.field(default_factory=list)
-    is_first: bool = False
-    is_last: bool = False
-    measured: list[np.ndarray] = dataclasses.field(default_factory=list)
-
-    @property
-    def is_unsigned(self) -> bool:
-        """Whether inputs are never below 0."""
-        return all(sample.min() >= 0 for sample in self.samples)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Flow:
-    """What is known of a tensor.
-
-    Args:
-        sample: Values that it is thought to hold.
-        is_raw: Whether no trained layer is before it.
-        sources: Keys of the layers of a quantized form that reach it through
-            no other such layer.
-    """
-
-    sample: np.ndarray
-    is_raw: bool
-    sources: frozenset[int] = frozenset()
-
-
-def _sites(graph):
-    """Every layer with weights by id, in the order of the graph."""
-    sites: dict[int, _Site] = {}
-
-    def visit(call):
-        layer, flows = call.operation, call.values(_Flow)
-        sample = ranges.assumed(
-            call.map(lambda x: x.sample if isinstance(x, _Flow) else x)
-        )
-        is_raw = all(flow.is_raw for flow in flows)
-        sources = frozenset().union(*(flow.sources for flow in flows))
-        if _has_weights(layer):
-            site = sites.setdefault(id(layer), _Site(layer, call.path))
-            site.samples += [flow.sample for flow in flows[:1]]
-            site.is_first |= is_raw
-            is_raw = False
-            if not reason_to_keep(layer):
-                sources = frozenset([id(layer)])
-        flow = _Flow(sample, is_raw, sources)
-        return [flow] * len(call.node.output_tensors)
-
-    raw = _Flow(ranges.normal(), is_raw=True)
-    for flow in run(graph, [raw] * len(graph.inputs), visit):
-        for key in flow.sources:
-            sites[key].is_last = True
-    return sites
-
-
-def _has_weights(layer):
-    """Whether a layer has weights beside those of a normalisation."""
-    return (
-        isinstance(layer, keras.layers.Layer)
-        and bool(layer.weights)
-        and not isinstance(layer, ranges.NORMALISATIONS)
-    )
-
-
-def _measure(graph, data, sites):
-    """Runs data through the float model, and keeps what layers see of it."""
-
-    def visit(call):
-        site = sites.get(id(call.operation))
-        if site is not None and not reason_to_keep(site.layer):
-            values = keras.ops.convert_to_numpy(call.args[0])
-            site.measured.append(ranges.thinned(values))
-        return call.infer()
-
-    run(graph, as_inputs(graph, data, "data"), visit)
 
 
 def _edge(first_last_bits):
@@ -297,7 +206,12 @@ def _quantized(site, choice, estimator):
     )
     config["kernel_quantizer"] = _quantizer(
         choice.kernel,
-        np.concatenate([np.ravel(kernel) for kernel in kernels(layer)]),
+        np.concatenate(
+            [
+                np.ravel(keras.ops.convert_to_numpy(kernel))
+                for kernel in kernels(layer)
+            ]
+        ),
         estimator,
     )
     _check_sign(site, config["input_quantizer"])

@@ -24,6 +24,8 @@ def test_a_name_goes_before_a_pattern_and_that_before_a_class():
     assert overrides.find("other/a", conv).kernel == 1
     assert overrides.find("ab", dense).kernel == 3
     assert overrides.find("inner/bb", dense).is_float
+    assert Overrides("inner", {}).find("inner/more/conv", conv).is_float
+    assert Overrides("inner", {}).find("inner2/conv", conv) is None
     assert overrides.find("x", dense) == Choice(8, 4, "override")
     assert overrides.find("y", K.Conv1D(1, 1)).kernel == 4
     found = overrides.find("inner/c", K.Conv2D(1, 1))
