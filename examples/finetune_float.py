@@ -191,6 +191,7 @@ def run(args):
         model, epochs = resnet8(args.filters), args.float_epochs
         accuracy = train(model, epochs, data, args)
     note("float", 32, epochs, accuracy, model, began)
+    train_cifar10.write(args.output / "float.keras", model.save)
     for bits in args.widths:
         began = time.monotonic()
         twin = quantized(model, bits, data)

@@ -56,7 +56,7 @@ class QuantizationReport:
         """The report as plain data, `{"name": ..., "rows": [...]}`."""
         return dataclasses.asdict(self)
 
-    def __str__(self) -> str:
+    def _table(self):
         table = Table(title=f"Model: {self.name}", title_justify="left")
         for heading in ("layer", "was", "is", "input", "kernel", "note"):
             table.add_column(heading)
@@ -70,10 +70,19 @@ class QuantizationReport:
                 row.kernel_quantizer,
                 row.note,
             )
+        return table
+
+    def _total(self):
         return (
-            f"{tables.render(table, 120)}{len(self.quantized)} of "
-            f"{len(self.rows)} layers with weights are quantized."
+            f"{len(self.quantized)} of {len(self.rows)} layers with weights "
+            "are quantized."
         )
+
+    def __str__(self) -> str:
+        return tables.render(self._table(), 120) + self._total()
+
+    def _repr_html_(self) -> str:
+        return f"{tables.html(self._table())}<p>{self._total()}</p>"
 
 
 def describe(quantizer: Quantizer | None) -> str:

@@ -16,11 +16,11 @@ class Binary(Quantizer):
     Source: Chen et al., 2020, Eq. 4.
 
     Args:
-        scale: Power of two that the levels are multiplied with.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Whether training uses `sign(x - z)`, `z ~ U[-1, 1]`
             (Eq. 7) in place of `sign(x)`.
         seed: Integer seed of the stochastic form.
+        scale: Power of two that the levels are multiplied with.
         **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
 
     Example:
@@ -34,8 +34,15 @@ class Binary(Quantizer):
 
     bits = 1
 
-    def __init__(self, scale: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(scale=scale, **kwargs)
+    def __init__(
+        self,
+        estimator: str = "aqe",
+        stochastic: bool = False,
+        seed: int | None = None,
+        scale: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(estimator, stochastic, seed, scale, **kwargs)
         self.unit = self.scale
         self.levels = np.array([-self.scale, self.scale], "float32")
 

@@ -30,11 +30,11 @@ class FixedPoint(Quantizer):
         bits: Width of a code, from 2 to 16; unsigned from 1 to 16.
         signed: Whether there are codes below 0. Unsigned ones are for inputs
             only: a kernel needs both signs.
-        scale: Power of two that the levels are multiplied with.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Whether training rounds at random, up or down, with the
             probabilities that keep the mean.
         seed: Integer seed of the stochastic form.
+        scale: Power of two that the levels are multiplied with.
         **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
 
     Raises:
@@ -53,11 +53,7 @@ class FixedPoint(Quantizer):
     """
 
     def __init__(
-        self,
-        bits: int = 8,
-        signed: bool = True,
-        scale: float = 1.0,
-        **kwargs: Any,
+        self, bits: int = 8, signed: bool = True, **kwargs: Any
     ) -> None:
         least = 2 if signed else 1
         if bits not in range(least, 17):
@@ -65,7 +61,7 @@ class FixedPoint(Quantizer):
                 f"`bits` must be an integer from {least} to 16 for "
                 f"signed={signed}. Received: bits={bits}"
             )
-        super().__init__(scale=scale, **kwargs)
+        super().__init__(**kwargs)
         self.bits = bits
         self.signed = bool(signed)
         self._low = -(2 ** (bits - 1)) if signed else 0

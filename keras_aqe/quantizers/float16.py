@@ -17,9 +17,9 @@ class Float16(Quantizer):
     Chen et al., 2020, Table I.
 
     Args:
-        scale: Not available: half precision has steps for every range.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Not available: the steps of half precision depend on `x`.
+        scale: Not available: half precision has steps for every range.
         **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
 
     Raises:
@@ -39,9 +39,9 @@ class Float16(Quantizer):
 
     def __init__(
         self,
-        scale: float = 1.0,
         estimator: str = "aqe",
         stochastic: bool = False,
+        scale: float = 1.0,
         **kwargs: Any,
     ) -> None:
         if stochastic:

@@ -37,12 +37,12 @@ class PowerOfTwo(Quantizer):
         relative: Whether thresholds are in units of `mean|x|`, taken over the
             whole tensor. `None` means yes for a kernel and no for an input;
             the layer that is given the quantizer decides.
-        scale: Power of two that the levels are multiplied with.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Whether training rounds `x` at random to one of the two
             neighbouring levels, with the probabilities that keep its mean
             (`x` in units of the scale; only for the default thresholds).
         seed: Integer seed of the stochastic form.
+        scale: Power of two that the levels are multiplied with.
         **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
 
     Raises:
@@ -65,10 +65,10 @@ class PowerOfTwo(Quantizer):
         bits: int = 3,
         thresholds: Sequence[float] | None = None,
         relative: bool | None = None,
-        scale: float = 1.0,
         estimator: str = "aqe",
         stochastic: bool = False,
         seed: int | None = None,
+        scale: float = 1.0,
         **kwargs: Any,
     ) -> None:
         if bits not in range(2, 7):
@@ -77,10 +77,10 @@ class PowerOfTwo(Quantizer):
                 f"`keras_aqe.quantizers.Binary`). Received: bits={bits}"
             )
         super().__init__(
-            scale=scale,
             estimator=estimator,
             stochastic=stochastic,
             seed=seed,
+            scale=scale,
             **kwargs,
         )
         self.bits = bits

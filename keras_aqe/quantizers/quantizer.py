@@ -24,15 +24,15 @@ class Quantizer(keras.layers.Layer):
     h_1(x / scale)`.
 
     Args:
-        scale: A power of two that brings the levels to the range of `x`, such
-            as that of a trained float network
-            (`keras_aqe.quantize_model`). Sums of scaled levels stay as exact
-            as those of whole numbers.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Whether training replaces `h(x)` by its stochastic form,
             which for the sign is `sign(x - z)` with `z ~ U[-1, 1]`
             (Chen et al., 2020, Eq. 7). Inference stays deterministic.
         seed: Integer seed of the stochastic form.
+        scale: A power of two that brings the levels to the range of `x`, such
+            as that of a trained float network
+            (`keras_aqe.quantize_model`). Sums of scaled levels stay as exact
+            as those of whole numbers.
         **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
 
     Attributes:
@@ -76,10 +76,10 @@ class Quantizer(keras.layers.Layer):
 
     def __init__(
         self,
-        scale: float = 1.0,
         estimator: str = "aqe",
         stochastic: bool = False,
         seed: int | None = None,
+        scale: float = 1.0,
         **kwargs: Any,
     ) -> None:
         # Levels are exact in every float type, so nothing is cast: a kernel

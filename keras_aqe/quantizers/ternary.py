@@ -20,11 +20,11 @@ class Ternary(PowerOfTwo):
         relative: Whether `D` is in units of `mean|x|`, taken over the whole
             tensor. `None` means yes for a kernel and no for an input; the
             layer that is given the quantizer decides.
-        scale: Power of two that the levels are multiplied with.
         estimator: `"aqe"` or `"ste"`.
         stochastic: Whether training rounds `x` at random to one of the two
             neighbouring levels (only for the default threshold).
         seed: Integer seed of the stochastic form.
+        scale: Power of two that the levels are multiplied with.
         **kwargs: `name`, `dtype` and the like, passed to the Keras layer.
 
     Raises:

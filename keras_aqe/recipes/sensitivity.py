@@ -11,6 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from keras_aqe import tables
+from keras_aqe.costs import bit_operations
 from keras_aqe.graph import Call, as_inputs, functional, run
 from keras_aqe.quantization import quantize_model
 from keras_aqe.recipes import budget
@@ -81,9 +82,8 @@ class Sensitivity:
         Args:
             max_bytes: What the model's kernels may take, those included that
                 were not scanned.
-            max_bops: What one inference may take in bit operations, that is
-                multiply-accumulates times width of input times width of
-                kernel, likewise.
+            max_bops: What one inference may take in bit operations
+                (`keras_aqe.costs.bit_operations`), likewise.
 
         Returns:
             `overrides` for `keras_aqe.quantize_model`.
@@ -111,7 +111,7 @@ class Sensitivity:
                 )
             limit, fixed = max_bops, self.fixed_bops
             costs = [
-                [row.macs * wide * kernel for wide, kernel in self.widths]
+                [bit_operations(row.macs, *pair) for pair in self.widths]
                 for row in self.rows
             ]
         least = fixed + sum(map(min, costs))
@@ -131,7 +131,7 @@ class Sensitivity:
         """The scan as plain data."""
         return dataclasses.asdict(self)
 
-    def __str__(self) -> str:
+    def _table(self):
         table = Table(
             title=f"Model: {self.name}, {self.measure}", title_justify="left"
         )
@@ -142,7 +142,13 @@ class Sensitivity:
         for row in self.rows:
             changes = [f"{change:.4g}" for change in row.changes]
             table.add_row(row.path, f"{row.weights:,}", *changes)
-        return tables.render(table, 100)
+        return table
+
+    def __str__(self) -> str:
+        return tables.render(self._table(), 100)
+
+    def _repr_html_(self) -> str:
+        return tables.html(self._table())
 
 
 def sensitivity(
@@ -307,7 +313,7 @@ def _scan(name, measure, pairs, changes, report, graph):
         if macs is None or fixed_bops is None:
             fixed_bops = None
         else:
-            fixed_bops += macs * wide * kernel
+            fixed_bops += bit_operations(macs, wide, kernel)
     return Sensitivity(name, measure, pairs, rows, fixed_bytes, fixed_bops)
 
 

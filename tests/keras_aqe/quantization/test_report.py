@@ -31,6 +31,8 @@ def test_prints_as_a_table():
     )
     assert "QuantConv2D" in conv and "1 bit x 0.5" in conv
     assert "as it was" in dense and "last layer" in dense
+    page = report()._repr_html_()
+    assert "a/conv" in page and "1 of 2 layers" in page
 
 
 def test_as_data():

@@ -126,7 +126,8 @@ def test_is_the_same_each_time_and_prints():
     again = aqe.recipes.sensitivity(network(), data(), WIDTHS)
     assert again.to_dict() == scanned().to_dict()
     text = str(again)
-    assert "2/1 bit" in text and "inner/conv" in text
+    for page in (text, again._repr_html_()):
+        assert "2/1 bit" in page and "inner/conv" in page
 
 
 def test_by_a_loss():
