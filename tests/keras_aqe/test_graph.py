@@ -8,7 +8,8 @@ K = keras.layers
 
 
 def model():
-    inner = keras.Sequential([keras.Input((4,)), K.Dense(4)], name="inner")
+    layers = [keras.Input((4,)), K.Dense(4, name="dense")]
+    inner = keras.Sequential(layers, name="inner")
     first, second = keras.Input((4,), name="first"), keras.Input((4,))
     x = K.Dropout(0.5)(inner(inner(K.Add(name="add")([first, second]))))
     outputs = {"b": keras.ops.relu(x), "a": K.BatchNormalization()(x)}
