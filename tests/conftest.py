@@ -1,21 +1,17 @@
-"""The fixtures of more than one room, and what holds for all tests."""
+"""The fixtures of more than one room, and what holds for all tests.
+
+Keras and TensorFlow are imported where they are used: the process of
+pytest-xdist that starts the others loads this file, too, and uses neither.
+"""
+
+import functools
+import gc
 
 import hypothesis
-import keras
 import pytest
-import tensorflow as tf
-
-from keras_aqe import runtime
 
 # Tests that run packed files.
 NATIVE = ("tests/runtime/", "tests/converters/targets/packed/")
-
-# Two replicas for the tests of strategies; only possible before TensorFlow
-# starts its devices.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration()] * 2,
-)
 
 hypothesis.settings.register_profile(
     "keras_aqe",
@@ -30,8 +26,26 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("keras_aqe")
 
 
+def pytest_collectstart():
+    """Before modules of tests are imported, which may start TensorFlow."""
+    make_two_devices()
+
+
+@functools.cache
+def make_two_devices():
+    """Two replicas for the tests of strategies."""
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
+    )
+
+
 def pytest_collection_modifyitems(items):
     """Without the library, which needs a compiler, there is nothing to run."""
+    from keras_aqe import runtime
+
     try:
         runtime.library_path()
     except RuntimeError as error:
@@ -40,15 +54,25 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=str(error)))
 
 
+def pytest_collection_finish():
+    """What was imported stays: no collection of garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def mirrored():
     """The process's one mirrored strategy: two count their sums alike."""
+    import tensorflow as tf
+
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 @pytest.fixture(autouse=True)
 def seeded():
     """Fixed random state for each test."""
+    import keras
+
     keras.utils.set_random_seed(2020)
     yield
     keras.config.set_dtype_policy("float32")
@@ -71,14 +95,34 @@ def minw_file(minw_files, request):
 
 
 @pytest.fixture
-def noise(monkeypatch):
-    """Made-up images, and no graphs, which take longer than two steps."""
+def eager():
+    """No graphs, which take longer than a few steps."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def few_weights(monkeypatch):
+    """MINW-Nets of fewer weights than documents train."""
+    from keras_aqe import models
+
+    original, few = models.MINWNet, {"filters": 4, "dense_units": 8}
+    monkeypatch.setattr(
+        models,
+        "MINWNet",
+        lambda *args, **kwargs: original(*args, **{**kwargs, **few}),
+    )
+
+
+@pytest.fixture
+def noise(monkeypatch, eager):
+    """Made-up images, and a network of one layer to train on them."""
     import keras_aqe as aqe
     from keras_aqe import datasets
     from tests.examples.reproduce import on_noise
 
     monkeypatch.setattr(datasets, "load_cifar10", on_noise.load_cifar10)
     monkeypatch.setattr(aqe.models, "Small", on_noise.Small, raising=False)
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)

@@ -20,7 +20,7 @@ def in_graphs_again():
 
 
 @pytest.mark.slow
-def test_training(monkeypatch, tmp_path, in_graphs_again):
+def test_training(monkeypatch, tmp_path, few_weights, in_graphs_again):
     pytest.importorskip("matplotlib").use("Agg")
     text = (DOCS / "training.md").read_text()
     examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

@@ -8,7 +8,6 @@ from importlib import metadata
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_aqe
 
@@ -37,7 +36,7 @@ def test_packages_import(part):
 
 
 @pytest.mark.slow
-def test_readme_example_runs(monkeypatch, tmp_path):
+def test_readme_example_runs(monkeypatch, tmp_path, few_weights, eager):
     pytest.importorskip("larq_compute_engine")
     (example,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
@@ -50,11 +49,6 @@ def test_readme_example_runs(monkeypatch, tmp_path):
     )
     monkeypatch.chdir(tmp_path)
     names = {}
-    # Ten epochs of one batch are done before a graph is compiled.
-    tf.config.run_functions_eagerly(True)
-    try:
-        exec(example, names)
-    finally:
-        tf.config.run_functions_eagerly(False)
+    exec(example, names)
     assert names["logits"].shape == (4, 10)
     assert (tmp_path / "model.tflite").stat().st_size > 0

@@ -39,9 +39,9 @@ def dense(*more):
 
 @pytest.fixture
 def converted_here():
-    model = models.MINWNet("D", filters=2, dense_units=4, input_bits=3)
+    model = models.MINWNet("D", 3, 1, (16, 16, 3), filters=2, dense_units=4)
     image = keras.layers.Rescaling(1 / 127.5, -1.0)
-    x = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), "uint8")
+    x = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), "uint8")
     converted = convert(model, "tflite", image=image)
     return model, image, x, converted, verify(model, converted, x, image=image)
 

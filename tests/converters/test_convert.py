@@ -1,12 +1,13 @@
 """What `convert` writes, reports and refuses."""
 
-import subprocess
+import importlib
 import sys
 
 import keras
 import numpy as np
 import pytest
 
+import keras_aqe
 from keras_aqe import callbacks, layers, models
 from keras_aqe.converters import ConversionError, Interpreter, convert, verify
 from keras_aqe.converters.file import flatbuffer
@@ -36,16 +37,14 @@ def test_model_a_is_small_and_all_xnor():
     assert sum(row.weight_bytes for row in rest) == (10_352_000 - 3456) / 8
 
 
-@pytest.mark.slow
-def test_report_prints_every_layer():
-    converted = convert(small(), target="lce")
-    text = str(converted.report)
-    for row in converted.report:
-        assert row.name in text
+def test_report_prints_every_layer(minw_files):
+    report = minw_files["lce"].report
+    for row in report:
+        assert row.name in str(report)
 
 
-def test_save_writes_whole_files_only(tmp_path, monkeypatch):
-    converted = convert(small(), target="tflite")
+def test_save_writes_whole_files_only(minw_files, tmp_path, monkeypatch):
+    converted = minw_files["tflite"]
     path = tmp_path / "model.tflite"
     converted.save(path)
     assert path.read_bytes() == converted.flatbuffer
@@ -71,9 +70,8 @@ def test_verify_counts_differences():
     assert other.max_relative_error > 1e-3
 
 
-def test_interpreter_checks_its_input():
-    converted = convert(small(), target="tflite")
-    interpreter = Interpreter(converted.flatbuffer, num_threads=2)
+def test_interpreter_checks_its_input(minw_files):
+    interpreter = Interpreter(minw_files["tflite"], num_threads=2)
     assert interpreter.predict(images((32, 32, 3), 1)).shape == (1, 10)
     assert interpreter.predict(images((32, 32, 3), 5)).shape == (5, 10)
     with pytest.raises(ValueError, match="shapes"):
@@ -153,7 +151,7 @@ def test_refuses_mixed_precision():
 @pytest.mark.slow
 def test_refuses_a_run_that_stopped_before_alpha_was_one():
     model = small()
-    model.compile("adam", "mse", jit_compile=False)
+    model.compile("adam", "mse", run_eagerly=True)
     x, y = images((32, 32, 3), 4), np.zeros((4, 10))
     model.fit(x, y, verbose=0)
     refused(model, "lce", "alpha = 0.500")
@@ -167,13 +165,13 @@ def test_refuses_unknown_targets():
         convert(small(), "onnx")
 
 
-@pytest.mark.slow
-def test_importing_converters_does_not_need_lce():
-    code = (
-        "import sys; sys.modules['larq_compute_engine'] = None\n"
-        "import keras_aqe.converters\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_importing_converters_does_not_need_lce(monkeypatch):
+    monkeypatch.setitem(sys.modules, "larq_compute_engine", None)
+    monkeypatch.setattr(keras_aqe, "converters", None)
+    for name in list(sys.modules):
+        if name.startswith("keras_aqe.converters"):
+            monkeypatch.delitem(sys.modules, name)
+    importlib.import_module("keras_aqe.converters")
 
 
 def with_a_wide_pool():

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_aqe import layers
 from keras_aqe.converters import ConversionError, Interpreter, convert
+from tests.combinations import each_once
 from tests.converters.networks import TARGETS, randomise
 
 K = keras.layers
@@ -67,16 +68,22 @@ def test_functions_may_run_eagerly(target):
         tf.config.run_functions_eagerly(False)
 
 
+RECURRENT = {
+    "LSTM": lambda x, masked: K.LSTM(3)(x),
+    "GRU": lambda x, masked: K.Bidirectional(K.GRU(3))(masked),
+    "SimpleRNN": lambda x, masked: K.SimpleRNN(3, go_backwards=True)(x),
+}
+
+
+# Each layer and each target; all pairs take ten seconds.
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
-def test_recurrent_layers(target):
+@pytest.mark.parametrize("name, target", each_once(list(RECURRENT), TARGETS))
+def test_recurrent_layers(name, target):
     """On masked sequences too; quantizers keep the mask."""
     inputs = keras.Input((5, 4))
     codes = layers.QuantActivation("binary")(K.Masking(0.0)(inputs))
     outputs = [
-        dense()(K.LSTM(3)(inputs)),
-        dense()(K.Bidirectional(K.GRU(3))(codes)),
-        dense()(K.SimpleRNN(3, go_backwards=True)(inputs)),
+        dense()(RECURRENT[name](inputs, codes)),
         dense()(K.GlobalAveragePooling1D()(codes)),
     ]
     x = signed((5, 4))
@@ -174,8 +181,7 @@ def no_file_larger_than(size):
 
 
 # At which of its files the converter fails.
-@pytest.mark.parametrize("size", [0, 1000, 20000])
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target, size", each_once(TARGETS, [0, 1000, 20000]))
 def test_says_where_space_is_needed(target, size):
     inputs = keras.Input((5,))
     hidden = layers.QuantDense(300, kernel_quantizer="binary")(inputs)

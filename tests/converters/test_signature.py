@@ -13,6 +13,7 @@ from keras_aqe.converters import (
     convert,
 )
 from keras_aqe.converters.file import flatbuffer
+from tests.combinations import each_once
 from tests.converters.networks import TARGETS
 from tests.converters.two_inputs import (
     BINARY,
@@ -39,19 +40,20 @@ def assert_same(expected, received):
         np.testing.assert_array_equal(expected, received)
 
 
+STRUCTURES = [
+    ("list", "dictionary"),
+    ("list", "one"),
+    ("dictionary", "list"),
+    ("dictionary", "nested"),
+    ("nested", "list of one"),
+]
+
+
+# Each structure and each target: all pairs of them take ten seconds.
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize(
-    "taken, returned",
-    [
-        ("list", "dictionary"),
-        ("list", "one"),
-        ("dictionary", "list"),
-        ("dictionary", "nested"),
-        ("nested", "list of one"),
-    ],
-)
-def test_takes_and_returns_what_keras_does(target, taken, returned):
+@pytest.mark.parametrize("structures, target", each_once(STRUCTURES, TARGETS))
+def test_takes_and_returns_what_keras_does(structures, target):
+    taken, returned = structures
     model = two_inputs(taken, returned)
     interpreter = Interpreter(convert(model, target))
     # In any order, and twice.

@@ -38,12 +38,14 @@ def codes_of_the_input():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(
-    "build, count",
-    [(tiny, 8), (codes_of_a_float, 1), (codes_of_the_input, 2)],
+    "network, target",
+    each_once(
+        [(tiny, 8), (codes_of_a_float, 1), (codes_of_the_input, 2)], TARGETS
+    ),
 )
-def test_correct_files(build, count, target):
+def test_correct_files(network, target):
+    build, count = network
     model = build()
     x = images(model.input_shape[1:], examples=5)
     converted = convert(model, target, strict=False)
@@ -62,8 +64,9 @@ REORDERINGS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("quantizer", ["binary", "ternary", "po2_3"])
+@pytest.mark.parametrize(
+    "quantizer, target", each_once(["po2_3", "ternary", "binary"], TARGETS)
+)
 def test_codes_of_what_is_reordered(quantizer, target):
     """Whatever the number of channels in front is to that behind."""
     inputs = [keras.Input((4, channels)) for channels in (3, 65, 130)]

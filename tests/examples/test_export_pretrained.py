@@ -47,7 +47,7 @@ def test_gathered_weights_have_the_same_codes(bits):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("published", [False, True])
-def test_export(tmp_path, monkeypatch, published):
+def test_export(tmp_path, monkeypatch, eager, published):
     group = export_pretrained.GROUPS[-1]
     model = trained(3)
     rng = np.random.default_rng(0)

@@ -3,6 +3,7 @@ import pytest
 
 import keras_aqe as aqe
 from keras_aqe.summary import operation
+from tests.combinations import each_once
 
 
 def quiet(model):
@@ -10,8 +11,9 @@ def quiet(model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("input_bits", [1, 2, 3, 16, 32])
-@pytest.mark.parametrize("weight_bits", [1, 2, 3, 16, 32])
+@pytest.mark.parametrize(
+    "input_bits, weight_bits", each_once([1, 2, 3, 16, 32], [3, 1, 32, 2, 16])
+)
 def test_minw_net(input_bits, weight_bits):
     model = aqe.models.MINWNet(
         "D", input_bits, weight_bits, filters=4, dense_units=6

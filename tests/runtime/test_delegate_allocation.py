@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from keras_aqe import runtime
+from tests.combinations import each_once
 from tests.runtime.networks import small_network
 
 pytestmark = pytest.mark.skipif(
@@ -52,9 +53,10 @@ def counter(tmp_path_factory):
 
 # Planes, dot product and SHIFT; one thread and two.
 @pytest.mark.slow
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("features", [None, "avx2", "none"])
-@pytest.mark.parametrize("widths", [(1, 1), (2, 2), (3, 3), (8, 3)])
+@pytest.mark.parametrize(
+    "widths, features, threads",
+    each_once([(1, 1), (2, 2), (3, 3), (8, 3)], [None, "avx2", "none"], [1, 2]),
+)
 def test_invoke_allocates_nothing(widths, features, threads, counter, tmp_path):
     network, source, target = small_network(*widths, size=24)
     file = network.write([source], [target])

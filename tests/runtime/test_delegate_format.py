@@ -41,13 +41,13 @@ def test_reads_the_codes_of_keras(input_bits, weight_bits):
     widths = input_bits, weight_bits
     pad_value = float(input_bits % 2)
     model = models.MINWNet(
-        *("D", *widths, (16, 16, 3)),
+        *("D", *widths, (12, 12, 3)),
         filters=6,
         dense_units=70,
         pad_value=pad_value,
     )
     randomise(model)
-    x = images((16, 16, 3), examples=2)
+    x = images((12, 12, 3), examples=2)
     *hidden, (_, logits) = Reader(convert(model).flatbuffer).run(x)
     expected = codes_of_keras(model, x)
     assert len(hidden) == len(expected) == 8

@@ -93,7 +93,7 @@ def run_damaged(minw_files, tmp_path, count):
 
 @pytest.mark.slow
 def test_damaged_files_neither_crash_nor_hang(minw_files, tmp_path):
-    run_damaged(minw_files, tmp_path, 50)
+    run_damaged(minw_files, tmp_path, 30)
 
 
 @pytest.mark.long

@@ -47,7 +47,7 @@ def run_edited(tmp_path, count, *targets):
 
 
 def test_edited_files_neither_crash_nor_hang(tmp_path):
-    run_edited(tmp_path, 60, *TARGETS)
+    run_edited(tmp_path, 20, *TARGETS)
 
 
 @pytest.mark.long

@@ -69,8 +69,7 @@ def with_a_step_of_its_own(model):
 
 WAYS_TO_TRAIN = {
     "fit": fit,
-    "fit at 0.9": lambda model: fit(model, 0.9),
-    "eagerly": lambda model: fit(model, run_eagerly=True),
+    "eagerly at 0.9": lambda model: fit(model, 0.9, run_eagerly=True),
     "by XLA": lambda model: fit(model, jit_compile=True),
     "train_on_batch": on_a_batch,
     "tape": with_a_tape,
@@ -145,7 +144,14 @@ def test_a_soft_network_is_refused_however_it_was_trained(train):
 
 @pytest.fixture(scope="module")
 def soft():
-    return fit(network())
+    return fit(network(), run_eagerly=True)
+
+
+@pytest.fixture(scope="module")
+def recalibrated(soft):
+    model = cloned(soft)
+    aqe.recalibrate(model, X)
+    return model
 
 
 @pytest.mark.slow
@@ -158,11 +164,9 @@ def test_a_soft_network_is_refused_wherever_it_went(go, soft, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("go", WAYS_ON.values(), ids=WAYS_ON)
-def test_fresh_and_recalibrated_networks_convert(go, soft, tmp_path):
+def test_fresh_and_recalibrated_networks_convert(go, recalibrated, tmp_path):
     build(go(network(), tmp_path))
-    model = cloned(soft)
-    aqe.recalibrate(model, X)
-    build(go(model, tmp_path))
+    build(go(cloned(recalibrated), tmp_path))
 
 
 def test_one_soft_quantizer_is_enough():

@@ -6,6 +6,7 @@ import pytest
 
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import ConversionError, Interpreter, convert
+from tests.combinations import each_once
 from tests.converters.networks import TARGETS, images, randomise
 
 LIMITS = {"tflite": "int8 cannot hold", "packed": "no level"}
@@ -27,24 +28,24 @@ def padded(quantizer, pad_value):
     return randomise(keras.Model(inputs, [codes, x]))
 
 
+PADS = [
+    ("binary", 3.0),
+    ("ternary", -127.0),
+    ("ternary", 200.0),
+    ("po2_3", 0.75),
+    ("fixed_8", 1.0),
+    ("unsigned_2", 1.5),
+    ("unsigned_8", 1.5),
+    ("unsigned_8", 3.0),
+    (None, 200.0),
+    (None, 0.3),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize(
-    "quantizer, pad_value",
-    [
-        ("binary", 3.0),
-        ("ternary", -127.0),
-        ("ternary", 200.0),
-        ("po2_3", 0.75),
-        ("fixed_8", 1.0),
-        ("unsigned_2", 1.5),
-        ("unsigned_8", 1.5),
-        ("unsigned_8", 3.0),
-        (None, 200.0),
-        (None, 0.3),
-    ],
-)
-def test_pad_values_are_exact_or_refused(quantizer, pad_value, target):
+@pytest.mark.parametrize("pad, target", each_once(PADS, TARGETS))
+def test_pad_values_are_exact_or_refused(pad, target):
+    quantizer, pad_value = pad
     model = padded(quantizer, pad_value)
     x = images((6, 6, 3))
     try:
@@ -97,8 +98,9 @@ def test_padding_that_never_occurs_is_no_obstacle():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("source", ["pixels", "codes"])
+@pytest.mark.parametrize(
+    "source, target", each_once(["pixels", "codes"], TARGETS)
+)
 def test_sums_without_a_quantizer_between(source, target):
     """The accumulators of the first are the floats of the second."""
     kernels = {"kernel_quantizer": "binary", "use_bias": False}

@@ -25,7 +25,7 @@ def network(name, **kwargs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_blend_is_hard_at_1_and_float_near_0(tmp_path, name):
+def test_the_blend_is_hard_at_1_and_float_near_0(tmp_path, name, eager):
     keras.utils.set_random_seed(0)
     model = network(name, weight_bits=2)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])

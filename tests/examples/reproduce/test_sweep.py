@@ -21,8 +21,8 @@ def test_a_killed_sweep_continues(noise, tmp_path, monkeypatch):
         "network": "Small",
         "epochs": 3,
         "batch_size": 32,
-        "train_images": 128,
-        "test_images": 64,
+        "train_images": 96,
+        "test_images": 32,
         "curve_images": 32,
     }
     config["stage"] = [
@@ -102,6 +102,10 @@ def test_jobs_share_the_runs(tmp_path, monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", Child)
     monkeypatch.setattr(training, "train", train)
+    # Rates are searched, and the best is trained on several seeds.
+    config = runs.load("study")
+    config["stage"] = config["stage"][:2]
+    monkeypatch.setattr(runs, "load", lambda name: config)
     command = ["study", "--scale", "small", "--output", str(tmp_path)]
     with pytest.raises(SystemExit, match="failed"):
         __main__.main([*command, "--jobs", "3"])

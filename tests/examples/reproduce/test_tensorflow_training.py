@@ -23,7 +23,7 @@ def test_a_run_that_ends_below_alpha_1_is_recalibrated(
         network = "Small"
         schedule = [{ kind = "Constant", value = 0.5 }, { kind = "Linear" }]
         [scale.smoke]
-        train_images = 64
+        train_images = 32
         epochs = 4
         batch_size = 16
         [[stage]]
@@ -102,7 +102,7 @@ def test_a_run_whose_time_is_up_goes_on(noise, tmp_path):
         [run]
         network = "Small"
         [scale.smoke]
-        train_images = 64
+        train_images = 48
         epochs = 3
         batch_size = 16
         [[stage]]

@@ -21,7 +21,6 @@ def compiled(optimizer="sgd", **kwargs):
         [
             keras.Input((4,)),
             aqe.layers.QuantDense(3, kernel_quantizer="binary"),
-            keras.layers.BatchNormalization(),
             aqe.layers.QuantActivation("ternary"),
             keras.layers.Dense(1),
         ]

@@ -5,12 +5,14 @@ import pytest
 
 import keras_aqe as aqe
 from keras_aqe.callbacks import AlphaScheduler
+from tests.combinations import each_once
 from tests.keras_aqe.callbacks.test_when_hard import Score, X, Y, compiled, fit
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize(
+    "before, nested", each_once([True, False], [False, True])
+)
 def test_without_it_a_soft_epoch_is_restored_and_said_to_be(before, nested):
     model = compiled()
     stop = keras.callbacks.EarlyStopping(
@@ -27,8 +29,9 @@ def test_without_it_a_soft_epoch_is_restored_and_said_to_be(before, nested):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("save_freq", ["epoch", 5])
+@pytest.mark.parametrize(
+    "before, save_freq", each_once([True, False], ["epoch", 5])
+)
 def test_without_it_a_soft_epoch_is_saved_and_said_to_be(
     before, save_freq, tmp_path
 ):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import keras_aqe as aqe
 from keras_aqe.callbacks import AlphaScheduler
+from tests.combinations import each_once
 
 BATCH, STEPS = 8, 5
 X = np.random.RandomState(0).normal(2, 3, (BATCH * STEPS, 4)).astype("float32")
@@ -68,20 +69,20 @@ def test_statistics_are_those_of_the_hard_batches(momentum):
     check(model.layers[1], 2 * BATCHES, momentum)
 
 
+KINDS = {
+    "dataset": lambda data: data,
+    "of unknown length": lambda data: data.filter(lambda x, y: True),
+    "endless": lambda data: data.repeat(),
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "make",
-    [
-        lambda data: data,
-        lambda data: data.filter(lambda x, y: True),
-        lambda data: data.repeat(),
-    ],
-    ids=["dataset", "of unknown length", "endless"],
+    "kind, validation", each_once(list(KINDS), [False, True])
 )
-@pytest.mark.parametrize("validation", [False, True])
-def test_kinds_of_data(make, validation):
+def test_kinds_of_data(kind, validation):
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
-    data, model, endless = make(data), network(), None
+    data, model, endless = KINDS[kind](data), network(), None
     if data.cardinality() == tf.data.INFINITE_CARDINALITY:
         endless = STEPS
     model.fit(

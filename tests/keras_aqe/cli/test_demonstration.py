@@ -5,15 +5,14 @@ import json
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_aqe import callbacks, cli, datasets
 from keras_aqe.converters import Interpreter, report
 
 
 @pytest.fixture
-def few_digits(monkeypatch):
-    """Smaller ones, and no graphs, which take longer than a step."""
+def few_digits(monkeypatch, eager):
+    """Smaller ones, for a step without a graph."""
     (x, y), (x_test, y_test) = datasets.digits()
     x, x_test = x[:14, ::2, ::2], x_test[:16, ::2, ::2]
     few = (x, y[:14]), (x_test, y_test[:16])
@@ -21,9 +20,7 @@ def few_digits(monkeypatch):
     # The only step is hard.
     scheduler = callbacks.AlphaScheduler(lambda progress: 1.0)
     monkeypatch.setattr(callbacks, "AlphaScheduler", lambda: scheduler)
-    tf.config.run_functions_eagerly(True)
-    yield few
-    tf.config.run_functions_eagerly(False)
+    return few
 
 
 @pytest.mark.slow

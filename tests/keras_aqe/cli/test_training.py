@@ -5,7 +5,6 @@ import json
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_aqe as aqe
 from keras_aqe import cli, datasets
@@ -32,8 +31,8 @@ class Recorder(keras.callbacks.Callback):
 
 
 @pytest.fixture
-def few_images(monkeypatch):
-    """Few made-up images, and no graphs, which take longer than a step."""
+def few_images(monkeypatch, eager):
+    """Few made-up images, and no graphs to train on them."""
 
     def images(count, seed):
         rng = np.random.default_rng(seed)
@@ -53,9 +52,7 @@ def few_images(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_cifar10", load)
     monkeypatch.setattr(datasets, "digits", digits)
-    tf.config.run_functions_eagerly(True)
-    yield load
-    tf.config.run_functions_eagerly(False)
+    return load
 
 
 def train(output, *more, dataset="cifar10"):
@@ -63,7 +60,7 @@ def train(output, *more, dataset="cifar10"):
     with pytest.raises(SystemExit) as ended:
         cli.main(
             [
-                *("train", dataset, "--filters", "8", "--dense-units", "16"),
+                *("train", dataset, "--filters", "4", "--dense-units", "8"),
                 *("--batch-size", "8", "--train-images", str(8 * STEPS)),
                 *("--epochs", str(EPOCHS), "--output", str(output), *more),
             ]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import keras_aqe as aqe
+from tests.combinations import each_once
 
 L = aqe.layers
 # Quantized layer, Keras layer, first arguments, spatial rank
@@ -58,8 +59,7 @@ def expected(name, layer, x, kwargs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quantizer", NAMES)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name, quantizer", each_once(list(CASES), NAMES))
 @given(data=st.data())
 def test_is_the_keras_layer_on_quantized_values(name, quantizer, data):
     cls, _, arguments, rank = CASES[name]
@@ -145,8 +145,9 @@ def test_save_and_load(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name, jit_compile", each_once(list(CASES), [False, True])
+)
 def test_training_moves_and_clips_the_kernel(name, jit_compile):
     model, x, y = build(name)
     model.compile(keras.optimizers.SGD(50.0), "mse", jit_compile=jit_compile)
@@ -162,13 +163,23 @@ def test_training_moves_and_clips_the_kernel(name, jit_compile):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "policy",
+    "name, policy",
     [
-        "mixed_float16",
-        pytest.param("mixed_bfloat16", marks=pytest.mark.bfloat16),
+        ("conv2d", "mixed_float16"),
+        pytest.param(
+            *("depthwise", "mixed_bfloat16"), marks=pytest.mark.bfloat16
+        ),
+        ("dense", "mixed_float16"),
+        pytest.param("depthwise", "mixed_float16", marks=pytest.mark.long),
+        *(
+            pytest.param(
+                *(name, "mixed_bfloat16"),
+                marks=[pytest.mark.bfloat16, pytest.mark.long],
+            )
+            for name in ("conv2d", "dense")
+        ),
     ],
 )
-@pytest.mark.parametrize("name", ["conv2d", "depthwise", "dense"])
 def test_mixed_precision(name, policy):
     keras.config.set_dtype_policy(policy)
     model, x, y = build(name)

@@ -22,6 +22,13 @@ TINY = {
 }
 
 
+# A ResNet20 is a ResNet110 of another depth, which here is the larger one.
+EACH = [
+    pytest.param(name, marks=pytest.mark.long if name == "ResNet20" else ())
+    for name in TINY
+]
+
+
 def tiny(name, input_bits=1, weight_bits=1, **kwargs):
     arguments = {**TINY[name], "classes": 3, **kwargs}
     return getattr(aqe.models, name)(input_bits, weight_bits, **arguments)
@@ -48,7 +55,8 @@ def parameters(model):
         ("AlexNet", {}, 61_110_184),
         ("ResNet18", {}, 11_689_512 - 2 * (128 + 256 + 512)),
         ("ResNet20", {}, 269_722),
-        ("ResNet110", {}, 1_727_962),
+        # As ResNet20, of more layers.
+        pytest.param("ResNet110", {}, 1_727_962, marks=pytest.mark.long),
         ("DenseNet100", {}, 769_162),
         ("DenseNet100", {"bottleneck": False, "compression": 1.0}, 6_979_642),
     ],
@@ -68,9 +76,12 @@ def layers_with_kernels(model):
     return [layer for layer in model.layers if hasattr(layer, "kernel")]
 
 
+# Each network and each pair of widths: all are built by the same functions.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TINY)
-@pytest.mark.parametrize("bits", [(1, 2), (3, 1), (2, 32), (32, 3), (16, 4)])
+@pytest.mark.parametrize(
+    "name, bits",
+    each_once(list(TINY), [(1, 2), (3, 1), (2, 32), (32, 3), (16, 4)]),
+)
 def test_widths(name, bits):
     first, *others = aqe.summary(tiny(name, *bits), print_fn=str).rows
     assert (first.input_bits, first.weight_bits) == (32, bits[1])
@@ -78,7 +89,7 @@ def test_widths(name, bits):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", EACH)
 def test_first_and_last_layer_in_float(name):
     model = tiny(name, 2, 1, quantize_first=False, quantize_last=False)
     rows = aqe.summary(model, print_fn=str).rows
@@ -106,8 +117,9 @@ def residual_sums(model, x, training=False):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ResNet18", "ResNet110"])
-@pytest.mark.parametrize("bits", [(1, 1), (2, 3)])
+@pytest.mark.parametrize(
+    "name, bits", each_once(["ResNet18", "ResNet110"], [(1, 1), (2, 3)])
+)
 def test_residual_sums_are_not_rounded(name, bits):
     """Whole multiples of 2^-14 that fit into the 24 bits of a float32."""
     for sums in residual_sums(tiny(name, *bits), some_images(name)):
@@ -181,16 +193,15 @@ def test_parameter_free_shortcut():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", EACH)
 def test_training_saving_and_loading(name, tmp_path):
     model = tiny(name, 1, 3)
-    x = some_images(name, 8)
+    x = some_images(name)
     before = model.get_weights()
     model.compile("adam", "mse", run_eagerly=True)
     model.fit(
         x,
-        np.ones((8, 3)),
-        batch_size=4,
+        np.ones((4, 3)),
         epochs=1,
         verbose=0,
         callbacks=[aqe.callbacks.AlphaScheduler()],
@@ -209,11 +220,12 @@ def test_training_saving_and_loading(name, tmp_path):
 
 
 CONVERSIONS = [("tflite", (1, 1)), ("lce", (1, 1)), ("packed", (2, 3))]
+CONVERTED = ["DenseNet100", "ResNet18", "ResNet110", "AlexNet"]
 
 
 # Every network and every target; all pairs of them take half a minute.
 @pytest.mark.slow
-@pytest.mark.parametrize("name, conversion", each_once(list(TINY), CONVERSIONS))
+@pytest.mark.parametrize("name, conversion", each_once(CONVERTED, CONVERSIONS))
 def test_conversion(name, conversion):
     target, bits = conversion
     if target == "lce":
@@ -225,7 +237,7 @@ def test_conversion(name, conversion):
             pytest.skip(str(error))
     model = randomise(tiny(name, *bits))
     converted = converters.convert(model, target=target)
-    x = some_images(name, 16)
+    x = some_images(name)
     verification = converters.verify(model, converted, x)
     assert verification.labels_equal
     assert verification.codes_equal

@@ -16,16 +16,22 @@ from keras_aqe.models import pretrained
 ROOT = pathlib.Path(__file__).parents[3]
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Two trained networks in place of those of the package."""
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """A folder of two trained networks."""
+    folder = tmp_path_factory.mktemp("networks")
     for bits in (1, 2):
         model = aqe.models.MINWNet("D", bits, bits, filters=2, dense_units=4)
-        path = tmp_path / f"minw-tiny-{bits}-{bits}.keras"
-        model.save(path)
-    (tmp_path / "README.md").write_text("The model card.")
-    monkeypatch.setattr(pretrained, "_folder", lambda: tmp_path)
-    return tmp_path
+        model.save(folder / f"minw-tiny-{bits}-{bits}.keras")
+    (folder / "README.md").write_text("The model card.")
+    return folder
+
+
+@pytest.fixture
+def folder(networks, monkeypatch):
+    """These in place of the package's."""
+    monkeypatch.setattr(pretrained, "_folder", lambda: networks)
+    return networks
 
 
 @pytest.mark.slow
@@ -93,7 +99,7 @@ def test_packed_file_is_the_network(name):
     assert {float(q.alpha) for q in aqe.callbacks.find(model)} == {1.0}
     assert not model.compiled
     # The image layer adds floats, exactly if they are multiples of 1/128.
-    x = np.float32(np.rint(128 * np.random.normal(size=(64, 32, 32, 3))) / 128)
+    x = np.float32(np.rint(128 * np.random.normal(size=(16, 32, 32, 3))) / 128)
     path = importlib.resources.files("keras_aqe.pretrained") / f"{name}.tflite"
     found = converters.Interpreter(path.read_bytes()).predict(x)
     np.testing.assert_allclose(found, model(x), rtol=1e-4, atol=1e-4)

@@ -40,11 +40,6 @@ def widths():
     ]
 
 
-def is_equal(bits):
-    activations, weights = bits.split("/")
-    return activations not in ("1", "2", "3", "4") or activations == weights
-
-
 WIDTHS = widths()
 # Such as conv_2d_dot_avx2-a2w3: names of kernels end in numbers, too.
 IDS = [f"{kernel}-a{bits.replace('/', 'w')}" for kernel, bits in WIDTHS]
@@ -60,16 +55,9 @@ def built():
     return build()
 
 
-# In the inner loop each kernel has its widths that are equal.
-@pytest.mark.parametrize(
-    "kernel, bits",
-    [
-        pytest.param(
-            *case, marks=() if is_equal(case[1]) else pytest.mark.slow, id=name
-        )
-        for case, name in zip(WIDTHS, IDS)
-    ],
-)
+# Slow as the build that they wait for.
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel, bits", WIDTHS, ids=IDS)
 def test_kernel_equals_reference(built, kernel, bits):
     subprocess.run(
         [built / "kernel_tester", "--kernel", kernel, "--bits", bits],
@@ -77,6 +65,7 @@ def test_kernel_equals_reference(built, kernel, bits):
     )
 
 
+@pytest.mark.slow
 def test_every_kernel_is_tested(built):
     """The installed runtime, which names the cases above, is the source's."""
     listed = subprocess.run(

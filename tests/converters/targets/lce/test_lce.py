@@ -9,13 +9,15 @@ from keras_aqe import layers, models, quantizers
 from keras_aqe.converters import convert
 from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.targets.lce.planes import planes
+from tests.combinations import each_once
 from tests.converters.targets.lce.test_emitter import padded
 from tests.converters.targets.lce.test_planes import LEVELS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("input_bits", [1, 2, 3])
-@pytest.mark.parametrize("weight_bits", [1, 2, 3])
+@pytest.mark.parametrize(
+    "input_bits, weight_bits", each_once([1, 2, 3], [1, 3, 2])
+)
 def test_a_layer_is_a_product_of_planes(input_bits, weight_bits):
     """A convolution and a dense layer, behind one on the image."""
     kernel = {"kernel_quantizer": quantizers.of_width(weight_bits)}

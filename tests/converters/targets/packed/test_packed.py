@@ -17,10 +17,7 @@ from tests.runtime.engines import run
 MIB = 2**20
 # Each width of inputs and of weights, and all pairs of them, which take a
 # second each.
-WIDTHS = [
-    *((1, 1), (2, 2), (3, 3), (4, 4), (1, 3), (2, 4), (3, 1), (4, 2)),
-    *((8, 1), (8, 3), (16, 2), (32, 1), (32, 3)),
-]
+WIDTHS = [(1, 1), (2, 4), (3, 3), (4, 2), (8, 1), (16, 2), (32, 3)]
 PAIRS = [
     *((m, n) for m in (1, 2, 3, 4) for n in (1, 2, 3, 4)),
     *((8, 1), (8, 2), (8, 3), (16, 1), (16, 2), (16, 3), (32, 1), (32, 3)),
@@ -52,14 +49,18 @@ def test_minw_net(input_bits, weight_bits):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "bits, limit",
-    [(1, 1.30), (3, 3.85), pytest.param(2, 2.6, marks=pytest.mark.long)],
+    [
+        (3, 3.85),
+        # The same ten million weights, which are written in the same way.
+        pytest.param(1, 1.30, marks=pytest.mark.long),
+        pytest.param(2, 2.6, marks=pytest.mark.long),
+    ],
 )
 def test_model_a_takes_its_bits(bits, limit):
-    converted = convert(models.MINWNet("A", bits, bits))
+    model = models.MINWNet("A", bits, bits)
+    converted = convert(model)
     assert len(converted.flatbuffer) <= limit * MIB
-    for row, layer in zip(
-        converted.report, models.MINWNet("A", bits, bits).layers[1:2]
-    ):
+    for row, layer in zip(converted.report, model.layers[1:2]):
         assert row.weight_bytes == bits * np.size(layer.kernel) // 8
 
 
