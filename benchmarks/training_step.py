@@ -1,6 +1,6 @@
 """Time of a training step: a 1/1 MINW-Net against the same one in float.
 
-Both networks are compiled as examples/train_cifar10.py compiles its own, and
+Both networks are compiled as `keras-aqe train` compiles its own, and
 take turns within one process, so that whatever else the machine does meets
 both. The float network has hard tanh where the other quantizes.
 

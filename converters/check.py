@@ -225,7 +225,8 @@ def check(
         A `Check`: `ok`, `faults`, `rows` and totals. Prints as a table.
 
     Raises:
-        ValueError: If `target` is unknown.
+        ValueError: If `target` is unknown, or has no use for `compact`, or
+            `image` is something else.
 
     Example:
 
@@ -238,7 +239,7 @@ def check(
     assert checked.ok and checked.rows[0].op == "AqeConv2D"
     ```
     """
-    require_target(target)
+    require_target(target, compact)
     faults: dict[str, Fault] = {}
     without: set[str] = set()
 

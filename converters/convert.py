@@ -166,13 +166,7 @@ def convert(
     print(converted.report)
     ```
     """
-    require_target(target)
-    if compact and not TARGETS[target].takes_compact:
-        takers = [name for name, t in TARGETS.items() if t.takes_compact]
-        raise ValueError(
-            f"`compact` is for a target of {takers}; others choose the bits "
-            f"of a weight themselves. Received: target={target!r}"
-        )
+    require_target(target, compact)
     if image is not None:
         model = with_uint8_input(model, image)
     with progress.bar("converting", verbose) as step:
@@ -182,12 +176,23 @@ def convert(
     return Converted(file.data, rows)
 
 
-def require_target(target):
-    """Raises `ValueError` unless there is a target of that name."""
+def require_target(target, compact):
+    """Raises `ValueError` unless there is such a target.
+
+    Args:
+        target: Its name.
+        compact: Whether it is to have use for `compact`.
+    """
     if target not in TARGETS:
         raise ValueError(
             f"`target` must be one of {list(TARGETS)}. "
             f"Received: target={target!r}"
+        )
+    if compact and not TARGETS[target].takes_compact:
+        takers = [name for name, t in TARGETS.items() if t.takes_compact]
+        raise ValueError(
+            f"`compact` is for a target of {takers}; others choose the bits "
+            f"of a weight themselves. Received: target={target!r}"
         )
 
 

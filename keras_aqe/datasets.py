@@ -1,5 +1,7 @@
 """Images that `keras-aqe train` and the experiments learn from."""
 
+import contextlib
+
 import numpy as np
 
 HELD_OUT = 5_000
@@ -16,10 +18,11 @@ def digits():
     Raises:
         ImportError: If scikit-learn is not installed.
     """
-    # Imported here: only this needs the `examples` extra.
     import keras
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+
+    with _extra("scikit-learn"):
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
 
     data = load_digits()
     images = keras.ops.image.resize(data.images[..., np.newaxis], (32, 32))
@@ -42,9 +45,12 @@ def load_cifar10(data_dir=None, train_images=TRAIN_IMAGES, dataset="cifar10"):
     Returns:
         (images, labels) to train on, of the last 5,000 of the training images
         for validation, and to test on. The images are of uint8.
+
+    Raises:
+        ImportError: If tensorflow-datasets is not installed.
     """
-    # Imported here: only this needs the `examples` extra.
-    import tensorflow_datasets as tfds
+    with _extra("tensorflow-datasets"):
+        import tensorflow_datasets as tfds
 
     return tfds.as_numpy(
         tfds.load(
@@ -80,3 +86,15 @@ def augment(images, labels):
     columns = offsets[1] + tf.where(flip, size - 1 - pixels, pixels)
     padded = tf.gather(padded, rows, axis=1, batch_dims=1)
     return tf.gather(padded, columns, axis=2, batch_dims=1), labels
+
+
+@contextlib.contextmanager
+def _extra(package):
+    """Says how to install what only the data need."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(
+            f"These images come with {package}, which is not installed "
+            f"({error}): pip install 'keras-aqe[examples]'"
+        ) from error

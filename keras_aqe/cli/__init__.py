@@ -98,10 +98,12 @@ def build_parser():
 
 def is_running():
     """Whether this process is the command line, and not a program of one."""
-    if sys.argv[0] == "-m":
+    # Programs that embed Python may have none.
+    name = (getattr(sys, "argv", None) or [""])[0]
+    if name == "-m":
         # What Python says while it looks for the module to run.
         return sys.orig_argv[sys.orig_argv.index("-m") + 1] == "keras_aqe"
-    return pathlib.Path(sys.argv[0]).stem == "keras-aqe"
+    return pathlib.Path(name).stem == "keras-aqe"
 
 
 def begin():

@@ -30,10 +30,9 @@ def load(args):
     if args.dataset == "cifar10":
         return datasets.load_cifar10(args.data_dir, args.train_images)
     (x, y), test = datasets.digits()
-    held_out = len(x) // 10
-    x, y, validation = x[:-held_out], y[:-held_out], (x[-held_out:],)
-    validation += (datasets.digits()[0][1][-held_out:],)
-    return (x[: args.train_images], y[: args.train_images]), validation, test
+    held_out, kept = len(x) // 10, slice(args.train_images)
+    validation = x[-held_out:], y[-held_out:]
+    return (x[:-held_out][kept], y[:-held_out][kept]), validation, test
 
 
 def training_batches(images, labels, normalise, args):

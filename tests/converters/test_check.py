@@ -227,6 +227,8 @@ def test_what_no_graph_is_known_of():
     assert "never built" in aqe.check(unbuilt).faults[0].message
     with pytest.raises(ValueError, match="target='tpu'"):
         aqe.check(unbuilt, "tpu")
+    with pytest.raises(ValueError, match="`compact` is for"):
+        aqe.check(unbuilt, "packed", compact=True)
 
 
 @pytest.mark.slow

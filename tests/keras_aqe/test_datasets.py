@@ -1,5 +1,7 @@
 """Images that commands and experiments learn from."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -43,3 +45,16 @@ def test_datasets_can_be_downloaded(tmp_path, name):
     """All that a download imports is installed."""
     tfds = pytest.importorskip("tensorflow_datasets")
     assert tfds.builder(name, data_dir=tmp_path).url_infos
+
+
+@pytest.mark.parametrize(
+    "load, module",
+    [
+        (datasets.digits, "sklearn.datasets"),
+        (datasets.load_cifar10, "tensorflow_datasets"),
+    ],
+)
+def test_says_what_is_not_installed(load, module, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match="keras-aqe.examples"):
+        load()

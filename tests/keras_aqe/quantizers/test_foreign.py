@@ -50,6 +50,15 @@ def test_the_error_says_what_it_is_here(name):
     assert str(NAMES[name]) in text.split(f"`{name}` is")[1]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_are_suggested_are_known(name):
+    for found in re.findall(
+        "'([a-z0-9_]+)'", counterpart(name).split(" is ")[1]
+    ):
+        if found != "ste":
+            assert aqe.quantizers.get(found) is not None
+
+
 def test_objects_and_functions_of_theirs():
     class SteTern:
         pass
