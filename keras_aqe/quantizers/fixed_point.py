@@ -77,10 +77,10 @@ class FixedPoint(Quantizer):
     def adopt(self, role: str) -> None:
         if role == "kernel" and not self.signed:
             raise ValueError(
-                f"Quantizer {self.name!r} has signed=False, so a kernel "
-                "quantized by it could only add and never subtract. Give "
-                "kernels a quantizer of both signs, such as 'ternary'; "
-                "unsigned ones are for inputs behind a ReLU."
+                "It has signed=False, so a kernel quantized by it could only "
+                "add and never subtract. Give kernels a quantizer of both "
+                "signs, such as 'ternary'; unsigned ones are for inputs "
+                "behind a ReLU."
             )
 
     def _saturate(self, steps):

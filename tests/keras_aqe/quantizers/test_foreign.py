@@ -1,5 +1,7 @@
 """Names of Larq and QKeras are answered by those that are known here."""
 
+import re
+
 import pytest
 
 import keras_aqe as aqe
@@ -52,9 +54,8 @@ def test_the_error_says_what_it_is_here(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_that_are_suggested_are_known(name):
-    for found in re.findall(
-        "'([a-z0-9_]+)'", counterpart(name).split(" is ")[1]
-    ):
+    here = counterpart(name).split(" is ")[1]
+    for found in re.findall("'([a-z0-9_]+)'", here):
         if found != "ste":
             assert aqe.quantizers.get(found) is not None
 
