@@ -70,8 +70,8 @@ def energy(
     Example:
 
     ```pycon
-    >>> energy(10**6, 1, 1, 0), energy(10**6, 32, 32, 0)
-    (0.009375, 4.6)
+    >>> [round(energy(10**6, bits, bits, 0), 6) for bits in (1, 32)]
+    [0.009375, 4.6]
 
     ```
     """
