@@ -34,7 +34,8 @@ import numpy as np
 import tensorflow as tf
 
 import keras_aqe as aqe
-from examples import train_cifar10
+from keras_aqe import datasets
+from keras_aqe.cli.training import training_batches, write
 
 MLPERF = {
     "fname": "pretrainedResnet.h5",
@@ -98,15 +99,13 @@ class Data:
     """CIFAR-10 as the runs take it."""
 
     def __init__(self, args):
-        train, _, test = train_cifar10.load_cifar10(
-            args.data_dir, args.train_images
-        )
+        train, _, test = datasets.load_cifar10(args.data_dir, args.train_images)
         self._train, self._test, self._args = train, test, args
         self.measured = train[0][:MEASURED].astype("float32")
         self.steps = len(train[0]) // args.batch_size
 
     def batches(self):
-        return train_cifar10.training_batches(
+        return training_batches(
             *self._train, lambda x: tf.cast(x, tf.float32), self._args
         )
 
@@ -178,7 +177,7 @@ def run(args):
             if name not in ("data_dir", "output")
         }
         text = json.dumps({"arguments": arguments, "runs": lines}, indent=2)
-        train_cifar10.write(
+        write(
             args.output / "results.json",
             lambda path: path.write_text(text + "\n"),
         )
@@ -191,14 +190,14 @@ def run(args):
         model, epochs = resnet8(args.filters), args.float_epochs
         accuracy = train(model, epochs, data, args)
     note("float", 32, epochs, accuracy, model, began)
-    train_cifar10.write(args.output / "float.keras", model.save)
+    write(args.output / "float.keras", model.save)
     for bits in args.widths:
         began = time.monotonic()
         twin = quantized(model, bits, data)
         accuracy = train(twin, args.epochs, data, args)
         note("fine-tuned", bits, args.epochs, accuracy, twin, began)
         name = f"{bits}-bit.keras"
-        train_cifar10.write(args.output / name, twin.save)
+        write(args.output / name, twin.save)
         if args.scratch:
             began = time.monotonic()
             keras.utils.set_random_seed(args.seed)
@@ -232,7 +231,7 @@ def parse(argv=None):
     add(
         "--train-images",
         type=int,
-        default=train_cifar10.TRAIN_IMAGES,
+        default=datasets.TRAIN_IMAGES,
         help="at most",
     )
     add("--augment", action=argparse.BooleanOptionalAction, default=True)

@@ -96,7 +96,7 @@ class Overrides:
 
     def find(self, path: str, layer: Any) -> Choice | None:
         """The choice for a layer; `None` if no key matches it."""
-        best = 0, None
+        best: tuple[int, Choice | None] = 0, None
         for key, choice in self._choices.items():
             rank = _rank(key, path, layer)
             if rank:

@@ -110,8 +110,8 @@ def measure(graph: Any, data: Any, sites: dict[int, Site]) -> None:
     def visit(call):
         site = sites.get(id(call.operation))
         if site is not None and not reason_to_keep(site.layer):
-            (inputs, *_) = (*call.args, *call.kwargs.values())
-            values = keras.ops.convert_to_numpy(inputs)
+            arguments = [*call.args, *call.kwargs.values()]
+            values = keras.ops.convert_to_numpy(arguments[0])
             site.measured.append(ranges.thinned(values))
         return call.infer()
 

@@ -59,7 +59,7 @@ def choose(
                 reached[option, price:] = best[: room + 1 - price] + more
         picks.append(reached.argmin(axis=0))
         best = reached.min(axis=0)
-    chosen = []
+    chosen: list[int] = []
     # The first of the least losses is the cheapest.
     left = int(best.argmin())
     for pick, cost in zip(reversed(picks), reversed(units)):

@@ -13,7 +13,7 @@ from rich.table import Table
 from keras_aqe import tables
 from keras_aqe.costs import bit_operations
 from keras_aqe.graph import Call, as_inputs, functional, run
-from keras_aqe.quantization import quantize_model
+from keras_aqe.quantization.quantize_model import quantize_model
 from keras_aqe.recipes import budget
 from keras_aqe.summary import MULTIPLYING, kernels, positions
 
@@ -92,31 +92,18 @@ class Sensitivity:
             ValueError: If not just one of the two budgets is given, or if not
                 even the narrowest widths fit it.
         """
-        if (max_bytes is None) == (max_bops is None):
+        given = {"max_bytes": max_bytes, "max_bops": max_bops}
+        limits = {name: n for name, n in given.items() if n is not None}
+        if len(limits) != 1:
             raise ValueError(
                 "Give one budget, `max_bytes` or `max_bops`. Received: "
                 f"max_bytes={max_bytes}, max_bops={max_bops}"
             )
-        if max_bytes is not None:
-            limit, fixed = max_bytes, self.fixed_bytes
-            costs = [
-                [_bytes(row.weights, kernel) for _, kernel in self.widths]
-                for row in self.rows
-            ]
-        else:
-            if self.fixed_bops is None or None in [r.macs for r in self.rows]:
-                raise ValueError(
-                    "`max_bops` needs the number of positions of every layer. "
-                    "Build the model with inputs of fixed size."
-                )
-            limit, fixed = max_bops, self.fixed_bops
-            costs = [
-                [bit_operations(row.macs, *pair) for pair in self.widths]
-                for row in self.rows
-            ]
+        ((argument, limit),) = limits.items()
+        in_bytes = argument == "max_bytes"
+        fixed, costs = self._bytes() if in_bytes else self._bops()
         least = fixed + sum(map(min, costs))
         if least > limit:
-            argument = "max_bytes" if max_bytes is not None else "max_bops"
             raise ValueError(
                 f"`{argument}` is {limit:,}, but the narrowest widths take "
                 f"{least:,}, of which {fixed:,} are of layers that were not "
@@ -126,6 +113,25 @@ class Sensitivity:
         losses = [row.changes for row in self.rows]
         chosen = budget.choose(losses, costs, limit - fixed)
         return {row.path: self.widths[n] for row, n in zip(self.rows, chosen)}
+
+    def _bytes(self):
+        """Bytes of the other layers' kernels, and of each row's options."""
+        return self.fixed_bytes, [
+            [_bytes(row.weights, kernel) for _, kernel in self.widths]
+            for row in self.rows
+        ]
+
+    def _bops(self):
+        """Bit operations of the other layers, and of each row's options."""
+        if self.fixed_bops is None or None in [row.macs for row in self.rows]:
+            raise ValueError(
+                "`max_bops` needs the number of positions of every layer. "
+                "Build the model with inputs of fixed size."
+            )
+        return self.fixed_bops, [
+            [bit_operations(row.macs, *pair) for pair in self.widths]
+            for row in self.rows
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The scan as plain data."""
