@@ -75,6 +75,8 @@ def make(folder, seed=0):
 def train(folder, name):
     """Trains the network of a folder, and writes `name`.keras and .npz."""
     model = keras.models.load_model(folder / "start.keras")
+    # It was saved as TensorFlow compiles it; JAX compiles each step by default.
+    model.jit_compile = keras.backend.backend() == "jax"
     data = np.load(folder / "data.npz")
     losses = []
     steps = keras.callbacks.LambdaCallback(
