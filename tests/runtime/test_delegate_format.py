@@ -35,6 +35,21 @@ def codes_of_keras(model, x):
     ]
 
 
+def assert_reads(model, x):
+    """Whether the reader finds Keras's codes and logits in a file."""
+    *hidden, (_, logits) = Reader(convert(model).flatbuffer).run(x)
+    for (_, codes), theirs in zip(
+        hidden, codes_of_keras(model, x), strict=True
+    ):
+        np.testing.assert_array_equal(
+            codes.reshape(len(x), -1), theirs.reshape(len(x), -1)
+        )
+    expected = model.predict(x, verbose=0)
+    limit = 1e-4 * np.abs(expected).max()
+    np.testing.assert_allclose(logits, expected, atol=limit)
+    return len(hidden)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("input_bits, weight_bits", WIDTHS)
 def test_reads_the_codes_of_keras(input_bits, weight_bits):
@@ -47,17 +62,22 @@ def test_reads_the_codes_of_keras(input_bits, weight_bits):
         pad_value=pad_value,
     )
     randomise(model)
-    x = images((12, 12, 3), examples=2)
-    *hidden, (_, logits) = Reader(convert(model).flatbuffer).run(x)
-    expected = codes_of_keras(model, x)
-    assert len(hidden) == len(expected) == 8
-    for (_, codes), theirs in zip(hidden, expected):
-        np.testing.assert_array_equal(
-            codes.reshape(len(x), -1), theirs.reshape(len(x), -1)
+    assert assert_reads(model, images((12, 12, 3), examples=2)) == 8
+
+
+def test_reads_unsigned_codes_of_keras():
+    """Of format 2, where they are fewer than 8 bits have."""
+    x = inputs = keras.Input((6, 6, 3))
+    for bits in (2, 3, 1, 4):
+        layer = layers.QuantConv2D(
+            5, 3, padding="same", kernel_quantizer="ternary", use_bias=False
         )
-    expected = model.predict(x, verbose=0)
-    limit = 1e-4 * np.abs(expected).max()
-    np.testing.assert_allclose(logits, expected, atol=limit)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(layer(x)))
+        x = layers.QuantActivation(f"unsigned_{bits}")(x)
+    x = keras.layers.Flatten()(x)
+    x = layers.QuantDense(3, kernel_quantizer="binary", use_bias=False)(x)
+    model = randomise(keras.Model(inputs, x))
+    assert assert_reads(model, images((6, 6, 3), examples=2)) == 4
 
 
 @pytest.mark.parametrize("number", range(len(ZOO)))
