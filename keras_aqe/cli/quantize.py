@@ -1,6 +1,9 @@
 """`keras-aqe quantize`."""
 
-from keras_aqe.cli.inputs import add_model, load_model
+import argparse
+import pathlib
+
+from keras_aqe.cli import inputs
 
 HELP = "make the quantized twin of a float model, with its weights"
 EXAMPLES = """\
@@ -15,7 +18,7 @@ _WIDTHS = [1, 2, 3, 4, 8, 16, 32]
 
 
 def add_arguments(parser):
-    add_model(parser)
+    inputs.add_model(parser)
     add = parser.add_argument
     add("output", help="the .keras file to write")
     add("--input-bits", type=int, default=2, choices=_WIDTHS)
@@ -43,19 +46,31 @@ def add_arguments(parser):
         help="a layer, or a pattern, of its own width, or of widths "
         "'INPUT,WEIGHT'; may be repeated",
     )
+    add(
+        "--data",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="training examples, .npy or .npz, by which the scales of inputs "
+        "are measured",
+    )
     add("--estimator", choices=["aqe", "ste"], default="aqe")
 
 
 def _override(text):
-    name, equals, widths = text.rpartition("=")
-    bits = tuple(int(width) for width in widths.split(","))
-    if not equals or len(bits) > 2:
-        raise ValueError(text)
+    name, _, widths = text.rpartition("=")
+    try:
+        bits = tuple(int(width) for width in widths.split(","))
+    except ValueError:
+        bits = ()
+    if not name or len(bits) not in (1, 2):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=BITS or NAME=INPUT,WEIGHT"
+        )
     return name, bits if len(bits) == 2 else bits[0]
 
 
 def run(args):
-    model = load_model(args)
+    model = inputs.load_model(args)
     import keras_aqe as aqe
 
     twin = aqe.quantize_model(
@@ -65,6 +80,7 @@ def run(args):
         first_last_bits=args.first_last_bits,
         skip=args.skip,
         overrides=dict(args.override),
+        data=inputs.loaded(args.data, model.inputs) if args.data else None,
         estimator=args.estimator,
     )
     twin.save(args.output)
@@ -75,4 +91,7 @@ def run(args):
     return 0, {
         "output": args.output,
         "quantized": [row.path for row in report.quantized],
+        "macs_by_operation": aqe.summary(
+            twin, print_fn=lambda text: None
+        ).macs_by_operation,
     }

@@ -142,6 +142,38 @@ def test_convert_describe_and_verify(folder, capsys, tmp_path):
 
 
 @pytest.mark.slow
+def test_quantize(folder, capsys, tmp_path):
+    names = ("first", "middle", "other", "last")
+    layers = [keras.layers.Conv2D(2, 3, name=name) for name in names]
+    keras.Sequential([keras.Input((10, 10, 2)), *layers]).save(
+        tmp_path / "float.keras"
+    )
+    np.save(tmp_path / "data.npy", np.zeros((2, 10, 10, 2), "float32"))
+    arguments = ["--override", "middle=4,3", "--skip", "oth*"]
+    arguments += ["--data", tmp_path / "data.npy"]
+    twin = tmp_path / "twin.keras"
+    code, found = run_json(
+        capsys, "quantize", tmp_path / "float.keras", twin, *arguments
+    )
+    assert code == 0 and found["quantized"] == ["middle"]
+    layer = keras.models.load_model(twin).get_layer("middle")
+    assert (layer.input_quantizer.bits, layer.kernel_quantizer.bits) == (4, 3)
+    code, out, _ = run(
+        capsys, "quantize", tmp_path / "float.keras", twin, "--input-bits", 1
+    )
+    assert code == 0 and "middle" in out and "Written" in out
+    code, _, err = run(
+        capsys, "quantize", tmp_path / "float.keras", twin, "--skip", "none"
+    )
+    assert code == 3 and "none" in err
+    for wrong in ("middle", "middle=x", "=2", "middle=1,2,3"):
+        code, _, err = run(
+            *(capsys, "quantize", "a.keras", "b.keras", "--override", wrong),
+        )
+        assert code == 2 and "NAME=BITS" in err
+
+
+@pytest.mark.slow
 def test_what_cannot_be_read(folder, capsys, tmp_path):
     short = tmp_path / "short.tflite"
     short.write_bytes((folder / "model.tflite").read_bytes()[:1000])
