@@ -262,13 +262,15 @@ def profile(data, num_threads=1, runs=20):
     Args:
         data: The file as bytes.
         num_threads: Number of threads.
-        runs: Inferences that are averaged.
+        runs: Inferences, of which the medians are taken.
 
     Returns:
         A list of a dict for each operator that the runtime runs: `layer` (if
         it is that of one), `op`, `kernel` and `ms`. Empty for other files.
     """
     file = load(data)
+    if target_of(file.model).name != "packed":
+        return []
     owners = {
         index: entry["name"]
         for entry in (file.description or {}).get("layers", ())
@@ -276,14 +278,22 @@ def profile(data, num_threads=1, runs=20):
     }
     names = flatbuffer.operator_names(file.model)
     interpreter = Interpreter(file, num_threads, profile=True)
+    # The first run fills the caches.
+    interpreter.try_out()
+    totals = [interpreter.profile()]
     for _ in range(runs):
         interpreter.try_out()
+        totals.append(interpreter.profile())
+    nanoseconds = np.array(
+        [[part["nanoseconds"] for part in total] for total in totals]
+    )
+    medians = np.median(np.diff(nanoseconds, axis=0), axis=0)
     return [
         {
             "layer": owners.get(part["operator"], ""),
             "op": names[part["operator"]],
             "kernel": part["kernel"],
-            "ms": part["nanoseconds"] / max(part["runs"], 1) / 1e6,
+            "ms": float(median) / 1e6,
         }
-        for part in interpreter.profile()
+        for part, median in zip(totals[-1], medians)
     ]
