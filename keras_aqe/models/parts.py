@@ -160,6 +160,5 @@ class Parts:
 def _check_width(argument, bits, widths):
     if bits not in widths:
         raise ValueError(
-            f"`{argument}` must be one of {list(widths)}. "
-            f"Received: {argument}={bits!r}"
+            f"`{argument}` must be one of {list(widths)}. Received: {bits!r}"
         )
