@@ -8,7 +8,7 @@ from ai_edge_litert import interpreter as litert
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from keras_aqe import layers
+from keras_aqe import layers, quantizers
 from keras_aqe.converters import ConversionError, Interpreter, convert, verify
 from keras_aqe.converters.file import flatbuffer
 from tests.converters.networks import (
@@ -223,7 +223,8 @@ def unsigned_network():
         6, 3, strides=2, padding="same", pad_value=1.75, **quantized
     )
     shortcut = relu()(norm()(conv(x)))
-    x = codes_of(shortcut, "unsigned_2")
+    half = quantizers.FixedPoint(2, signed=False, scale=0.5)
+    x = codes_of(shortcut, half)
     # Sums of a shortcut are exact without normalisation alone.
     x = layers.QuantConv2D(6, 3, padding="same", **quantized)(x)
     y = layers.QuantConv2D(6, 1, **quantized)(codes[-1])
@@ -234,7 +235,8 @@ def unsigned_network():
     x = codes_of(keras.layers.AveragePooling2D(2, 1)(x), "unsigned_3")
     x = keras.layers.Concatenate()([x, x])
     x = layers.QuantDense(20, **quantized)(keras.layers.Flatten()(x))
-    x = codes_of(relu()(norm()(x)), "unsigned_5")
+    wide = quantizers.FixedPoint(5, signed=False, scale=4.0)
+    x = codes_of(relu()(norm()(x)), wide)
     x = codes_of(norm()(layers.QuantDense(9, **quantized)(x)), "ternary")
     x = norm()(layers.QuantDense(4, **quantized)(x))
     model = randomise(keras.Model(inputs, [*codes, x]), seed=1)
