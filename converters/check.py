@@ -289,8 +289,8 @@ def _rows(model, report):
     rows = list(report or [])
     names = {row.name for row in rows}
     rows += [row for row in _summarized(model) if row.name not in names]
-    order = list(_names(model))
-    return sorted(rows, key=lambda row: order.index(row.name))
+    order = {name: place for place, name in enumerate(_names(model))}
+    return sorted(rows, key=lambda row: order.get(row.name, len(order)))
 
 
 def _names(model):

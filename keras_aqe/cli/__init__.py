@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import sys
 
 from keras_aqe.cli import (
@@ -101,8 +102,10 @@ def is_running():
     # Programs that embed Python may have none.
     name = (getattr(sys, "argv", None) or [""])[0]
     if name == "-m":
-        # What Python says while it looks for the module to run.
-        return sys.orig_argv[sys.orig_argv.index("-m") + 1] == "keras_aqe"
+        # What Python says while it looks for the module to run, whose name
+        # may stand right behind the option.
+        pattern = r"(-\w*m)?keras_aqe"
+        return any(re.fullmatch(pattern, given) for given in sys.orig_argv)
     return pathlib.Path(name).stem == "keras-aqe"
 
 
