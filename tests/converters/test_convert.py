@@ -1,6 +1,7 @@
 """What `convert` writes, reports and refuses."""
 
 import importlib
+import json
 import sys
 
 import keras
@@ -35,6 +36,27 @@ def test_model_a_is_small_and_all_xnor():
         assert (row.op, row.operation) == ("LceBconv2d", "XNOR")
     # One bit a weight, channels padded to words of 32 bits.
     assert sum(row.weight_bytes for row in rest) == (10_352_000 - 3456) / 8
+
+
+def test_results_are_short_and_render_and_become_data(minw_file):
+    report, size = minw_file.report, len(minw_file.flatbuffer)
+    assert minw_file.bytes == report.bytes == size
+    assert (minw_file.macs, minw_file.bops) == (report.macs, report.bops)
+    assert minw_file.energy == report.energy > 0
+    for shown in (repr(minw_file), repr(report)):
+        assert len(shown) < 100 and f"{size:,} bytes" in shown
+        assert f"target={minw_file.target!r}" in shown
+    assert minw_file._repr_html_().count("<tr>") > len(report)
+    data = json.loads(json.dumps(minw_file.to_dict()))
+    assert data["bytes"] == size and data["bops"] == report.bops
+    assert [layer["bops"] for layer in data["layers"]] == [
+        row.macs * row.input_bits * row.weight_bits for row in report
+    ]
+    # A float layer costs what floats do, whatever its widths.
+    for row in report:
+        arithmetic = row.energy - 162.5e-6 * row.weight_bytes
+        floats = pytest.approx(4.6e-6 * row.macs, rel=1e-6)
+        assert (arithmetic == floats) == (row.kind == "float")
 
 
 def test_report_prints_every_layer(minw_files):

@@ -1,3 +1,5 @@
+import json
+
 import keras
 import pytest
 
@@ -136,3 +138,25 @@ def test_subclassed_model():
     model.build((None, 3))
     with pytest.raises(ValueError, match="Functional"):
         aqe.summary(model)
+
+
+def test_what_rows_cost_as_text_and_as_data():
+    table = quiet(
+        keras.Sequential(
+            [
+                keras.Input((8,)),
+                aqe.layers.QuantDense(
+                    4, input_quantizer="ternary", kernel_quantizer="po2_3"
+                ),
+                keras.layers.Dense(2),
+            ]
+        )
+    )
+    assert [row.bops for row in table.rows] == [32 * 2 * 3, 8 * 32 * 32]
+    assert table.bops == 192 + 8192
+    assert table.energy == pytest.approx(sum(r.energy for r in table.rows))
+    data = json.loads(json.dumps(table.to_dict()))
+    assert data["bops"] == table.bops
+    assert [row["bops"] for row in data["rows"]] == [192, 8192]
+    for shown in (str(table), table._repr_html_()):
+        assert "BOPs" in shown and "µJ" in shown and "8,192" in shown
