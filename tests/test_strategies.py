@@ -36,7 +36,8 @@ def network():
     "name, inside",
     [
         ("one device", True),
-        ("mirrored", True),
+        # As inside of the others, and outside of itself.
+        pytest.param("mirrored", True, marks=pytest.mark.long),
         ("mirrored", False),
         ("workers", True),
     ],

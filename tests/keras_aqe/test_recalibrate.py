@@ -214,12 +214,11 @@ def test_a_run_that_stopped_at_one_half(tmp_path):
 
     inputs = keras.Input((8, 8, 1))
     x = inputs
-    for index in range(3):
+    for _ in range(2):
         x = aqe.layers.QuantConv2D(
             16, 3, padding="same", use_bias=False, kernel_quantizer="binary"
         )(x)
-        if index == 1:
-            x = keras.layers.MaxPooling2D(2)(x)
+        x = keras.layers.MaxPooling2D(2)(x)
         x = keras.layers.BatchNormalization(momentum=0.9)(x)
         x = aqe.layers.HardTanh()(x)
         x = aqe.layers.QuantActivation("binary")(x)

@@ -56,13 +56,13 @@ def test_reads_the_codes_of_keras(input_bits, weight_bits):
     widths = input_bits, weight_bits
     pad_value = float(input_bits % 2)
     model = models.MINWNet(
-        *("D", *widths, (12, 12, 3)),
-        filters=6,
+        *("D", *widths, (10, 10, 3)),
+        filters=5,
         dense_units=70,
         pad_value=pad_value,
     )
     randomise(model)
-    assert assert_reads(model, images((12, 12, 3), examples=2)) == 8
+    assert assert_reads(model, images((10, 10, 3), examples=2)) == 8
 
 
 def test_reads_unsigned_codes_of_keras():

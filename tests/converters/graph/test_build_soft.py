@@ -57,18 +57,18 @@ def with_a_tape(model):
 
 
 def on_a_batch(model):
-    model.compile("sgd", "mse", jit_compile=False)
+    model.compile("sgd", "mse", run_eagerly=True)
     model.train_on_batch(X, Y)
     return model
 
 
 def with_a_step_of_its_own(model):
-    fit(OwnStep(model.inputs, model.outputs))
+    fit(OwnStep(model.inputs, model.outputs), run_eagerly=True)
     return model
 
 
 WAYS_TO_TRAIN = {
-    "fit": fit,
+    "in a graph": fit,
     "eagerly at 0.9": lambda model: fit(model, 0.9, run_eagerly=True),
     "by XLA": lambda model: fit(model, jit_compile=True),
     "train_on_batch": on_a_batch,

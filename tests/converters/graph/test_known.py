@@ -108,8 +108,17 @@ def check(model, target, shape):
         )
 
 
+# What a layer computes is known to all targets alike: here each has its layers,
+# and all pairs take ten seconds.
+def has(target):
+    return [
+        pytest.param(each, marks=() if each == target else pytest.mark.long)
+        for each in TARGETS
+    ]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", has("packed"))
 def test_arguments_of_layers_on_codes(target):
     inputs = keras.Input((6, 4, 6))
     codes = layers.QuantActivation("ternary")(inputs)
@@ -121,7 +130,7 @@ def test_arguments_of_layers_on_codes(target):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", has("tflite"))
 def test_arguments_of_layers_behind_a_sum(target):
     inputs = keras.Input((6, 6, 3))
     sums = layers.QuantConv2D(
@@ -151,7 +160,7 @@ CONVOLUTIONS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", has("lce"))
 def test_arguments_of_convolutions(target):
     inputs = keras.Input((7, 6, 4))
     outputs = []

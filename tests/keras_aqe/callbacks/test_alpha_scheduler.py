@@ -16,7 +16,8 @@ STEPS = 5
 SCHEDULE = aqe.schedules.Linear(start=0.1)
 
 
-def compiled(optimizer="sgd", **kwargs):
+def compiled(optimizer="sgd", run_eagerly=True, **kwargs):
+    """Few steps take less than it takes to compile a graph for them."""
     model = keras.Sequential(
         [
             keras.Input((4,)),
@@ -25,7 +26,9 @@ def compiled(optimizer="sgd", **kwargs):
             keras.layers.Dense(1),
         ]
     )
-    model.compile(optimizer, "mse", **{"jit_compile": False, **kwargs})
+    model.compile(
+        optimizer, "mse", run_eagerly=run_eagerly, jit_compile=False, **kwargs
+    )
     return model
 
 
@@ -95,7 +98,7 @@ def check_goes_on(alphas, start, end=1.0):
     ids=["accumulation", "skipped steps", "plain"],
 )
 def test_alpha_counts_batches_and_not_updates(make):
-    alphas, messages = fit(compiled(make()), 4)
+    alphas, messages = fit(compiled(make(), run_eagerly=False), 4)
     np.testing.assert_allclose(alphas, expected(0, 20, 20), rtol=1e-6)
     assert not messages
 
@@ -114,7 +117,7 @@ def test_total_steps_count_batches_over_several_calls():
 @pytest.mark.slow
 @pytest.mark.parametrize("batches", [2, 3, 5, 7])
 def test_an_execution_has_the_alpha_of_its_last_batch(batches):
-    model = compiled(steps_per_execution=batches)
+    model = compiled(run_eagerly=False, steps_per_execution=batches)
     alphas, messages = fit(model, 4)
     ends = [min(end, 5) for end in range(batches, 5 + batches, batches)]
     last = [5 * epoch + end - 1 for epoch in range(4) for end in ends]

@@ -16,8 +16,11 @@ Y = X[:, :1]
 HALF = aqe.schedules.Piecewise([0.5], [0.5, 1.0])
 
 
-def network(**kwargs):
-    """Weights do not train, so that statistics depend on alpha alone."""
+def network(run_eagerly=True, **kwargs):
+    """Weights do not train, so that statistics depend on alpha alone.
+
+    Few steps take less than it takes to compile a graph for them.
+    """
     model = keras.Sequential(
         [
             keras.Input((4,)),
@@ -26,7 +29,12 @@ def network(**kwargs):
             keras.layers.Dense(1),
         ]
     )
-    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=False)
+    model.compile(
+        keras.optimizers.SGD(0.0),
+        "mse",
+        run_eagerly=run_eagerly,
+        jit_compile=False,
+    )
     return model
 
 
@@ -63,9 +71,12 @@ BATCHES = list(X.reshape(STEPS, BATCH, 4))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("momentum", [0.99, 0.9, 0.5, 0.0])
-def test_statistics_are_those_of_the_hard_batches(momentum):
-    model = fit(network(momentum=momentum))
+@pytest.mark.parametrize(
+    "momentum, run_eagerly",
+    each_once([0.99, 0.9, 0.5, 0.0], [False, True]),
+)
+def test_statistics_are_those_of_the_hard_batches(momentum, run_eagerly):
+    model = fit(network(run_eagerly, momentum=momentum))
     check(model.layers[1], 2 * BATCHES, momentum)
 
 
