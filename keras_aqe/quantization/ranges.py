@@ -12,6 +12,8 @@ from keras_aqe.inference import is_identity
 from keras_aqe.summary import MULTIPLYING, WIDTH_KEEPING
 
 _COUNT = 4096
+# Deviations of what a tensor usually holds, and of what it may.
+SPREADS = (1.0, 1e6)
 # Values that a scale is chosen by, at most.
 _SAMPLE = 2**16
 NORMALISATIONS = (
@@ -50,35 +52,41 @@ _ELEMENTWISE = (
 )
 
 
-def normal() -> np.ndarray:
-    """Quantiles of the normal distribution, shuffled, always the same."""
-    inverse = statistics.NormalDist().inv_cdf
+def normal(spread: float = 1.0) -> np.ndarray:
+    """Quantiles of a normal distribution, shuffled, always the same.
+
+    Args:
+        spread: Its standard deviation.
+    """
+    inverse = statistics.NormalDist(sigma=spread).inv_cdf
     values = [inverse((n + 0.5) / _COUNT) for n in range(_COUNT)]
     return np.random.default_rng(0).permutation(values).astype("float32")
 
 
-def assumed(call: Call) -> np.ndarray:
+def assumed(call: Call, spread: float = 1.0) -> np.ndarray:
     """Guesses what a call returns, without data.
 
     Batch normalisation makes values of mean beta and standard deviation gamma,
     whatever comes in; activations, sums and the like are computed; what is
-    not known is taken for normal values of variance 1. So whether values can
-    be below 0 is known for certain where the guess says that they cannot.
+    not known is taken for normal values of variance 1.
 
     Args:
         call: The call, with flat arrays of what its tensors are thought to
             hold in their place.
+        spread: How many times as far from the mean all values are. No sum,
+            bias or beta keeps values of a large spread above 0, while a ReLU
+            does.
 
     Returns:
         A flat array.
     """
     operation, samples = call.operation, call.values(np.ndarray)
     if isinstance(operation, MULTIPLYING):
-        return _computed(operation.activation, [normal()])
+        return _computed(operation.activation, [normal(spread)], spread)
     if isinstance(operation, keras.layers.Normalization):
-        return normal()
+        return normal(spread)
     if isinstance(operation, NORMALISATIONS):
-        return _normalised(operation)
+        return _normalised(operation, spread)
     if len(samples) == 1 and isinstance(operation, (*WIDTH_KEEPING, *_POOLS)):
         return samples[0]
     if isinstance(operation, keras.layers.Concatenate):
@@ -86,14 +94,14 @@ def assumed(call: Call) -> np.ndarray:
     if isinstance(operation, _ELEMENTWISE) or not isinstance(
         operation, keras.layers.Layer
     ):
-        return _computed(operation, samples, call)
+        return _computed(operation, samples, spread, call)
     given = call.node.arguments
     if len(samples) == 1 and is_identity(operation, given.args, given.kwargs):
         return samples[0]
-    return normal()
+    return normal(spread)
 
 
-def _normalised(layer):
+def _normalised(layer, spread):
     def values(weight, default):
         if weight is None:
             return np.full(1, default, "float32")
@@ -101,7 +109,7 @@ def _normalised(layer):
 
     gamma = values(layer.gamma, 1.0)
     beta = values(layer.beta, 0.0)
-    rows = np.resize(normal(), (-(-_COUNT // len(gamma)), len(gamma)))
+    rows = np.resize(normal(spread), (-(-_COUNT // len(gamma)), len(gamma)))
     return _shuffled(np.ravel(rows * gamma + beta))
 
 
@@ -109,7 +117,7 @@ def _shuffled(sample):
     return np.random.default_rng(1).permutation(sample)[: 4 * _COUNT]
 
 
-def _computed(function, samples, call=None):
+def _computed(function, samples, spread, call=None):
     """What a function of numbers makes of samples; else normal values."""
     size = min(map(len, samples), default=0)
     # Each in an order of its own: sums are those of independent values.
@@ -126,9 +134,9 @@ def _computed(function, samples, call=None):
         result = keras.ops.convert_to_numpy(result)
     except Exception:  # noqa: BLE001
         # Whatever a function of images says of flat arrays.
-        return normal()
+        return normal(spread)
     if result.shape != (size,) or result.dtype.kind != "f":
-        return normal()
+        return normal(spread)
     return result
 
 

@@ -19,6 +19,7 @@ class Site:
         layer: The layer.
         path: Its path.
         samples: What its inputs are thought to hold, one for each call.
+        extremes: The same, but as far as they may go.
         is_first: Whether it reads a model input, with no weights in between.
         is_last: Whether its output reaches a model output through no layer
             that has a quantized form.
@@ -28,6 +29,7 @@ class Site:
     layer: Any
     path: str
     samples: list[np.ndarray] = dataclasses.field(default_factory=list)
+    extremes: list[np.ndarray] = dataclasses.field(default_factory=list)
     is_first: bool = False
     is_last: bool = False
     measured: list[np.ndarray] = dataclasses.field(default_factory=list)
@@ -35,7 +37,8 @@ class Site:
     @property
     def is_unsigned(self) -> bool:
         """Whether inputs are never below 0."""
-        return all(sample.min() >= 0 for sample in self.samples)
+        samples = self.samples + self.extremes
+        return all(sample.min() >= 0 for sample in samples)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +46,13 @@ class _Flow:
     """What is known of a tensor.
 
     Args:
-        sample: Values that it is thought to hold.
+        samples: Values that it is thought to hold, for each spread.
         is_raw: Whether no trained layer is before it.
         sources: Keys of the layers of a quantized form that reach it through
             no other such layer.
     """
 
-    sample: np.ndarray
+    samples: list[np.ndarray]
     is_raw: bool
     sources: frozenset[int] = frozenset()
 
@@ -67,26 +70,34 @@ def find(graph: Any) -> dict[int, Site]:
 
     def visit(call):
         layer, flows = call.operation, call.values(_Flow)
-        sample = ranges.assumed(
-            call.map(lambda x: x.sample if isinstance(x, _Flow) else x)
-        )
+        samples = [
+            ranges.assumed(call.map(_sample_of(place)), spread)
+            for place, spread in enumerate(ranges.SPREADS)
+        ]
         is_raw = all(flow.is_raw for flow in flows)
         sources = frozenset().union(*(flow.sources for flow in flows))
         if _has_weights(layer):
             site = sites.setdefault(id(layer), Site(layer, call.path))
-            site.samples += [flow.sample for flow in flows[:1]]
+            if flows:
+                usual, extreme = flows[0].samples
+                site.samples.append(usual)
+                site.extremes.append(extreme)
             site.is_first |= is_raw
             is_raw = False
             if not reason_to_keep(layer):
                 sources = frozenset([id(layer)])
-        flow = _Flow(sample, is_raw, sources)
+        flow = _Flow(samples, is_raw, sources)
         return [flow] * len(call.node.output_tensors)
 
-    raw = _Flow(ranges.normal(), is_raw=True)
+    raw = _Flow([*map(ranges.normal, ranges.SPREADS)], is_raw=True)
     for flow in run(graph, [raw] * len(graph.inputs), visit):
         for key in flow.sources:
             sites[key].is_last = True
     return sites
+
+
+def _sample_of(place):
+    return lambda x: x.samples[place] if isinstance(x, _Flow) else x
 
 
 def _has_weights(layer):

@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 import keras_aqe as aqe
 from keras_aqe.graph import run
 from keras_aqe.quantization import ranges
+from keras_aqe.quantization.sites import find
 
 K = keras.layers
 
 
-def guess(model):
-    return run(
-        model,
-        [ranges.normal()] * len(model.inputs),
-        lambda call: [ranges.assumed(call)] * len(call.node.output_tensors),
-    )[0]
+def guess(model, spread=1.0):
+    def visit(call):
+        sample = ranges.assumed(call, spread)
+        return [sample] * len(call.node.output_tensors)
+
+    inputs = [ranges.normal(spread)] * len(model.inputs)
+    return run(model, inputs, visit)[0]
 
 
 def batch_norm(x, gamma=(2.0, 0.5), beta=(1.0, -1.0)):
@@ -81,6 +83,26 @@ def test_guesses(name):
         atol=0.1,
     )
     assert (sample.min() >= 0) == (expected.min() >= 0)
+
+
+@pytest.mark.parametrize(
+    "build, is_unsigned",
+    [
+        # Far above 0 is not never below it.
+        (lambda x: batch_norm(x, gamma=(0.1, 0.1), beta=(5.0, 5.0)), False),
+        (lambda x: K.Rescaling(1.0, 9.0)(x), False),
+        (lambda x: x + 9.0, False),
+        (lambda x: K.ReLU()(x + 9.0), True),
+        (lambda x: K.Activation("sigmoid")(x), True),
+        # Below 0 near to it alone.
+        (lambda x: K.Activation("silu")(x), False),
+    ],
+)
+def test_signs_are_certain(build, is_unsigned):
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(build(inputs)))
+    (site,) = find(model).values()
+    assert site.is_unsigned == is_unsigned
 
 
 @pytest.mark.parametrize("name", ["binary", "ternary", "po2_3", "unsigned_2"])
