@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
+
+from keras_aqe import backend
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["blend_histograms", "training_curves"]
+    from keras_aqe.quantizers import Quantizer
+
+__all__ = ["blend_histograms", "quantizer_curves", "training_curves"]
 
 # Told apart by colour-blind readers too (Okabe and Ito, 2008), and by their
 # lines where there is no colour.
@@ -86,6 +92,68 @@ def blend_histograms(
         axis.set_title(heading, fontsize="medium")
         axis.set_xlabel(xlabel)
     axes[0, 0].set_ylabel("share of values [%]")
+    figure.suptitle(title)
+    return figure
+
+
+def quantizer_curves(
+    quantizer: Quantizer,
+    alphas: Sequence[float] = (0.1, 0.5, 1.0),
+    reach: float = 1.25,
+    title: str | None = None,
+) -> Figure:
+    """Draws what a quantizer returns in training, and its gradient.
+
+    The first panel has the estimator's output over `x` (for AQE the blend
+    `alpha * h(x) + (1 - alpha) * x`), the second its gradient as it is
+    computed, a curve for each alpha. At alpha = 1 the output is `h(x)`, which
+    is what inference has.
+
+    Args:
+        quantizer: A `keras_aqe.quantizers.Quantizer`. It is left as it was.
+        alphas: Values of alpha in (0, 1].
+        reach: The panels go from `-reach` to `reach`.
+        title: Title of the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+
+    Example:
+
+    ```python
+    import keras_aqe as aqe
+
+    figure = aqe.plots.quantizer_curves(aqe.quantizers.get("po2_3"))
+    figure.savefig("po2_3.svg")
+    ```
+    """
+    x = np.linspace(-reach, reach, 2001, dtype="float32")
+    figure, axes = _pyplot().subplots(
+        1, 2, figsize=(6.4, 2.6), layout="constrained"
+    )
+    before = keras.ops.convert_to_numpy(quantizer.alpha)
+    for alpha, line, colour in zip(
+        alphas, itertools.cycle(_LINES), itertools.cycle(_COLOURS)
+    ):
+        quantizer.alpha.assign(alpha)
+        blend = quantizer.blend(keras.ops.convert_to_tensor(x))
+        for axis, values in zip(
+            axes,
+            (
+                keras.ops.convert_to_numpy(blend),
+                backend.gradient(quantizer.blend, x),
+            ),
+        ):
+            axis.plot(x, values, line, color=colour, label=f"α = {alpha:g}")
+    quantizer.alpha.assign(before)
+    for axis, heading in zip(axes, ("output", "gradient")):
+        axis.set_title(heading, fontsize="medium")
+        axis.set_xlabel("x")
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize="small")
     figure.suptitle(title)
     return figure
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 # A tensor of the backend that runs.
 Tensor = Any
@@ -65,3 +66,7 @@ sync: Callable[[keras.Model], None] = _chosen.sync
 setter: Callable[
     [keras.Model, list[keras.Variable]], Callable[[float], None]
 ] = _chosen.setter
+
+# `gradient(function, x)` is the gradient of `sum(function(x))` as an array,
+# for a function of one tensor and an array `x`.
+gradient: Callable[[Function, np.ndarray], np.ndarray] = _chosen.gradient

@@ -67,6 +67,10 @@ def on_one_device(function):
     return function()
 
 
+def gradient(function, x):
+    return np.asarray(jax.grad(lambda x: function(x).sum())(jnp.asarray(x)))
+
+
 def sync(model):
     model.jax_state_sync()
 

@@ -95,3 +95,11 @@ def setter(model, variables):
             variable.assign(value)
 
     return assign
+
+
+def gradient(function, x):
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(function(x))
+    return tape.gradient(total, x).numpy()

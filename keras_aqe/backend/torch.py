@@ -66,3 +66,9 @@ def setter(model, variables):
             variable.assign(value)
 
     return assign
+
+
+def gradient(function, x):
+    x = keras.ops.convert_to_tensor(x).requires_grad_()
+    (found,) = torch.autograd.grad(function(x).sum(), x)
+    return keras.ops.convert_to_numpy(found)

@@ -73,6 +73,27 @@ def test_curves_of_a_metric_that_is_not_there():
         aqe.plots.training_curves({"STE": {"loss": [1.0]}})
 
 
+@pytest.mark.parametrize("name", ["binary", "ternary", "po2_3", "fixed_3"])
+def test_what_a_quantizer_does(name):
+    quantizer = aqe.quantizers.get(name)
+    before = float(quantizer.alpha)
+    figure = aqe.plots.quantizer_curves(quantizer, (0.25, 1.0), reach=1.5)
+    outputs, gradients = (axis.get_lines() for axis in figure.axes)
+    for alpha, output, gradient in zip((0.25, 1.0), outputs, gradients):
+        x = output.get_xdata()
+        assert (x.min(), x.max()) == (-1.5, 1.5)
+        hard = keras.ops.convert_to_numpy(quantizer.hard(x))
+        np.testing.assert_allclose(
+            output.get_ydata(), alpha * hard + (1 - alpha) * x, atol=1e-6
+        )
+        np.testing.assert_allclose(
+            gradient.get_ydata(), 2 * alpha * (abs(x) <= 1), atol=1e-6
+        )
+    assert set(outputs[1].get_ydata()) == set(quantizer.levels)
+    assert float(quantizer.alpha) == before
+    assert float(quantizer.trained_alpha) == 0
+
+
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"keras-aqe\[plots\]"):
