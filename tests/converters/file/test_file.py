@@ -58,6 +58,7 @@ def test_an_edited_weight_is_noticed(minw_file):
 
 def test_a_string_beyond_the_file_is_refused(minw_file):
     """Python reads what there is of it, LCE's interpreter what is not."""
+    Interpreter(minw_file)
     name = b"\x09\x00\x00\x00" + metadata.NAME.encode()
     assert minw_file.flatbuffer.count(name) == 1
     file = minw_file.flatbuffer.replace(name, b"\xff\xff\xff\x7f" + name[4:])

@@ -20,6 +20,7 @@ def test_names_the_extra_when_lce_is_missing(monkeypatch, file):
 
 
 def test_names_the_numpy_that_lce_needs(monkeypatch, file):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: engine)
     monkeypatch.setattr(engine, "_numpy_major", 2)
     with pytest.raises(ConversionError, match="NumPy below 2"):
         Interpreter(file)
