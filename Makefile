@@ -6,21 +6,29 @@ PYTHON := $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
 	2>/dev/null && { echo $$python; break; }; done)
 ARGS :=
+MKDOCS := .venv/bin/mkdocs
 INSTALLED := .venv/installed
 OLDEST := .venv-oldest/installed
+NEWEST := .venv-newest/installed
 # Other backends of Keras, each without TensorFlow: `make test` tests in them.
 BACKENDS := .venv-jax/installed .venv-torch/installed
 RUNTIME := $(shell find runtime -name "*.cc" -o -name "*.h" -o -name CMakeLists.txt)
 
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: help demo backends test test-fast test-oldest test-masked test-arm lint tidy docs wheels
+.PHONY: help demo notebooks backends test test-fast test-oldest test-newest \
+	test-masked test-arm lint tidy docs wheels
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(INSTALLED) ## train on scanned digits, convert, verify, run the file
 	.venv/bin/keras-aqe demo $(ARGS)
+
+notebooks: $(INSTALLED) ## make notebooks of examples/notebooks/ in build/notebooks/
+	mkdir -p build/notebooks
+	for script in examples/notebooks/*.py; do .venv/bin/jupytext --to ipynb \
+	--output build/notebooks/$$(basename $$script .py).ipynb $$script || exit 1; done
 
 backends: $(BACKENDS) ## install JAX and PyTorch, as small as they come
 
@@ -33,6 +41,10 @@ test-fast: $(INSTALLED) ## what is neither long nor slow, for the inner loop
 # Shows that the lower bounds in setup.cfg are true.
 test-oldest: $(OLDEST) ## what test-fast runs, with the oldest dependencies
 	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal -m "not long and not slow" $(ARGS)
+
+# Shows that nothing newer breaks it: `rm -r .venv-newest` to look again.
+test-newest: $(NEWEST) ## what test-fast runs, with the newest dependencies
+	.venv-newest/bin/python -m pytest -n 2 --dist worksteal -m "not long and not slow" $(ARGS)
 
 # Whatever the processor, the suite passes: sums in another order, too.
 test-masked: $(INSTALLED) ## the suite as with AVX2, SSE 4.1, no oneDNN, no XNNPACK
@@ -72,7 +84,7 @@ docs: $(INSTALLED) ## build the site into site/; fails on a broken link
 	mkdir -p build/docs
 	cp -r keras_aqe build/docs/
 	cp -r converters runtime build/docs/keras_aqe/
-	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(MKDOCS) build $(ARGS)
 
 wheels: ## build the source archive and this machine's wheel into dist/
 	$(PYTHON) -m venv .venv-build
@@ -92,6 +104,14 @@ $(OLDEST): setup.cfg setup.py pyproject.toml $(RUNTIME)
 	.venv-oldest/bin/python -m pip install uv
 	.venv-oldest/bin/uv pip install --python .venv-oldest/bin/python \
 	--resolution lowest-direct --editable '.[dev]'
+	touch $@
+
+# Without Larq Compute Engine, which keeps NumPy below 2.
+$(NEWEST): setup.cfg setup.py pyproject.toml $(RUNTIME)
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install uv
+	.venv-newest/bin/uv pip install --python .venv-newest/bin/python \
+	--resolution highest --prerelease disallow --editable '.[tests]'
 	touch $@
 
 # PyPI's PyTorch for Linux brings CUDA; where its own index cannot be reached,

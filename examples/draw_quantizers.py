@@ -15,7 +15,7 @@ import matplotlib.pyplot
 import keras_aqe as aqe
 
 # By name; each is one picture.
-QUANTIZERS = ("binary", "ternary", "po2_3", "po2_4", "fixed_4")
+QUANTIZERS = ("binary", "ternary", "po2_3", "po2_4", "fixed_4", "unsigned_2")
 ALPHAS = (0.1, 0.5, 1.0)
 
 

@@ -1,97 +1,166 @@
-"""The examples of docs/ run."""
+"""What the README and docs/ show runs, and what they name is there."""
 
+import configparser
+import importlib
+import importlib.util
 import pathlib
 import re
+import shlex
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_aqe import runtime
+import keras_aqe as aqe
+from keras_aqe import converters, runtime
 
-DOCS = pathlib.Path(__file__).parents[1] / "docs"
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs" / "api").glob("*.md")),
+    )
+}
+# Of what examples leave.
+SHAPES = {
+    "README.md": {"logits": (16, 10)},
+    "docs/conversion.md": {"logits": (1, 10)},
+    "docs/runtime.md": {"logits": (10,)},
+    "docs/start.md": {"predictions": (4,)},
+}
+NAMES = {"aqe": aqe, "converters": converters, "runtime": runtime}
+
+
+def blocks(text, language):
+    """The fenced blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 @pytest.fixture
-def in_graphs_again():
+def few_digits(monkeypatch):
+    """Sixteen of scikit-learn's digits: a step an epoch."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    whole = datasets.load_digits()
+    few = {"images": whole.images[:16], "target": whole.target[:16]}
+    few = type(whole)(**few)
+    monkeypatch.setattr(datasets, "load_digits", lambda: few)
     yield
     tf.config.run_functions_eagerly(False)
 
 
+@pytest.fixture
+def few_layers(monkeypatch):
+    """Stands in for MobileNetV2, with some of its layers."""
+    K = keras.layers
+
+    def mobile(input_shape, alpha, weights, classes):
+        del alpha, weights
+        x = inputs = keras.Input(input_shape)
+        for name in ("Conv1", "block_1_expand", "block_16_expand"):
+            x = K.Conv2D(4, 3, strides=2, use_bias=False, name=name)(x)
+            x = K.ReLU(6.0)(K.BatchNormalization()(x))
+            x = K.DepthwiseConv2D(3, use_bias=False)(x)
+            x = K.ReLU(6.0)(K.BatchNormalization()(x))
+        x = K.GlobalAveragePooling2D()(x)
+        return keras.Model(inputs, K.Dense(classes, activation="softmax")(x))
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", mobile)
+
+
 @pytest.mark.slow
-def test_training(monkeypatch, tmp_path, few_weights, in_graphs_again):
-    pytest.importorskip("matplotlib").use("Agg")
-    text = (DOCS / "training.md").read_text()
-    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (4, 32, 32, 3)).astype("uint8")
-    labels = generator.integers(0, 10, (4, 1))
-    monkeypatch.setattr(
-        keras.datasets.cifar10, "load_data", lambda: [(images, labels)] * 2
-    )
+@pytest.mark.parametrize(
+    "page", [page for page, text in PAGES.items() if blocks(text, "python")]
+)
+def test_examples(
+    page, few_digits, few_layers, few_weights, monkeypatch, tmp_path
+):
+    if "plots" in PAGES[page]:
+        pytest.importorskip("matplotlib").use("Agg")
+    if "nterpreter" in PAGES[page]:
+        try:
+            runtime.library_path()
+        except RuntimeError as error:
+            pytest.skip(str(error))
     monkeypatch.chdir(tmp_path)
     names = {}
-    for example in examples:
+    for example in blocks(PAGES[page], "python"):
         # A few batches are done before a graph is compiled.
         tf.config.run_functions_eagerly(
             ".fit(" in example or "tf.function" in example
         )
         exec(example, names)
-    assert len(names["blends"].kernels) == 3
-    assert len(list(tmp_path.glob("*.png"))) == 3
+    for name, shape in SHAPES.get(page, {}).items():
+        assert names[name].shape == shape
 
 
-def mobile(input_shape, alpha, weights, classes):
-    """Stands in for MobileNetV2, with some of its layers."""
-    del alpha, weights
-    K = keras.layers
-    names = ("Conv1", "block_1_expand", "block_16_expand")
-    x = inputs = keras.Input(input_shape)
-    for name in names:
-        x = K.Conv2D(4, 3, strides=2, use_bias=False, name=name)(x)
-        x = K.ReLU(6.0)(K.BatchNormalization()(x))
-        x = K.DepthwiseConv2D(3, use_bias=False)(x)
-        x = K.ReLU(6.0)(K.BatchNormalization()(x))
-    x = K.Dense(classes, activation="softmax")(K.GlobalAveragePooling2D()(x))
-    return keras.Model(inputs, x)
+def commands():
+    """The lines of all shell examples, as words."""
+    for page, text in PAGES.items():
+        for block in blocks(text, "shell"):
+            block = re.sub("export .*?'.*?'\n", "", block, flags=re.DOTALL)
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                # Variables of the environment stand in front.
+                while words and re.fullmatch(r"\w+=.*", words[0], re.DOTALL):
+                    words.pop(0)
+                if words:
+                    yield pytest.param(words, id=f"{page}: {line[:60]}")
 
 
-@pytest.mark.slow
-def test_float_models(monkeypatch, in_graphs_again):
-    monkeypatch.setattr(keras.applications, "MobileNetV2", mobile)
-    text = (DOCS / "float_models.md").read_text()
-    names = {}
-    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        tf.config.run_functions_eagerly(".fit(" in example)
-        exec(example, names)
-    assert set(names["overrides"]) == {"conv1", "conv2", "conv3"}
+@pytest.mark.parametrize("words", commands())
+def test_commands(words):
+    program, *arguments = words
+    if program == "make":
+        targets = re.findall(
+            r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M
+        )
+        assert {a for a in arguments if "=" not in a} <= set(targets)
+    elif program.endswith("python") and arguments[0] == "-m":
+        assert importlib.util.find_spec(arguments[1])
+    elif program.endswith("python") and arguments[0].endswith(".py"):
+        assert (ROOT / arguments[0]).is_file()
+    for extras in re.findall(r"\.\[(.*?)\]", " ".join(arguments)):
+        config = configparser.ConfigParser()
+        config.read(ROOT / "setup.cfg")
+        assert set(extras.split(",")) <= set(config["options.extras_require"])
 
 
-@pytest.mark.slow
-def test_conversion(monkeypatch, tmp_path):
-    text = (DOCS / "conversion.md").read_text()
-    monkeypatch.chdir(tmp_path)
-    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(example, {})
-    assert (tmp_path / "model.tflite").stat().st_size > 400_000
+@pytest.mark.parametrize("page", PAGES)
+def test_names(page):
+    """Names of the package in the text, as `aqe.layers.QuantConv2D`."""
+    for name in re.findall(r"`(?:keras_)?(aqe[\w.]*|\w+\.\w+)", PAGES[page]):
+        first, *rest = name.rstrip(".").split(".")
+        item = NAMES.get(first)
+        for part in rest if item is not None else ():
+            assert hasattr(item, part), name
+            item = getattr(item, part)
 
 
-@pytest.mark.slow
-def test_runtime(tmp_path, monkeypatch):
-    try:
-        runtime.library_path()
-    except RuntimeError as error:
-        pytest.skip(str(error))
-    text = (DOCS / "runtime.md").read_text()
-    with_interpreter, compiled = re.findall(
-        r"```python\n(.*?)```", text, re.DOTALL
+def test_the_table_of_quantizers():
+    rows = re.findall(
+        r'^\| `"(\w+)"` \| `(\w+)(?:\(.*?\))?` \| (\d+) \| (.*?) \| (\d+) \|',
+        PAGES["docs/quantizers.md"],
+        re.MULTILINE,
     )
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    exec(with_interpreter, names)
-    interpreter = names["interpreter"]
-    target = interpreter.get_output_details()[0]["index"]
-    assert interpreter.get_tensor(target).shape == (1, 10)
-    exec(compiled, names)
-    assert names["logits"].shape == (10,)
+    assert len(rows) > 5
+    classes = {name for name in dir(aqe.quantizers) if name[0].isupper()}
+    classes -= {"Any", "Callable", "Identifier", "Quantizer"}
+    assert {row[1] for row in rows} == classes
+    for name, kind, bits, levels, number in rows:
+        quantizer = aqe.quantizers.get(name)
+        assert type(quantizer).__name__ == kind
+        assert quantizer.bits == int(bits)
+        assert len(quantizer.levels) == int(number)
+        shown = [
+            sign * eval(level.strip().removeprefix("±"))
+            for level in levels.split(",")
+            if re.fullmatch(r"[±\-\d/]+", level.strip())
+            for sign in ((1, -1) if "±" in level else (1,))
+        ]
+        assert np.isin(shown, quantizer.levels).all()
+        if "..." not in levels and shown:
+            assert len(shown) == len(quantizer.levels)

@@ -4,7 +4,7 @@
 python -m examples.reproduce.effective_rate
 ```
 
-prints the table of docs/training.md, for the steps and schedules of the study.
+prints the table of docs/learning_rate.md, for the study's steps and schedules.
 """
 
 import numpy as np

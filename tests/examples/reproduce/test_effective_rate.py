@@ -1,4 +1,4 @@
-"""What docs/training.md says of the factor 2 alpha and the learning rate."""
+"""What docs/learning_rate.md says of the factor 2 alpha."""
 
 import pathlib
 
@@ -78,7 +78,7 @@ def test_updates_are_those_of_adam(count, beta_2):
 def test_the_table_is_what_the_command_prints(capsys):
     effective_rate.main()
     steps, *table = capsys.readouterr().out.splitlines()
-    text = (DOCS / "training.md").read_text()
+    text = (DOCS / "learning_rate.md").read_text()
     assert steps in text
     rows = [line for line in text.splitlines() if line.startswith("| 0.")]
     assert rows

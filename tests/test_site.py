@@ -1,0 +1,58 @@
+"""The site builds without a warning, with every public name on it."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.test_public_api import API
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    pytest.importorskip("mkdocs")
+    folder = tmp_path_factory.mktemp("site")
+    subprocess.run(
+        [
+            *("make", "docs", "--old-file=.venv/installed"),
+            f"MKDOCS={sys.executable} -m mkdocs",
+            f"ARGS=--site-dir {folder}",
+        ],
+        cwd=ROOT,
+        check=True,
+    )
+    return folder
+
+
+@pytest.mark.slow
+def test_every_public_name_is_in_the_reference(site):
+    pages = (page.read_text() for page in site.glob("api/**/*.html"))
+    found = {
+        name
+        for page in pages
+        for name in re.findall(r'id="(keras_aqe[\w.]*)"', page)
+    }
+    missing = {
+        name
+        for name, item in API.items()
+        if not found & {name, f"{item.__module__}.{item.__qualname__}"}
+    }
+    assert not missing
+
+
+@pytest.mark.slow
+def test_every_page_can_be_reached(site):
+    home = (site / "index.html").read_text()
+    pages = {
+        str(page.parent.relative_to(site))
+        for page in site.glob("**/index.html")
+        if "results/" not in str(page.relative_to(site))
+    }
+    linked = {
+        link.strip("/.") for link in re.findall(r'href="([\w./]+)"', home)
+    }
+    assert pages - {"."} <= linked | {"results"}
