@@ -40,7 +40,7 @@ float_model = keras.applications.MobileNetV2(
 )
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 float_model.compile(
-    keras.optimizers.Adam(0.003), loss, ["accuracy"], jit_compile=False
+    keras.optimizers.Adam(0.003), loss, metrics=["accuracy"], jit_compile=False
 )
 float_history = float_model.fit(
     x,
@@ -73,7 +73,7 @@ print(model.quantization_report)
 
 # %%
 model.compile(
-    keras.optimizers.Adam(0.003), loss, ["accuracy"], jit_compile=False
+    keras.optimizers.Adam(0.003), loss, metrics=["accuracy"], jit_compile=False
 )
 history = model.fit(
     x,

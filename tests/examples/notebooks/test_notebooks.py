@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 FOLDER = pathlib.Path(__file__).parents[3] / "examples" / "notebooks"
-# What stands in place of their parameters.
-TINY = {"EPOCHS": "2", "FLOAT_EPOCHS": "1", "WIDTH": "0.35"}
+# What stands in place of their parameters: enough steps to end at alpha = 1.
+TINY = {"EPOCHS": "4", "FLOAT_EPOCHS": "1", "WIDTH": "0.35"}
 
 datasets = pytest.importorskip("sklearn.datasets")
 
@@ -16,7 +16,7 @@ datasets = pytest.importorskip("sklearn.datasets")
 @pytest.fixture
 def few_digits(monkeypatch):
     whole = datasets.load_digits()
-    few = type(whole)(images=whole.images[:20], target=whole.target[:20])
+    few = type(whole)(images=whole.images[:80], target=whole.target[:80])
     monkeypatch.setattr(datasets, "load_digits", lambda: few)
     tf.config.run_functions_eagerly(True)
     yield
