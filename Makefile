@@ -6,6 +6,7 @@ PYTHON := $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
 	2>/dev/null && { echo $$python; break; }; done)
 ARGS :=
+FAST := "not long and not program and not slow"
 MKDOCS := .venv/bin/mkdocs
 INSTALLED := .venv/installed
 OLDEST := .venv-oldest/installed
@@ -16,8 +17,8 @@ RUNTIME := $(shell find runtime -name "*.cc" -o -name "*.h" -o -name CMakeLists.
 
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: help demo notebooks backends test test-fast test-oldest test-newest \
-	test-masked test-arm lint tidy docs wheels
+.PHONY: help demo notebooks backends test test-programs test-fast test-oldest \
+	test-newest test-masked test-arm lint tidy docs wheels
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,19 +33,22 @@ notebooks: $(INSTALLED) ## make notebooks of examples/notebooks/ in build/notebo
 
 backends: $(BACKENDS) ## install JAX and PyTorch, as small as they come
 
-test: $(INSTALLED) $(BACKENDS) ## the test suite but for what is marked long
+test: $(INSTALLED) $(BACKENDS) ## the test suite but for programs and what is long
 	.venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
+test-programs: $(INSTALLED) $(BACKENDS) ## pages, notebooks, experiments, other backends
+	.venv/bin/python -m pytest -n 2 --dist worksteal -m program $(ARGS)
+
 test-fast: $(INSTALLED) ## what is neither long nor slow, for the inner loop
-	.venv/bin/python -m pytest -n 2 --dist worksteal -m "not long and not slow" $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist worksteal -m $(FAST) $(ARGS)
 
 # Shows that the lower bounds in setup.cfg are true.
 test-oldest: $(OLDEST) ## what test-fast runs, with the oldest dependencies
-	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal -m "not long and not slow" $(ARGS)
+	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal -m $(FAST) $(ARGS)
 
 # Shows that nothing newer breaks it: `rm -r .venv-newest` to look again.
 test-newest: $(NEWEST) ## what test-fast runs, with the newest dependencies
-	.venv-newest/bin/python -m pytest -n 2 --dist worksteal -m "not long and not slow" $(ARGS)
+	.venv-newest/bin/python -m pytest -n 2 --dist worksteal -m $(FAST) $(ARGS)
 
 # Whatever the processor, the suite passes: sums in another order, too.
 test-masked: $(INSTALLED) ## the suite as with AVX2, SSE 4.1, no oneDNN, no XNNPACK

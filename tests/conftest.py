@@ -139,6 +139,27 @@ def few_weights(monkeypatch):
 
 
 @pytest.fixture
+def few_layers(monkeypatch):
+    """Stands in for MobileNetV2, with some of its layers."""
+    import keras
+
+    K = keras.layers
+
+    def mobile(input_shape, classes, classifier_activation="softmax", **_):
+        x = inputs = keras.Input(input_shape)
+        for name in ("Conv1", "block_1_expand", "block_16_expand"):
+            x = K.Conv2D(4, 3, 2, "same", use_bias=False, name=name)(x)
+            x = K.ReLU(6.0)(K.BatchNormalization()(x))
+            x = K.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+            x = K.ReLU(6.0)(K.BatchNormalization()(x))
+        x = K.GlobalAveragePooling2D()(x)
+        outputs = K.Dense(classes, activation=classifier_activation)(x)
+        return keras.Model(inputs, outputs)
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", mobile)
+
+
+@pytest.fixture
 def noise(monkeypatch, eager):
     """Made-up images, and a network of one layer to train on them."""
     import keras_aqe as aqe

@@ -19,7 +19,10 @@ _NO_BFLOAT16 = ["-m", "not long and not bfloat16"]
 # TensorFlow's sums, those of oneDNN beneath it, and our own kernels; and
 # arguments of pytest.
 MASKS = {
-    "without oneDNN": ({"TF_ENABLE_ONEDNN_OPTS": "0"}, []),
+    "without oneDNN": (
+        {"TF_ENABLE_ONEDNN_OPTS": "0"},
+        ["-m", "not long"],
+    ),
     "AVX2": (
         {"ONEDNN_MAX_CPU_ISA": "AVX2", "KERAS_AQE_CPU_FEATURES": "avx2"},
         _NO_BFLOAT16,

@@ -32,6 +32,7 @@ SHAPES = {
     "docs/runtime.md": {"logits": (10,)},
     "docs/start.md": {"predictions": (4,)},
 }
+FIRST = ("README.md", "docs/start.md")  # Read first, and done in seconds.
 NAMES = {"aqe": aqe, "converters": converters, "runtime": runtime}
 
 
@@ -52,28 +53,14 @@ def few_digits(monkeypatch):
     tf.config.run_functions_eagerly(False)
 
 
-@pytest.fixture
-def few_layers(monkeypatch):
-    """Stands in for MobileNetV2, with some of its layers."""
-    K = keras.layers
-
-    def mobile(input_shape, alpha, weights, classes):
-        del alpha, weights
-        x = inputs = keras.Input(input_shape)
-        for name in ("Conv1", "block_1_expand", "block_16_expand"):
-            x = K.Conv2D(4, 3, strides=2, use_bias=False, name=name)(x)
-            x = K.ReLU(6.0)(K.BatchNormalization()(x))
-            x = K.DepthwiseConv2D(3, use_bias=False)(x)
-            x = K.ReLU(6.0)(K.BatchNormalization()(x))
-        x = K.GlobalAveragePooling2D()(x)
-        return keras.Model(inputs, K.Dense(classes, activation="softmax")(x))
-
-    monkeypatch.setattr(keras.applications, "MobileNetV2", mobile)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", [page for page, text in PAGES.items() if blocks(text, "python")]
+    "page",
+    [
+        pytest.param(page, marks=[] if page in FIRST else pytest.mark.program)
+        for page, text in PAGES.items()
+        if blocks(text, "python")
+    ],
 )
 def test_examples(
     page, few_digits, few_layers, few_weights, monkeypatch, tmp_path

@@ -41,7 +41,7 @@ def test_examples(name):
     assert result.failed == 0
 
 
-@pytest.mark.slow
+@pytest.mark.program
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs(name, tmp_path, monkeypatch):
     if ".plots." in name:

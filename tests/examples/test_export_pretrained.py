@@ -45,7 +45,7 @@ def test_gathered_weights_have_the_same_codes(bits):
     assert len(np.unique(kernel)) == 2**bits
 
 
-@pytest.mark.slow
+@pytest.mark.program
 @pytest.mark.parametrize("published", [False, True])
 def test_export(tmp_path, monkeypatch, eager, published):
     group = export_pretrained.GROUPS[-1]

@@ -21,7 +21,7 @@ def lines(output):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.program
 def test_from_a_float_network_and_from_scratch(noise, tmp_path, capsys):
     arguments = [*SIZES, "--output", str(tmp_path)]
     finetune_float.main([*arguments, "--widths", "2", "--scratch"])
@@ -35,7 +35,7 @@ def test_from_a_float_network_and_from_scratch(noise, tmp_path, capsys):
     assert model.get_layer("stage1_conv1").kernel_quantizer.bits == 2
 
 
-@pytest.mark.slow
+@pytest.mark.program
 def test_from_a_file(noise, tmp_path):
     finetune_float.resnet8(4).save(tmp_path / "float.h5")
     arguments = [*SIZES, "--output", str(tmp_path)]

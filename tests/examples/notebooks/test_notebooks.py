@@ -41,11 +41,11 @@ def tiny(parameters):
         yield f"{name} = {TINY.get(name, value)}"
 
 
-@pytest.mark.slow
+@pytest.mark.program
 @pytest.mark.parametrize(
     "path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem
 )
-def test_runs_to_its_end(path, few_digits, monkeypatch, tmp_path):
+def test_runs_to_its_end(path, few_digits, few_layers, monkeypatch, tmp_path):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.switch_backend("Agg")
     monkeypatch.chdir(tmp_path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.program
 
 
 def test_steps_are_those_of_fit(trained_on_jax):

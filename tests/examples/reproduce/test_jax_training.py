@@ -7,7 +7,7 @@ import pytest
 import keras_aqe as aqe
 from keras_aqe import converters
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.program
 
 
 def test_a_file_is_read_without_tensorflow(trained_on_jax):

@@ -13,7 +13,7 @@ from tests.examples.reproduce import test_imagenet
 FEW = ("study", "table4")
 
 
-@pytest.mark.slow
+@pytest.mark.program
 @pytest.mark.parametrize(
     "name",
     [

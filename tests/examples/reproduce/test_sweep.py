@@ -13,7 +13,7 @@ from examples.reproduce.store import Store
 from examples.reproduce.sweep import Sweep
 
 
-@pytest.mark.slow
+@pytest.mark.program
 def test_a_killed_sweep_continues(noise, tmp_path, monkeypatch):
     command = ["study", "--scale", "smoke", "--output", str(tmp_path)]
     config = runs.load("study")

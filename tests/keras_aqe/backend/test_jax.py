@@ -10,12 +10,11 @@ def test_core():
     children.run_core("jax")
 
 
-@pytest.mark.slow
+@pytest.mark.program
 def test_training_is_that_of_tensorflow(trained):
     children.compare_training("jax", trained)
 
 
-# As under PyTorch, where `make test` runs it: two more imports of TensorFlow.
-@pytest.mark.long
+@pytest.mark.program
 def test_conversion():
     children.convert_under("jax")

@@ -10,11 +10,11 @@ def test_core():
     children.run_core("torch")
 
 
-@pytest.mark.slow
+@pytest.mark.program
 def test_training_is_that_of_tensorflow(trained):
     children.compare_training("torch", trained)
 
 
-@pytest.mark.slow
+@pytest.mark.program
 def test_conversion():
     children.convert_under("torch")
