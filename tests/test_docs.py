@@ -7,7 +7,6 @@ import pathlib
 import re
 import shlex
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
