@@ -18,13 +18,10 @@
 #include "prepared_layer.h"
 #include "tflite_abi.h"
 #include "thread_pool.h"
+#include "work_split.h"
 
 namespace aqe {
 namespace {
-
-// Work (multiply-accumulates, or elements where there are no weights) below
-// which waking a thread costs more than it saves.
-constexpr int64_t kWorthThreads = 1 << 18;
 
 // 64-byte aligned memory.
 class AlignedBuffer {
@@ -87,18 +84,27 @@ struct DelegateData : std::enable_shared_from_this<DelegateData> {
   ThreadPool* threads(int recommended) {
     std::lock_guard<std::mutex> lock(mutex);
     if (pool == nullptr)
-      pool = std::make_unique<ThreadPool>(
-          std::clamp(num_threads ? num_threads : recommended, 1, kMaxThreads));
+      // More threads than CPUs would only take turns on them.
+      pool = std::make_unique<ThreadPool>(std::min(
+          std::clamp(num_threads ? num_threads : recommended, 1, kMaxThreads),
+          available_cpus()));
     return pool.get();
   }
+};
+
+// What the operators of one graph share.
+struct Graph {
+  GraphInputs inputs;
+  // What all that are prepared are estimated to take.
+  int64_t nanoseconds = 0;
 };
 
 // One operator of one graph.
 class DelegatedNode {
  public:
   DelegatedNode(tflite::Context* context, const tflite::DelegateParams& params,
-                std::shared_ptr<const GraphInputs> graph_inputs)
-      : graph_inputs_(std::move(graph_inputs)) {
+                std::shared_ptr<Graph> graph)
+      : graph_(std::move(graph)) {
     if (params.nodes_to_replace->size != 1)
       throw FormatError("the interpreter merged operators");
     tflite::Node* node = nullptr;
@@ -131,7 +137,7 @@ class DelegatedNode {
   // Checks everything, chooses the kernel and makes its memory ready.
   void prepare(tflite::Context* context) {
     kernel_ = nullptr;
-    graph_inputs_->check(*context);
+    graph_->inputs.check(*context);
     if (outputs_.size() != 1)
       throw FormatError("it must have 1 output, but has " +
                         std::to_string(outputs_.size()));
@@ -154,11 +160,12 @@ class DelegatedNode {
     if (kernel == nullptr) throw FormatError("no kernel computes these widths");
     constants_.allocate(kernel->constants_bytes(layer));
     kernel->pack_constants(layer, constants_.data());
+    graph_->nanoseconds -= nanoseconds_;
+    nanoseconds_ = estimate_nanoseconds(*kernel, layer);
+    graph_->nanoseconds += nanoseconds_;
+    split_ = split_work(nanoseconds_, threads_->threads());
     scratch_stride_ = (kernel->scratch_bytes(layer) + 63) / 64 * 64;
-    scratch_.allocate(scratch_stride_ * threads_->threads());
-    is_parallel_ =
-        layer.out_pixels() * layer.out_channels * layer.weights_per_output() >=
-        kWorthThreads;
+    scratch_.allocate(scratch_stride_ * split_.threads);
 
     resize(context, output, prepared_->output_shape);
     kernel_ = kernel;
@@ -204,12 +211,9 @@ class DelegatedNode {
 
   void run(const void* input, void* output) {
     Call call{this, &prepared_->layer, input, output};
-    const int64_t units = kernel_->units(prepared_->layer);
-    if (is_parallel_) {
-      threads_->run(run_units, &call, units);
-    } else {
-      run_units(&call, 0, 0, units);
-    }
+    Split split = split_;
+    split.wakes = graph_->nanoseconds >= kWakeNanoseconds;
+    threads_->run(run_units, &call, kernel_->units(prepared_->layer), split);
   }
 
   static void run_units(void* state, int thread, int64_t begin, int64_t end) {
@@ -244,7 +248,7 @@ class DelegatedNode {
       throw FormatError("its output cannot be resized");
   }
 
-  std::shared_ptr<const GraphInputs> graph_inputs_;
+  std::shared_ptr<Graph> graph_;
   std::string name_;
   Operator op_ = Operator::kConv2D;
   std::string options_;
@@ -257,7 +261,8 @@ class DelegatedNode {
   std::optional<PreparedLayer> prepared_;
   AlignedBuffer constants_, scratch_;
   size_t scratch_stride_ = 0;
-  bool is_parallel_ = false;
+  int64_t nanoseconds_ = 0;  // estimated
+  Split split_;
 };
 
 // Runs `action`, which may throw, and reports what it throws as the
@@ -280,14 +285,14 @@ tflite::Status report_errors(tflite::Context* context, const char* name,
 
 // Of the graph that this thread is giving to the delegate: an interpreter calls
 // `init_node` for each operator on the way.
-thread_local std::shared_ptr<const GraphInputs> graph_inputs;
+thread_local std::shared_ptr<Graph> given_graph;
 
 void* init_node(tflite::Context* context, const char* buffer, size_t) {
   DelegatedNode* node = nullptr;
   report_errors(context, "delegate", [&] {
     node = new DelegatedNode(
         context, *reinterpret_cast<const tflite::DelegateParams*>(buffer),
-        graph_inputs);
+        given_graph);
   });
   return node;
 }
@@ -333,7 +338,7 @@ tflite::Status prepare_delegate(tflite::Context* context,
     registration.version = 1;
     const std::vector<GraphNode> nodes = read_nodes(context);
     // The pointers into the graph hold until an operator is replaced.
-    graph_inputs = std::make_shared<const GraphInputs>(*context, nodes);
+    given_graph = std::make_shared<Graph>(Graph{GraphInputs(*context, nodes)});
     std::vector<int> ours;
     for (const GraphNode& node : nodes) {
       Operator op;
@@ -348,7 +353,7 @@ tflite::Status prepare_delegate(tflite::Context* context,
                           std::to_string(index));
       }
     }
-    graph_inputs.reset();
+    given_graph.reset();
   });
 }
 

@@ -1,26 +1,55 @@
-// Threads that share out the units of one kernel call. Nothing is allocated
-// after construction.
+// Threads that share out the units of one kernel call after another. Nothing is
+// allocated after construction.
+//
+// Operators of one inference follow each other within microseconds, so a thread
+// that has been woken for one of them keeps looking for the next: the first
+// wakes the threads, and all that follow find them awake. A caller wakes one
+// thread at most, and a thread two others.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 
 namespace aqe {
+
+// How a call is shared out.
+struct Split {
+  int threads = 1;    // at most, the caller's among them
+  int64_t parts = 1;  // of about as many units each, which threads take in turn
+  bool wakes = false;  // else it is shared with threads that are awake already
+};
+
+// CPUs that this process may run on.
+int available_cpus();
 
 class ThreadPool {
  public:
   // Computes the units [begin, end) as thread number `thread`.
   using Task = void (*)(void* state, int thread, int64_t begin, int64_t end);
 
-  explicit ThreadPool(int threads);
+  // What the threads did since construction.
+  struct Counts {
+    int64_t calls = 0;  // shared out: those that ran alone are not in it
+    int64_t parts = 0;  // that were computed, by whichever thread
+    int64_t joins = 0;  // by which a thread beside the caller's took part
+    int64_t caller_wakes = 0;  // of threads that slept, by callers
+    int64_t wakes = 0;         // the same, by callers and threads
+    int64_t sleepers = 0;      // threads that sleep now
+  };
+
+  // Threads begin asleep, and go back to it where there was no call for
+  // `patience`, while they looked for one.
+  explicit ThreadPool(int threads, std::chrono::nanoseconds patience =
+                                       std::chrono::microseconds(200));
   ~ThreadPool();
 
   int threads() const { return threads_; }
+  Counts counts() const;
 
-  // Runs all units on all threads, the caller's among them; on the caller's
-  // alone while another call is under way, and in a process that was forked
-  // after construction.
-  void run(Task task, void* state, int64_t units);
+  // Runs all units, on the caller's thread alone while another call is under
+  // way, and in a process that was forked after construction.
+  void run(Task task, void* state, int64_t units, const Split& split);
 
  private:
   class Crew;

@@ -39,7 +39,7 @@ bool computes(aqe::ThreadPool& pool) {
         for (int64_t unit = begin; unit < end; ++unit)
           ++(*static_cast<Counts*>(state))[unit];
       },
-      &times, kUnits);
+      &times, kUnits, {pool.threads(), 4 * pool.threads(), true});
   return std::all_of(times.begin(), times.end(),
                      [](const std::atomic<int>& count) { return count == 1; });
 }

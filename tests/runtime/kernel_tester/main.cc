@@ -81,7 +81,8 @@ void run_on_pool(ThreadPool& pool, const Work& work, void* output) {
     work.kernel.run(work.layer, work.constants, work.input, call.output,
                     call.scratch[thread]->data(), begin, end);
   };
-  pool.run(task, &call, work.kernel.units(work.layer));
+  pool.run(task, &call, work.kernel.units(work.layer),
+           {pool.threads(), 4 * pool.threads(), true});
 }
 
 // Whether kernel and reference agree to the bit.

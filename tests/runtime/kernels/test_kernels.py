@@ -1,6 +1,6 @@
-"""The C++ tests: every kernel against reference, thread pools after a fork; the
-same, and damaged files, under AddressSanitizer and UndefinedBehaviorSanitizer;
-threads and forks under ThreadSanitizer."""
+"""The C++ tests: every kernel against reference, what thread pools do, also
+after a fork; the same, and damaged files, under AddressSanitizer and
+UndefinedBehaviorSanitizer; threads and forks under ThreadSanitizer."""
 
 import contextlib
 import io
@@ -78,8 +78,9 @@ def test_every_kernel_is_tested(built):
 
 
 @pytest.mark.slow
-def test_thread_pools_after_a_fork(built):
-    subprocess.run([built / "fork_tester"], check=True)
+@pytest.mark.parametrize("tester", ["pool_tester", "fork_tester"])
+def test_thread_pools(built, tester):
+    subprocess.run([built / tester], check=True)
 
 
 # The loops in which SHIFT kernels spend their time, and one that multiplies.
@@ -123,7 +124,8 @@ def test_shared_functions_run_on_every_cpu(built):
 @pytest.mark.long
 def test_kernels_under_sanitizers(sanitized):
     subprocess.run([sanitized / "kernel_tester", "--cases", "60"], check=True)
-    subprocess.run([sanitized / "fork_tester"], check=True)
+    for tester in ("pool_tester", "fork_tester"):
+        subprocess.run([sanitized / tester], check=True)
 
 
 @pytest.mark.long
@@ -134,7 +136,8 @@ def test_threads_under_sanitizer():
         [folder / "kernel_tester", "--threads", "4", "--cases", "10"],
         check=True,
     )
-    subprocess.run([folder / "fork_tester"], check=True)
+    for tester in ("pool_tester", "fork_tester"):
+        subprocess.run([folder / tester], check=True)
 
 
 @pytest.mark.long

@@ -1,0 +1,65 @@
+#include "work_split.h"
+
+#include <algorithm>
+
+namespace aqe {
+namespace {
+
+// What one thread does in a nanosecond: products of 1 by 1 bits, products of
+// bytes, and elements that it brings through an output stage or a pool. From
+// the kernel benchmark; on ARM from the estimates in docs/performance.md.
+struct Speed {
+  double bit_products, byte_products, elements;
+};
+
+Speed speed_of(const Kernel& kernel) {
+#if defined(__x86_64__)
+  if (kernel.features & kAvx512) return {1200, 300, 2};
+  if (kernel.features & kAvx2) return {350, 90, 0.7};
+  return {30, 4, 0.1};
+#else
+  static_cast<void>(kernel);
+  return {60, 15, 0.4};
+#endif
+}
+
+// Products of floats, and of what is summed up for each channel by itself, take
+// as long as so many of bytes.
+constexpr int kSlowProduct = 8;
+
+double product_nanoseconds(const Speed& speed, const Layer& layer) {
+  const double products = static_cast<double>(layer.weights_per_output()) *
+                          layer.batch * layer.conv_height * layer.conv_width *
+                          layer.out_channels;
+  if (layer.float_accumulator() || layer.op == Operator::kDepthwiseConv2D)
+    return kSlowProduct * products / speed.byte_products;
+  const double by_bits =
+      products * bits(layer.input) * layer.weight_bits / speed.bit_products;
+  return std::min(by_bits, products / speed.byte_products);
+}
+
+}  // namespace
+
+int64_t estimate_nanoseconds(const Kernel& kernel, const Layer& layer) {
+  const Speed speed = speed_of(kernel);
+  double elements =
+      static_cast<double>(layer.out_pixels()) * layer.out_channels;
+  if (is_pooling(layer.op))
+    elements *= static_cast<double>(layer.window.height) * layer.window.width;
+  double taken = elements / speed.elements;
+  if (has_weights(layer.op)) taken += product_nanoseconds(speed, layer);
+  return static_cast<int64_t>(std::min(taken, 1e15));
+}
+
+Split split_work(int64_t nanoseconds, int threads) {
+  Split split;
+  const int64_t shares = nanoseconds / kShareNanoseconds;
+  split.threads =
+      static_cast<int>(std::clamp<int64_t>(shares, 1, std::max(threads, 1)));
+  // More parts than threads even out what threads are kept from doing.
+  split.parts = std::clamp<int64_t>(shares / 2, split.threads,
+                                    int64_t{4} * split.threads);
+  return split;
+}
+
+}  // namespace aqe
