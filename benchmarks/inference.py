@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_aqe as aqe
-from benchmarks import baselines
+from benchmarks import baselines, mobilenet
 from keras_aqe import converters
 from keras_aqe.converters import comparison
 from keras_aqe.converters.file import flatbuffer
@@ -23,15 +23,28 @@ from keras_aqe.converters.targets.packed import operators as packed_ops
 from keras_aqe.converters.targets.packed import packing
 
 BITS = (1, 2, 3)
+SAME = tuple((bits, bits) for bits in BITS)
 PAIRS = [f"{bits}/{bits}" for bits in BITS]
 # Times faster than plain int8 with XNNPACK that is asked for, at 1, 2, 3 bits.
 MODEL_A, CONVOLUTION, DENSE = (4, 1.8, 1.1), (5, 2, 1), (10, 5, 2)
 THAN_LCE, AVX2_ONLY, TWO_THREADS = 10, 1, 1.5
-# Compared with the same layers in int8, without a target.
+# Compared with the same layers in int8: what builds them from the widths of
+# inputs and kernels, the widths, and the targets.
+NO_TARGETS = (None, None, None)
 NETWORKS = {
-    "ResNet-18, 224x224": aqe.models.ResNet18,
-    "ResNet-110, 32x32": aqe.models.ResNet110,
-    "DenseNet-100, 32x32": aqe.models.DenseNet100,
+    "ResNet-18, 224x224": (aqe.models.ResNet18, SAME, NO_TARGETS),
+    "ResNet-110, 32x32": (aqe.models.ResNet110, SAME, NO_TARGETS),
+    "DenseNet-100, 32x32": (aqe.models.DenseNet100, SAME, NO_TARGETS),
+    "MobileNetV1, 224x224": (
+        mobilenet.mobilenet_v1,
+        (*SAME, (8, 3)),
+        (1.8, 1.4, 1.1, None),
+    ),
+    "MobileNetV2, 224x224": (
+        mobilenet.mobilenet_v2,
+        (*SAME, (8, 3)),
+        (*NO_TARGETS, None),
+    ),
 }
 # Files of builtin operators may take 1.15, 1.15 and 1.4 times as long.
 BUILTIN = (0.87, 0.87, 0.71)
@@ -108,19 +121,17 @@ class Comparison:
 
 
 def compare_networks(compare):
-    for what, build in NETWORKS.items():
+    for what, (build, widths, targets) in NETWORKS.items():
         compare.times(
             what,
             [
-                comparison.runner(
-                    converters.convert(build(bits, bits)).flatbuffer
-                )
-                for bits in BITS
+                comparison.runner(converters.convert(build(*pair)).flatbuffer)
+                for pair in widths
             ],
-            PAIRS,
+            [f"{inputs}/{weights}" for inputs, weights in widths],
             "int8, XNNPACK",
             [comparison.runner(comparison.int8(build(32, 32)))],
-            [None] * len(BITS),
+            targets,
         )
 
 

@@ -5,7 +5,7 @@
 
 namespace aqe {
 
-// portable/: planes.cc, codes.cc, depthwise.cc, elementwise.cc
+// portable/: planes.cc, codes.cc, code_blocks.cc
 extern const Kernel kConvPlanesPortable, kDensePlanesPortable;
 extern const Kernel kConvShiftPortable, kDepthwiseShiftPortable,
     kDenseShiftPortable;
@@ -16,29 +16,32 @@ extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable,
 
 #if defined(__x86_64__)
 // x86/: avx2_planes.cc, avx2_dot.cc, avx2_dense.cc, avx2_shift.cc,
-// avx2_depthwise.cc, avx2_quantize.cc
+// avx2_code_blocks.cc, avx2_quantize.cc
 extern const Kernel kConvPlanesAvx2, kDensePlanesAvx2;
 extern const Kernel kConvDotAvx2, kConvImageAvx2;
 extern const Kernel kDenseDotAvx2, kDenseFloatAvx2;
 extern const Kernel kConvShiftAvx2, kDenseShiftAvx2;
-extern const Kernel kDepthwiseAvx2, kQuantizeAvx2;
+extern const Kernel kDepthwiseAvx2, kMaxPoolAvx2, kAveragePoolAvx2;
+extern const Kernel kQuantizeAvx2, kDequantizeAvx2;
 // x86/: avx512_gfni_xnor.cc, avx512_planes.cc, avx512_dot.cc, avx512_dense.cc,
-// avx512_vbmi_dense.cc, avx512_depthwise.cc, avx512_quantize.cc
+// avx512_vbmi_dense.cc, avx512_code_blocks.cc, avx512_quantize.cc
 extern const Kernel kConvXnorAvx512;
 extern const Kernel kConvPlanesAvx512, kDensePlanesAvx512;
 extern const Kernel kConvRowsAvx512, kConvDotAvx512, kConvImageAvx512;
 extern const Kernel kDenseDotAvx512Vbmi, kDenseDotAvx512, kDenseFloatAvx512;
-extern const Kernel kDepthwiseAvx512, kQuantizeAvx512;
+extern const Kernel kDepthwiseAvx512, kMaxPoolAvx512, kAveragePoolAvx512;
+extern const Kernel kQuantizeAvx512, kDequantizeAvx512;
 #endif
 #if defined(__aarch64__)
 // arm/: neon_planes.cc, neon_dot.cc, neon_multiply.cc, neon_shift.cc,
-// neon_float.cc, neon_quantize.cc
+// neon_float.cc, neon_code_blocks.cc, neon_quantize.cc
 extern const Kernel kConvXnorNeon, kConvPlanesNeon, kDensePlanesNeon;
 extern const Kernel kConvDotNeon, kDenseDotNeon;
 extern const Kernel kConvMultiplyNeon, kDenseMultiplyNeon;
 extern const Kernel kConvShiftNeon, kDenseShiftNeon;
 extern const Kernel kConvFloatNeon, kDenseFloatNeon;
-extern const Kernel kQuantizeNeon;
+extern const Kernel kDepthwiseNeon, kMaxPoolNeon, kAveragePoolNeon;
+extern const Kernel kQuantizeNeon, kDequantizeNeon;
 #endif
 
 }  // namespace aqe

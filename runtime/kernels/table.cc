@@ -48,8 +48,14 @@ extern const Kernel* const kernel_table[] = {
     &kDenseFloatAvx2,
     &kDepthwiseAvx512,
     &kDepthwiseAvx2,
+    &kMaxPoolAvx512,
+    &kMaxPoolAvx2,
+    &kAveragePoolAvx512,
+    &kAveragePoolAvx2,
     &kQuantizeAvx512,
     &kQuantizeAvx2,
+    &kDequantizeAvx512,
+    &kDequantizeAvx2,
 #endif
 #if defined(__aarch64__)
     &kConvXnorNeon,
@@ -63,7 +69,11 @@ extern const Kernel* const kernel_table[] = {
     &kDenseShiftNeon,
     &kConvFloatNeon,
     &kDenseFloatNeon,
+    &kDepthwiseNeon,
+    &kMaxPoolNeon,
+    &kAveragePoolNeon,
     &kQuantizeNeon,
+    &kDequantizeNeon,
 #endif
     &kConvPlanesPortable,
     &kDensePlanesPortable,

@@ -1,17 +1,21 @@
-// Depthwise convolutions of codes with one output for each channel. Rows of the
-// input are decoded once, for all positions and taps that see them; what
-// remains are products of 16 bits, side by side, which compilers turn into the
-// vectors of AQE_TARGET.
+// Depthwise convolutions of codes. Rows of the input are decoded once, for all
+// positions and taps that see them; what remains are products side by side,
+// written as vectors of 64 bytes, which compilers make of those of AQE_TARGET.
 //
-// A `Method` has
-//   decode(layer, pixel, block, codes)   64 codes of a pixel as int16; what
-//                                        stands behind the channels does not
-//                                        matter
-//   store(layer, constants, acc, block, pixel)
-//                                        the output stage of 64 sums
+// A `Method` has the blocks of codes of an instruction set:
+//   decode(layer, pixel, block, codes)  64 codes of a pixel as int16; what
+//                                       stands behind the channels does not
+//                                       matter
+//   store(layer, constants, values, block, pixel)
+//                                       the output stage of 64 sums, or floats
+//   output_bytes(layer), pack_output(layer, constants)
+//                                       constants of the output stage, before
+//                                       all others
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
 
 #include "keras_aqe/codes.h"
 #include "keras_aqe/kernel.h"
@@ -19,16 +23,30 @@
 
 namespace aqe {
 
-// Constants: weights [block][tap][64] as int16.
-inline size_t depthwise_constants_bytes(const Layer& layer) {
-  return sizeof(int16_t) * kBlock * block_count(layer.out_channels) *
-         layer.weights_per_output();
+// Constants: those of the output stage, then the weights [block][tap][64] as
+// int16.
+template <class Method>
+size_t depthwise_weights_at(const Layer& layer) {
+  return round_up(Method::output_bytes(layer), 64);
 }
 
-inline void pack_depthwise(const Layer& layer, void* constants) {
-  auto* weights = static_cast<int16_t*>(constants);
+inline int64_t depthwise_weights(const Layer& layer) {
+  return kBlock * block_count(layer.out_channels) * layer.weights_per_output();
+}
+
+template <class Method>
+size_t depthwise_constants_bytes(const Layer& layer) {
+  return depthwise_weights_at<Method>(layer) +
+         sizeof(int16_t) * depthwise_weights(layer);
+}
+
+template <class Method>
+void pack_depthwise(const Layer& layer, void* constants) {
+  Method::pack_output(layer, constants);
+  auto* weights = reinterpret_cast<int16_t*>(
+      static_cast<char*>(constants) + depthwise_weights_at<Method>(layer));
   const int64_t taps = layer.weights_per_output();
-  std::fill_n(weights, depthwise_constants_bytes(layer) / sizeof(int16_t), 0);
+  std::fill_n(weights, depthwise_weights(layer), int16_t{0});
   for (int o = 0; o < layer.out_channels; ++o) {
     for (int64_t tap = 0; tap < taps; ++tap) {
       weights[(o / kBlock * taps + tap) * kBlock + o % kBlock] =
@@ -38,8 +56,7 @@ inline void pack_depthwise(const Layer& layer, void* constants) {
 }
 
 inline bool supports_depthwise(const Layer& layer) {
-  return layer.in_channels == layer.out_channels &&
-         layer.window.height <= kMostWindowRows;
+  return layer.window.height <= kMostWindowRows;
 }
 
 inline DecodedRows depthwise_rows(const Layer& layer) {
@@ -50,12 +67,84 @@ inline size_t depthwise_scratch_bytes(const Layer& layer) {
   return depthwise_rows(layer).bytes();
 }
 
+// Whether all sums of a layer fit 16 bits, in which twice as many lie side by
+// side: those of 3 bits and less do, and those of 8 by 3 bits.
+inline bool has_short_sums(const Layer& layer) {
+  const int code =
+      std::max(max_code(bits(layer.input)), std::abs(layer.pad_value));
+  return layer.weights_per_output() * code * max_code(layer.weight_bits) <=
+         INT16_MAX;
+}
+
+template <class Sum>
+struct DepthwiseLanes;
+template <>
+struct DepthwiseLanes<int16_t> {
+  static constexpr int kCount = 32;
+  typedef int16_t Codes __attribute__((vector_size(64)));
+  typedef int16_t Sums __attribute__((vector_size(64)));
+};
+template <>
+struct DepthwiseLanes<int32_t> {
+  static constexpr int kCount = 16;
+  typedef int16_t Codes __attribute__((vector_size(32)));
+  typedef int32_t Sums __attribute__((vector_size(64)));
+};
+
+// The sums of 64 channels at one position; rows[ky] are its codes in row ky of
+// the window.
+template <class Method, class Sum>
+AQE_TARGET inline void sum_taps(const Window& window,
+                                const int16_t* const* rows, int64_t first,
+                                const int16_t* weights, int32_t* acc) {
+  using Lanes = DepthwiseLanes<Sum>;
+  alignas(64) Sum sums[kBlock];
+  for (int i = 0; i < kBlock; i += Lanes::kCount) {
+    typename Lanes::Sums sum = {};
+    const int16_t* w = weights + i;
+    for (int ky = 0; ky < window.height; ++ky) {
+      const int16_t* c = rows[ky] + first + i;
+      for (int kx = 0; kx < window.width; ++kx) {
+        typename Lanes::Codes code, weight;
+        std::memcpy(&code, c, sizeof code);
+        std::memcpy(&weight, w, sizeof weight);
+        sum += __builtin_convertvector(code, typename Lanes::Sums) *
+               __builtin_convertvector(weight, typename Lanes::Sums);
+        c += int64_t{window.dilation_x} * kBlock;
+        w += kBlock;
+      }
+    }
+    std::memcpy(sums + i, &sum, sizeof sum);
+  }
+  for (int i = 0; i < kBlock; ++i) acc[i] = sums[i];
+}
+
+// The codes that 64 outputs of a pixel are sums of: those of the block, or each
+// as often as it has outputs.
+template <class Method>
+AQE_TARGET inline void decode_depthwise(const Layer& layer, const char* pixel,
+                                        int block, int16_t* codes) {
+  const int multiplier = layer.out_channels / layer.in_channels;
+  if (multiplier == 1) return Method::decode(layer, pixel, block, codes);
+  alignas(64) int16_t own[kBlock];
+  int decoded = -1;
+  for (int i = 0; i < channels_in_block(layer.out_channels, block); ++i) {
+    const int channel = (block * kBlock + i) / multiplier;
+    if (channel / kBlock != decoded) {
+      decoded = channel / kBlock;
+      Method::decode(layer, pixel, decoded, own);
+    }
+    codes[i] = own[channel % kBlock];
+  }
+}
+
 template <class Method>
 AQE_TARGET void run_depthwise(const Layer& layer, const void* constants,
                               const void* input, void* output, void* scratch,
                               int64_t begin, int64_t end) {
   const Window& window = layer.window;
   const int blocks = block_count(layer.out_channels);
+  const bool is_short = has_short_sums(layer);
   DecodedRows decoded = depthwise_rows(layer);
   decoded.start(input, scratch);
   // Rows of outputs below each other come first, since they share rows.
@@ -67,7 +156,7 @@ AQE_TARGET void run_depthwise(const Layer& layer, const void* constants,
     const auto decode = [&](const char* pixel, char* to) AQE_TARGET {
       auto* codes = reinterpret_cast<int16_t*>(to);
       if (pixel != nullptr) {
-        Method::decode(layer, pixel, block, codes);
+        decode_depthwise<Method>(layer, pixel, block, codes);
       } else {
         std::fill_n(codes, kBlock, static_cast<int16_t>(layer.pad_value));
       }
@@ -78,21 +167,19 @@ AQE_TARGET void run_depthwise(const Layer& layer, const void* constants,
           part, n, y * window.stride_y + int64_t{ky} * window.dilation_y,
           decode));
     }
-    const int16_t* weights = static_cast<const int16_t*>(constants) +
-                             block * layer.weights_per_output() * kBlock;
+    const auto* weights =
+        reinterpret_cast<const int16_t*>(static_cast<const char*>(constants) +
+                                         depthwise_weights_at<Method>(layer)) +
+        block * layer.weights_per_output() * kBlock;
     char* pixel = pixel_at(layer.output, layer.out_channels, output,
                            (n * layer.out_height + y) * layer.out_width);
     for (int x = 0; x < layer.out_width; ++x) {
-      alignas(64) int32_t acc[kBlock] = {};
-      const int16_t* w = weights;
-      for (int ky = 0; ky < window.height; ++ky) {
-        const int16_t* codes = rows[ky] + int64_t{x} * window.stride_x * kBlock;
-        for (int kx = 0; kx < window.width; ++kx) {
-          for (int i = 0; i < kBlock; ++i)
-            acc[i] += int32_t{codes[i]} * int32_t{w[i]};
-          codes += window.dilation_x * kBlock;
-          w += kBlock;
-        }
+      alignas(64) int32_t acc[kBlock];
+      const int64_t first = int64_t{x} * window.stride_x * kBlock;
+      if (is_short) {
+        sum_taps<Method, int16_t>(window, rows, first, weights, acc);
+      } else {
+        sum_taps<Method, int32_t>(window, rows, first, weights, acc);
       }
       Method::store(layer, constants, acc, block, pixel);
       pixel += pixel_bytes(layer.output, layer.out_channels);
@@ -115,8 +202,8 @@ constexpr Kernel depthwise_kernel(const char* name, uint32_t features) {
           1,
           kBlock,
           supports_depthwise,
-          depthwise_constants_bytes,
-          pack_depthwise,
+          depthwise_constants_bytes<Method>,
+          pack_depthwise<Method>,
           depthwise_scratch_bytes,
           depthwise_units,
           run_depthwise<Method>};

@@ -82,6 +82,10 @@ void choose_shape(Random& random, const Kernel& kernel, Case* c) {
   Window& window = layer->window;
   window.height = random.between(1, 4);
   window.width = random.between(1, 4);
+  if (layer->op != Operator::kConv2D && random.chance(20)) {
+    window.height = random.between(5, 9);
+    window.width = random.between(5, 9);
+  }
   window.stride_y = random.chance(60) ? 1 : random.between(2, 3);
   window.stride_x = random.chance(60) ? 1 : random.between(2, 3);
   layer->in_height = random.between(1, 9);
@@ -100,7 +104,9 @@ void choose_shape(Random& random, const Kernel& kernel, Case* c) {
     window.dilation_x = random.chance(80) ? 1 : random.between(2, 3);
     if (layer->op == Operator::kDepthwiseConv2D) {
       layer->groups = layer->in_channels;
-      layer->out_channels = layer->in_channels * random.between(1, 2);
+      const int most = layer->in_channels < 10 ? 70 : 3;
+      layer->out_channels = layer->in_channels *
+                            (random.chance(50) ? 1 : random.between(2, most));
     } else if (random.chance(20)) {
       layer->groups = random.between(2, 4);
       layer->in_channels = layer->groups * random.between(1, 70);

@@ -1,0 +1,63 @@
+// Depthwise convolutions, pools, quantize and dequantize in plain C++.
+#define AQE_TARGET
+#include "kernels/loops/code_blocks.h"
+
+#include "kernels/kernels.h"
+#include "kernels/loops/depthwise.h"
+#include "kernels/loops/max_pool.h"
+#include "kernels/loops/quantize.h"
+#include "kernels/portable/output.h"
+
+namespace aqe {
+namespace {
+
+struct Blocks {
+  static size_t output_bytes(const Layer&) { return 0; }
+  static void pack_output(const Layer&, void*) {}
+
+  static void decode(const Layer& layer, const char* pixel, int block,
+                     int16_t* codes) {
+    int8_t bytes[kBlock] = {};
+    load_block(layer.input, pixel, layer.in_channels, block, bytes);
+    std::copy_n(bytes, kBlock, codes);
+  }
+
+  template <class Acc>
+  static void store(const Layer& layer, const void*, const Acc* values,
+                    int block, char* pixel) {
+    store_block(layer, values, block, pixel);
+  }
+
+  template <class Value>
+  static void quantize(const Layer& layer, const void* constants,
+                       const Value* values, int block, char* pixel) {
+    store(layer, constants, values, block, pixel);
+  }
+};
+
+}  // namespace
+
+extern constexpr Kernel kDepthwiseRowsPortable =
+    depthwise_kernel<Blocks>("depthwise_conv_2d_rows_portable", 0);
+extern constexpr Kernel kMaxPoolPortable =
+    max_pool_kernel<Blocks>("max_pool_2d_portable", 0);
+extern constexpr Kernel kAveragePoolPortable =
+    average_pool_kernel<Blocks>("average_pool_2d_portable", 0);
+extern constexpr Kernel kDequantizePortable =
+    dequantize_kernel<Blocks>("dequantize_portable", 0);
+extern constexpr Kernel kQuantizePortable = {
+    "quantize_portable",
+    Operator::kQuantize,
+    width_set(Type::kFloat32, Type::kInt32),
+    width_set(0),
+    0,
+    1,
+    kBlock,
+    nullptr,
+    no_bytes,
+    no_constants,
+    no_bytes,
+    row_block_units,
+    run_quantize<Blocks>};
+
+}  // namespace aqe

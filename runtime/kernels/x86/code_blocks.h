@@ -1,0 +1,42 @@
+// Blocks of 64 codes with the vectors of an instruction set, whose header comes
+// first, for the loops over depthwise convolutions, pools and dequantize.
+#pragma once
+
+#include "kernels/loops/code_blocks.h"
+#include "kernels/loops/depthwise.h"
+#include "kernels/loops/max_pool.h"
+#include "kernels/x86/bytes.h"
+#include "kernels/x86/output.h"
+
+namespace aqe {
+
+template <class IntLanes, class RealLanes>
+struct CodeBlocks {
+  static size_t output_bytes(const Layer&) { return 0; }
+  static void pack_output(const Layer&, void*) {}
+
+  AQE_TARGET static void decode(const Layer& layer, const char* pixel,
+                                int block, int16_t* codes) {
+    alignas(64) uint8_t raised[kBlock + 32] = {};
+    IntLanes::Set::decode_pixel(
+        layer.input,
+        pixel + (layer.input == Type::kInt8 ? kBlock : 8 * bits(layer.input)) *
+                    int64_t{block},
+        channels_in_block(layer.in_channels, block),
+        reinterpret_cast<char*>(raised));
+    const int raise = raise_of(layer.input);
+    for (int i = 0; i < kBlock; ++i)
+      codes[i] = static_cast<int16_t>(raised[i] - raise);
+  }
+
+  AQE_TARGET static void store(const Layer& layer, const void* constants,
+                               const int32_t* sums, int block, char* pixel) {
+    VectorOutput<IntLanes>::store(layer, constants, sums, block, pixel);
+  }
+  AQE_TARGET static void store(const Layer& layer, const void* constants,
+                               const float* values, int block, char* pixel) {
+    VectorOutput<RealLanes>::store(layer, constants, values, block, pixel);
+  }
+};
+
+}  // namespace aqe
