@@ -11,6 +11,8 @@ namespace aqe {
 namespace {
 
 struct Blocks {
+  static constexpr int kVectorBytes = 16;
+
   static size_t output_bytes(const Layer& layer) {
     return neon::output_bytes(layer);
   }

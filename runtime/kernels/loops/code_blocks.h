@@ -52,6 +52,11 @@ AQE_TARGET void run_average_pool(const Layer& layer, const void* constants,
   }
 }
 
+// Whether codes are all that dequantize is asked for.
+inline bool keeps_codes(const Layer& layer) {
+  return layer.op == Operator::kDequantize && layer.output == Type::kInt8;
+}
+
 template <class Method>
 AQE_TARGET void run_dequantize(const Layer& layer, const void* constants,
                                const void* input, void* output, void*,
@@ -66,7 +71,7 @@ AQE_TARGET void run_dequantize(const Layer& layer, const void* constants,
                      pixel_at(layer.input, layer.in_channels, input, pixel),
                      at.block, codes);
       char* out = pixel_at(layer.output, layer.out_channels, output, pixel);
-      if (layer.output == Type::kInt8) {
+      if (keeps_codes(layer)) {
         std::copy_n(codes, count,
                     reinterpret_cast<int8_t*>(out) + at.block * kBlock);
         continue;
@@ -76,6 +81,16 @@ AQE_TARGET void run_dequantize(const Layer& layer, const void* constants,
       Method::store(layer, constants, values, at.block, out);
     }
   }
+}
+
+template <class Method>
+size_t code_block_constants_bytes(const Layer& layer) {
+  return keeps_codes(layer) ? 0 : Method::output_bytes(layer);
+}
+
+template <class Method>
+void pack_code_blocks(const Layer& layer, void* constants) {
+  if (!keeps_codes(layer)) Method::pack_output(layer, constants);
 }
 
 template <class Method>
@@ -90,8 +105,8 @@ constexpr Kernel code_block_kernel(const char* name, Operator op,
           1,
           kBlock,
           nullptr,
-          Method::output_bytes,
-          Method::pack_output,
+          code_block_constants_bytes<Method>,
+          pack_code_blocks<Method>,
           no_bytes,
           row_block_units,
           run};

@@ -1,8 +1,8 @@
 // Depthwise convolutions of codes. Rows of the input are decoded once, for all
-// positions and taps that see them; what remains are products side by side,
-// written as vectors of 64 bytes, which compilers make of those of AQE_TARGET.
+// positions and taps that see them; what remains are products side by side.
 //
 // A `Method` has the blocks of codes of an instruction set:
+//   kVectorBytes                        of its vectors
 //   decode(layer, pixel, block, codes)  64 codes of a pixel as int16; what
 //                                       stands behind the channels does not
 //                                       matter
@@ -76,19 +76,12 @@ inline bool has_short_sums(const Layer& layer) {
          INT16_MAX;
 }
 
-template <class Sum>
-struct DepthwiseLanes;
-template <>
-struct DepthwiseLanes<int16_t> {
-  static constexpr int kCount = 32;
-  typedef int16_t Codes __attribute__((vector_size(64)));
-  typedef int16_t Sums __attribute__((vector_size(64)));
-};
-template <>
-struct DepthwiseLanes<int32_t> {
-  static constexpr int kCount = 16;
-  typedef int16_t Codes __attribute__((vector_size(32)));
-  typedef int32_t Sums __attribute__((vector_size(64)));
+// Vectors of an instruction set: as many sums as fill one, and their codes.
+template <class Sum, int kVectorBytes>
+struct SumLanes {
+  static constexpr int kLanes = kVectorBytes / sizeof(Sum);
+  typedef Sum Sums __attribute__((vector_size(kVectorBytes)));
+  typedef int16_t Codes __attribute__((vector_size(sizeof(int16_t) * kLanes)));
 };
 
 // The sums of 64 channels at one position; rows[ky] are its codes in row ky of
@@ -97,24 +90,30 @@ template <class Method, class Sum>
 AQE_TARGET inline void sum_taps(const Window& window,
                                 const int16_t* const* rows, int64_t first,
                                 const int16_t* weights, int32_t* acc) {
-  using Lanes = DepthwiseLanes<Sum>;
+  using Lanes = SumLanes<Sum, Method::kVectorBytes>;
+  using Sums = typename Lanes::Sums;
+  constexpr int kLanes = Lanes::kLanes;
+  constexpr int kVectors = std::min(4, kBlock / kLanes);  // at a time
   alignas(64) Sum sums[kBlock];
-  for (int i = 0; i < kBlock; i += Lanes::kCount) {
-    typename Lanes::Sums sum = {};
+  for (int i = 0; i < kBlock; i += kVectors * kLanes) {
+    Sums sum[kVectors] = {};
     const int16_t* w = weights + i;
     for (int ky = 0; ky < window.height; ++ky) {
       const int16_t* c = rows[ky] + first + i;
       for (int kx = 0; kx < window.width; ++kx) {
-        typename Lanes::Codes code, weight;
-        std::memcpy(&code, c, sizeof code);
-        std::memcpy(&weight, w, sizeof weight);
-        sum += __builtin_convertvector(code, typename Lanes::Sums) *
-               __builtin_convertvector(weight, typename Lanes::Sums);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) {
+          typename Lanes::Codes code, weight;
+          std::memcpy(&code, c + v * kLanes, sizeof code);
+          std::memcpy(&weight, w + v * kLanes, sizeof weight);
+          sum[v] += __builtin_convertvector(code, Sums) *
+                    __builtin_convertvector(weight, Sums);
+        }
         c += int64_t{window.dilation_x} * kBlock;
         w += kBlock;
       }
     }
-    std::memcpy(sums + i, &sum, sizeof sum);
+    std::memcpy(sums + i, sum, sizeof sum);
   }
   for (int i = 0; i < kBlock; ++i) acc[i] = sums[i];
 }

@@ -12,6 +12,8 @@ namespace aqe {
 namespace {
 
 struct Blocks {
+  static constexpr int kVectorBytes = 16;
+
   static size_t output_bytes(const Layer&) { return 0; }
   static void pack_output(const Layer&, void*) {}
 

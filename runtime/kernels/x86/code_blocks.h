@@ -12,6 +12,8 @@ namespace aqe {
 
 template <class IntLanes, class RealLanes>
 struct CodeBlocks {
+  static constexpr int kVectorBytes = kBytes;
+
   static size_t output_bytes(const Layer&) { return 0; }
   static void pack_output(const Layer&, void*) {}
 
