@@ -2,8 +2,8 @@
 # go into ARGS, for example: make demo ARGS="--dataset cifar10"
 
 # The oldest that will do comes first: every dependency has wheels for it.
-PYTHON := $(shell for python in python3.11 python3.12 python3; do \
-	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && { echo $$python; break; }; done)
 ARGS :=
 FAST := "not long and not program and not slow"
@@ -69,8 +69,9 @@ lint: $(INSTALLED) ## linter, formatter and types
 	.venv/bin/ruff format --check
 	.venv/bin/clang-format --dry-run --Werror $(CXX_FILES)
 	rm -rf $(TYPED) && mkdir -p $(TYPED)
-	ln -s $(addprefix $(CURDIR)/,$(wildcard keras_aqe/*) converters runtime) $(TYPED)
-	MYPYPATH=build/types .venv/bin/mypy $(TYPED)
+	ln -s $(addprefix $(CURDIR)/,$(wildcard keras_aqe/*) converters) $(TYPED)
+	ln -sfn $(CURDIR)/runtime $(TYPED)_runtime
+	MYPYPATH=build/types .venv/bin/mypy $(TYPED) $(TYPED)_runtime
 
 # Minutes, so not a part of lint. As debug builds, whose asserts tell it what
 # holds.
@@ -81,24 +82,25 @@ tidy: $(INSTALLED) ## what clang-tidy finds in C++
 	sed -n 's/^ *"file": "\(.*\)".*/\1/p' build/tidy/compile_commands.json | sort -u | \
 	xargs -n 1 -P 2 .venv/bin/clang-tidy -p build/tidy --quiet
 
-# The package as it is installed, for the API's pages: converters/ and runtime/
-# lie beside keras_aqe/ here.
+# The packages as they are installed, for the API's pages.
 docs: $(INSTALLED) ## build the site into site/; fails on a broken link
 	rm -rf build/docs
 	mkdir -p build/docs
 	cp -r keras_aqe build/docs/
-	cp -r converters runtime build/docs/keras_aqe/
+	cp -r converters build/docs/keras_aqe/
+	cp -r runtime build/docs/keras_aqe_runtime
 	NO_MKDOCS_2_WARNING=1 $(MKDOCS) build $(ARGS)
 
-wheels: ## build the source archive and this machine's wheel into dist/
+wheels: ## build the source archives and this machine's wheels into dist/
 	$(PYTHON) -m venv .venv-build
 	.venv-build/bin/python -m pip install --quiet build
-	.venv-build/bin/python -m build $(ARGS)
+	.venv-build/bin/python -m build --outdir dist $(ARGS) .
+	.venv-build/bin/python -m build --outdir dist $(ARGS) runtime
 
 # The stamp is written last, so an install that broke off is done again.
 $(INSTALLED): setup.cfg setup.py pyproject.toml $(RUNTIME)
-	@test -n "$(PYTHON)" || { echo "keras-aqe needs Python 3.11 or 3.12" \
-	"on the PATH (Larq Compute Engine has no wheels for others)." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "keras-aqe needs Python 3.11, 3.12" \
+	"or 3.13 on the PATH." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --editable '.[dev]'
 	touch $@

@@ -1,4 +1,9 @@
-"""Builds the native runtime with the host's compiler; metadata: setup.cfg."""
+"""Builds the native runtime with the host's compiler; metadata: setup.cfg.
+
+Where `runtime/` lies beside this file, as in a checkout, it is a part of what
+is built, and nothing else need be there. The source archive is without it, and
+what is built from that depends on keras-aqe-runtime (`runtime/pyproject.toml`).
+"""
 
 import configparser
 import pathlib
@@ -9,14 +14,26 @@ from scikit_build_core.errors import (
     ScikitBuildError,
 )
 from scikit_build_core.setuptools.build_cmake import BuildCMake
-from setuptools import find_packages, setup
+from setuptools import Distribution, find_packages, setup
+
+RUNTIME = pathlib.Path("runtime", "CMakeLists.txt")
+
+
+class WithRuntime(Distribution):
+    def parse_config_files(self, *args, **kwargs):
+        super().parse_config_files(*args, **kwargs)
+        self.install_requires = self.metadata.install_requires = [
+            requirement
+            for requirement in self.install_requires
+            if not requirement.startswith("keras-aqe-runtime")
+        ]
 
 
 class BuildRuntime(BuildCMake):
     """Without a compiler the package installs all the same."""
 
     def run(self):
-        package, root = "keras_aqe/runtime", self.build_lib
+        package, root = "keras_aqe_runtime", self.build_lib
         if (
             self.editable_mode
             or self.get_finalized_command("build_ext").inplace
@@ -46,12 +63,17 @@ def packages():
     config.read("setup.cfg")
     for line in config["options"]["package_dir"].strip().splitlines():
         package, folder = line.split(" = ")
-        yield package
-        yield from (f"{package}.{inner}" for inner in find_packages(folder))
+        if pathlib.Path(folder).exists():
+            yield package
+            inner = find_packages(folder)
+            yield from (f"{package}.{name}" for name in inner)
 
 
-setup(
-    packages=sorted(packages()),
-    cmake_source_dir="runtime",
-    cmdclass={"build_cmake": BuildRuntime},
-)
+runtime = {}
+if RUNTIME.exists():
+    runtime = {
+        "distclass": WithRuntime,
+        "cmake_source_dir": "runtime",
+        "cmdclass": {"build_cmake": BuildRuntime},
+    }
+setup(packages=sorted(packages()), **runtime)

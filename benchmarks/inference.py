@@ -16,11 +16,11 @@ import keras_aqe as aqe
 from benchmarks import baselines, mobilenet
 from keras_aqe import converters
 from keras_aqe.converters import comparison
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.file.custom_ops import to_model
 from keras_aqe.converters.graph import nodes
 from keras_aqe.converters.targets.packed import operators as packed_ops
 from keras_aqe.converters.targets.packed import packing
+from keras_aqe_runtime.file import flatbuffer
 
 BITS = (1, 2, 3)
 SAME = tuple((bits, bits) for bits in BITS)

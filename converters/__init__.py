@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from keras_aqe.converters.errors import ConversionError
+from keras_aqe_runtime import ConversionError
 
 if importlib.util.find_spec("tensorflow"):
     from keras_aqe.converters.check import Check, Fault, check

@@ -16,8 +16,9 @@ import keras
 import numpy as np
 
 from keras_aqe.alpha import find
-from keras_aqe.converters.errors import ConversionError, EngineMissingError
+from keras_aqe.converters.errors import ConversionError
 from keras_aqe.metrics import quantized_kernels
+from keras_aqe_runtime.errors import EngineMissingError
 
 # Examples on which both backends, and the file, are compared.
 _EXAMPLES = 4

@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_aqe import layers, quantizers, runtime
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.interpreter import Interpreter
-from keras_aqe.converters.load import load
 from keras_aqe.converters.targets import target_of
+from keras_aqe_runtime.file import flatbuffer
+from keras_aqe_runtime.load import load
 
 # What a fresh process adds to its memory when it runs a file.
 _MEMORY = """

@@ -2,20 +2,20 @@
 
 from keras_aqe.converters.errors import (
     ConversionError,
-    EngineMissingError,
     FloatLayerError,
     other_types,
     raising,
     unconvertible,
 )
-from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.interpreter import Interpreter
-from keras_aqe.converters.load import load
 from keras_aqe.converters.report import RUNS_IN_FLOAT, report
 from keras_aqe.converters.targets import node_names
 from keras_aqe.converters.targets.description import describe
 from keras_aqe.converters.targets.ownership import layer_in
+from keras_aqe_runtime.errors import EngineMissingError
+from keras_aqe_runtime.file import flatbuffer, metadata
+from keras_aqe_runtime.load import load
 
 
 def run(

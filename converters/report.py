@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from keras_aqe import costs, tables
-from keras_aqe.converters.errors import ConversionError, DamagedError
-from keras_aqe.converters.file import constants, flatbuffer, metadata
-from keras_aqe.converters.load import load
+from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.file import constants
 from keras_aqe.converters.targets import KERNELS, TARGETS
 from keras_aqe.summary import operation
+from keras_aqe_runtime.errors import DamagedError
+from keras_aqe_runtime.file import flatbuffer, metadata
+from keras_aqe_runtime.load import load
 
 if TYPE_CHECKING:
     from keras_aqe.converters.convert import Converted

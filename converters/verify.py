@@ -13,16 +13,16 @@ from keras_aqe import tables
 from keras_aqe.callbacks import find
 from keras_aqe.converters import progress
 from keras_aqe.converters.child import under_tensorflow
-from keras_aqe.converters.errors import DamagedError
-from keras_aqe.converters.file import metadata
 from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.graph.pixels import with_uint8_input
 from keras_aqe.converters.interpreter import Interpreter
-from keras_aqe.converters.load import load
 from keras_aqe.converters.reference import Reference
-from keras_aqe.converters.signature import Signature
 from keras_aqe.converters.targets import target_of
+from keras_aqe_runtime.errors import DamagedError
+from keras_aqe_runtime.file import metadata
+from keras_aqe_runtime.load import load
+from keras_aqe_runtime.signature import Signature
 
 if TYPE_CHECKING:
     from keras_aqe.converters.convert import Converted

@@ -1,6 +1,7 @@
-"""XNOR and SHIFT kernels for packed files, as a delegate for LiteRT."""
+"""Runs packed files in LiteRT, without TensorFlow."""
 
-from keras_aqe.runtime.library import (
+from keras_aqe_runtime.errors import ConversionError
+from keras_aqe_runtime.library import (
     describe,
     environment,
     kernels,
@@ -10,6 +11,8 @@ from keras_aqe.runtime.library import (
 )
 
 __all__ = [
+    "ConversionError",
+    "Interpreter",
     "describe",
     "environment",
     "kernels",
@@ -17,3 +20,13 @@ __all__ = [
     "load_delegate",
     "profile",
 ]
+
+
+def __getattr__(name):
+    if name != "Interpreter":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # What parses files takes a while to import, and needs LiteRT, without
+    # which keras-aqe trains.
+    from keras_aqe_runtime.interpreter import Interpreter
+
+    return Interpreter

@@ -1,8 +1,16 @@
-"""The interpreter that runs a file of builtin operators."""
+"""What runs files, and which file is run by what."""
 
 import contextlib
+import dataclasses
+from collections.abc import Callable
 
-from keras_aqe.converters.errors import ConversionError
+from keras_aqe_runtime import library
+from keras_aqe_runtime.errors import (
+    ConversionError,
+    DamagedError,
+    EngineMissingError,
+)
+from keras_aqe_runtime.file import flatbuffer
 
 
 class LiteRT:
@@ -58,8 +66,96 @@ class LiteRT:
             ]
 
     def profile(self):
-        """What `keras_aqe.runtime.profile` says of the operators it runs."""
+        """What `keras_aqe_runtime.profile` says of the operators it runs."""
         return []
+
+
+class Packed(LiteRT):
+    """LiteRT's interpreter with the delegate of `keras_aqe_runtime`.
+
+    Args:
+        data: The file as bytes.
+        num_threads: Number of threads.
+        profile: Whether each operator is timed.
+
+    Raises:
+        ConversionError: If it refuses the file; an `EngineMissingError` if
+            the runtime was not built.
+    """
+
+    def __init__(self, data, num_threads, profile=False):
+        try:
+            self._delegate = library.load_delegate(num_threads, profile)
+        except RuntimeError as error:
+            raise EngineMissingError(
+                f"This is a packed file. {error}"
+            ) from error
+        super().__init__(data, num_threads, delegates=[self._delegate])
+
+    def profile(self):
+        return library.profile(self._delegate)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of file.
+
+    Args:
+        name: The target that such files are converted for.
+        prefix: What the names of its custom operators begin with; empty for
+            files that have none.
+        engine: Function from a file's bytes, a number of threads and whether
+            to time each operator to what runs it: a `LiteRT`, or what has its
+            methods.
+        check: Function that raises `ConversionError` if a custom operator of
+            a parsed file is not as it should be.
+    """
+
+    name: str
+    prefix: str
+    engine: Callable
+    check: Callable = lambda model: None
+
+
+def _larq(data, num_threads, profile):
+    raise EngineMissingError(
+        "The file needs Larq Compute Engine's interpreter. Where it is "
+        "installed (`pip install 'keras-aqe[lce]'`), "
+        "`keras_aqe.converters.Interpreter` runs the file."
+    )
+
+
+# Without TensorFlow. The operators of packed files are the library's to check.
+KINDS = (
+    Kind("packed", "Aqe", Packed),
+    Kind("lce", "Lce", _larq),
+    Kind("tflite", "", LiteRT),
+)
+
+
+def kind_of(model, kinds):
+    """The kind of a file, going by its custom operators.
+
+    Args:
+        model: A parsed file, from wherever it comes.
+        kinds: All `Kind`s there are, or what has their fields.
+
+    Returns:
+        One of them; that of builtin operators if there are no others.
+
+    Raises:
+        ConversionError: If it has operators of several kinds.
+    """
+    names = flatbuffer.operator_names(model)
+    found = [
+        kind
+        for kind in kinds
+        if kind.prefix and any(n.startswith(kind.prefix) for n in names)
+    ]
+    if len(found) > 1:
+        targets = " and ".join(kind.name for kind in found)
+        raise DamagedError(f"it has operators of the targets {targets}")
+    return found[0] if found else next(k for k in kinds if not k.prefix)
 
 
 @contextlib.contextmanager

@@ -1,26 +1,20 @@
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.file import bounds, loops, operators
-from keras_aqe.converters.load import load
-from keras_aqe.converters.signature import Signature
-from keras_aqe.converters.targets import TARGETS, target_of
-
-if TYPE_CHECKING:
-    from keras_aqe.converters.convert import Converted
+from keras_aqe_runtime.engines import KINDS, kind_of
+from keras_aqe_runtime.errors import ConversionError
+from keras_aqe_runtime.file import bounds, loops, operators
+from keras_aqe_runtime.load import Converted, load
+from keras_aqe_runtime.signature import Signature
 
 
 class Interpreter:
-    """Runs a .tflite file, whichever target it was converted for.
+    """Runs a packed file, or one of builtin operators, without TensorFlow.
 
-    The engine is that of the target whose operators the file has: Larq
-    Compute Engine's interpreter, or LiteRT, for packed files with the delegate
-    of `keras_aqe.runtime`.
+    The engine is LiteRT, for packed files with the delegate of
+    `load_delegate`.
 
     Args:
         flatbuffer: The file: its path, its bytes, or what `convert`
@@ -46,11 +40,18 @@ class Interpreter:
     from keras_aqe import converters
 
     model = aqe.models.MINWNet("D", filters=4, dense_units=8)
-    converted = converters.convert(model, target="tflite")
-    images = np.zeros((2, 32, 32, 3), "float32")
-    logits = converters.Interpreter(converted).predict(images)
+    converters.convert(model).save("model.tflite")
+
+    # On the device:
+    from keras_aqe_runtime import Interpreter
+
+    interpreter = Interpreter("model.tflite", num_threads=2)
+    logits = interpreter.predict(np.zeros((1, 32, 32, 3), "float32"))
     ```
     """
+
+    # The kinds of files that it runs; a subclass may have others.
+    kinds = KINDS
 
     def __init__(
         self,
@@ -64,16 +65,16 @@ class Interpreter:
                 f"num_threads={num_threads!r}"
             )
         file = load(flatbuffer)
-        custom = [target for target in TARGETS.values() if target.prefix]
-        operators.check(file.model, [target.prefix for target in custom])
-        for target in custom:
-            target.check(file.model)
+        custom = [kind for kind in self.kinds if kind.prefix]
+        operators.check(file.model, [kind.prefix for kind in custom])
+        for kind in custom:
+            kind.check(file.model)
         loops.check(file.model)
         bounds.check(file.model)
         self._signature = Signature(file)
         self.input_names = self._signature.input_names
         self.output_names = self._signature.output_names
-        self._engine = target_of(file.model).engine(
+        self._engine = kind_of(file.model, self.kinds).engine(
             file.data, num_threads, profile
         )
 
@@ -118,7 +119,7 @@ class Interpreter:
         """What the operators of a packed file run as, after `predict`.
 
         Returns:
-            What `keras_aqe.runtime.profile` does; of other files, an empty
+            What `keras_aqe_runtime.profile` does; of other files, an empty
             list.
         """
         return self._engine.profile()

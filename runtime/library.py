@@ -1,6 +1,7 @@
 import ctypes
 import functools
 import pathlib
+import re
 import tempfile
 from typing import Any
 
@@ -27,14 +28,13 @@ def library_path() -> str:
         The path as a string.
 
     Raises:
-        RuntimeError: If the library was not built when keras-aqe was
-            installed.
+        RuntimeError: If the library is not there.
 
     Example:
 
     ```python
     from ai_edge_litert.interpreter import load_delegate
-    from keras_aqe.runtime import library_path
+    from keras_aqe_runtime import library_path
 
     delegate = load_delegate(library_path(), {"num_threads": "2"})
     ```
@@ -45,10 +45,12 @@ def library_path() -> str:
         if path.exists():
             return str(path)
     raise RuntimeError(
-        f"The native runtime is not in {folder}: keras-aqe was installed "
-        "without a C++ compiler, so packed files cannot run here. Install a "
-        "C++17 compiler and run `pip install --force-reinstall --no-deps` "
-        "on keras-aqe again, or convert with `target='tflite'`."
+        f"The native runtime is not in {folder}, so packed files cannot run "
+        "here: there is no wheel with it for this system, and no C++ compiler "
+        "was found when it was installed from source. Install a C++17 "
+        "compiler and run `pip install --force-reinstall --no-deps "
+        "--no-binary :all: keras-aqe-runtime`, in a checkout `pip install "
+        "--force-reinstall --no-deps .`, or convert with `target='tflite'`."
     )
 
 
@@ -64,8 +66,7 @@ def load_delegate(num_threads: int = 1, profile: bool = False) -> Any:
         `ai_edge_litert.interpreter.Interpreter` and `tf.lite.Interpreter`.
 
     Raises:
-        RuntimeError: If the library was not built when keras-aqe was
-            installed.
+        RuntimeError: If the library is not there.
         ValueError: If `num_threads` is out of range.
 
     Example:
@@ -108,8 +109,7 @@ def environment(**kwargs: Any) -> Any:
         An `ai_edge_litert.environment.Environment`.
 
     Raises:
-        RuntimeError: If the library was not built when keras-aqe was
-            installed.
+        RuntimeError: If the library is not there.
 
     Example:
 
@@ -156,8 +156,7 @@ def profile(delegate: Any) -> list[dict[str, Any]]:
         all runs together; else both are 0.
 
     Raises:
-        RuntimeError: If the library was not built when keras-aqe was
-            installed.
+        RuntimeError: If the library is not there.
 
     Example:
 
@@ -200,15 +199,14 @@ def kernels() -> tuple[str, list[dict[str, Any]]]:
         The features as a text, and what `describe` returns.
 
     Raises:
-        RuntimeError: If the library was not built when keras-aqe was
-            installed.
+        RuntimeError: If the library is not there.
 
     Example:
 
     ```python
-    from keras_aqe import runtime
+    import keras_aqe_runtime
 
-    features, kernels = runtime.kernels()
+    features, kernels = keras_aqe_runtime.kernels()
     usable = [kernel["name"] for kernel in kernels if kernel["runs_here"]]
     ```
     """
@@ -231,40 +229,36 @@ def describe() -> list[dict[str, Any]]:
         `inputs`, `weights` (bits), `needs` (CPU features), `runs_here`.
 
     Raises:
-        RuntimeError: If the library was not built when keras-aqe was
-            installed.
+        RuntimeError: If the library is not there.
 
     Example:
 
     ```python
-    from keras_aqe import runtime
+    import keras_aqe_runtime
 
-    kernels = runtime.describe()
+    kernels = keras_aqe_runtime.describe()
     fastest = next(kernel["name"] for kernel in kernels if kernel["runs_here"])
     ```
     """
-    import rich.console
-    import rich.table
-
     features, rows = kernels()
-    printed = rich.table.Table(title=f"Kernels (this CPU: {features})")
-    # A name that is cut is no name: KERAS_AQE_KERNELS takes it whole.
-    printed.add_column("Kernel", no_wrap=True)
-    for title in ("Inputs", "Weight bits", "Needs", "Runs here"):
-        printed.add_column(title, min_width=8, overflow="fold")
-    for row in rows:
-        printed.add_row(
-            row["name"],
-            ", ".join(row["inputs"]),
-            ", ".join(map(str, row["weights"])),
-            row["needs"],
-            "yes" if row["runs_here"] else "no",
-        )
-    console = rich.console.Console(markup=False)
-    longest = max(len(row["name"]) for row in rows)
-    # Beside the name, four columns of 8, and the lines between.
-    console.width = max(console.width, longest + 4 * 8 + 16)
-    console.print(printed)
+    cells = [
+        ("Kernel", "Input bits", "Weight bits", "Needs", "Runs here"),
+        *(
+            (
+                row["name"],
+                re.sub(" bits?", "", ", ".join(row["inputs"])),
+                ", ".join(map(str, row["weights"])),
+                row["needs"],
+                "yes" if row["runs_here"] else "no",
+            )
+            for row in rows
+        ),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    print(f"Kernels (this CPU: {features})")
+    for line in cells:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths))
+        print("", " ".join(padded).rstrip())
     return rows
 
 

@@ -2,8 +2,16 @@
 
 import dataclasses
 import os
+from typing import Protocol
 
-from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe_runtime.file import flatbuffer, metadata
+
+
+class Converted(Protocol):
+    """What `keras_aqe.converters.convert` returns, as far as it counts here."""
+
+    @property
+    def flatbuffer(self) -> bytes: ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import collections.abc
 
 import numpy as np
 
-from keras_aqe.converters.file import signature as tensors
+from keras_aqe_runtime.file import signature as tensors
 
 
 class Signature:

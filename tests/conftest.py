@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call():
     """Beside NumPy 2 there is no interpreter of LCE, and its files rest."""
-    from keras_aqe.converters.errors import EngineMissingError
+    from keras_aqe_runtime.errors import EngineMissingError
 
     try:
         return (yield)
@@ -113,6 +113,15 @@ def minw_files():
 def minw_file(minw_files, request):
     """Each of these files, one after the other."""
     return minw_files[request.param]
+
+
+@pytest.fixture(scope="session", params=["packed", "lce", "tflite"])
+def converted(request):
+    """`two_inputs` for each target."""
+    from keras_aqe.converters import convert
+    from tests.converters.two_inputs import two_inputs
+
+    return convert(two_inputs(), request.param)
 
 
 @pytest.fixture

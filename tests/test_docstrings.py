@@ -12,19 +12,23 @@ import pytest
 import tensorflow as tf
 
 import keras_aqe as aqe
+import keras_aqe_runtime
 from keras_aqe import converters, runtime
 
 # These import what may not be installed.
 OTHER_BACKENDS = ("backend.jax", "backend.torch")
 MODULES = [
     module.name
-    for module in pkgutil.walk_packages(aqe.__path__, "keras_aqe.")
+    for package in (aqe, keras_aqe_runtime)
+    for module in pkgutil.walk_packages(
+        package.__path__, f"{package.__name__}."
+    )
     if not module.name.endswith(("__main__", *OTHER_BACKENDS))
 ]
 # Examples that write files, draw, or print tables are programs of their own.
 PROGRAMS = {
     f"{item.__module__}.{item.__qualname__}": program
-    for module in (aqe.models, aqe.plots, converters, runtime)
+    for module in (aqe.models, aqe.plots, converters, keras_aqe_runtime)
     for item in (getattr(module, name) for name in module.__all__)
     for program in re.findall(
         r"```python\n(.*?)```", inspect.getdoc(item), re.DOTALL
@@ -46,7 +50,7 @@ def test_examples(name):
 def test_programs(name, tmp_path, monkeypatch):
     if ".plots." in name:
         pytest.importorskip("matplotlib").use("Agg")
-    if ".runtime." in name or "convert" in name:
+    if "_runtime." in name or "convert" in name:
         try:
             runtime.library_path()
         except RuntimeError as error:

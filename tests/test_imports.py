@@ -12,7 +12,7 @@ FOLDERS = {
     "examples": "examples",
     "converters": "keras_aqe.converters",
     "keras_aqe": "keras_aqe",
-    "runtime": "keras_aqe.runtime",
+    "runtime": "keras_aqe_runtime",
 }
 TARGETS = sorted(
     folder.name
@@ -28,17 +28,19 @@ SHARED = sorted(
 # What modules of a folder may import of the package beside that folder;
 # "keras_aqe" stands for the modules that train.
 MAY_IMPORT = {
-    "keras_aqe.converters.file": ["keras_aqe.converters.errors"],
+    "keras_aqe.converters.file": ["keras_aqe_runtime.file"],
     "keras_aqe.converters.graph": ["keras_aqe", "keras_aqe.converters.errors"],
-    "keras_aqe.runtime": [],
+    "keras_aqe.runtime": ["keras_aqe_runtime"],
+    "keras_aqe_runtime": [],
+    "keras_aqe_runtime.file": ["keras_aqe_runtime.errors"],
     **{
         f"keras_aqe.converters.targets.{name}": [
             "keras_aqe",
             "keras_aqe.converters.errors",
             "keras_aqe.converters.file",
             "keras_aqe.converters.graph",
-            # For the engine of packed files.
-            "keras_aqe.runtime",
+            # For engines and parsed files.
+            "keras_aqe_runtime",
             *(f"keras_aqe.converters.targets.{module}" for module in SHARED),
         ]
         for name in TARGETS
@@ -50,6 +52,7 @@ ABOVE = (
     "keras_aqe.cli",
     "keras_aqe.converters",
     "keras_aqe.runtime",
+    "keras_aqe_runtime",
     "benchmarks",
     "examples",
 )
@@ -111,7 +114,7 @@ def own_imports(path):
     return [
         (module, name)
         for module, name in imported(tree)
-        if module.split(".")[0] == "keras_aqe"
+        if module.split(".")[0] in ("keras_aqe", "keras_aqe_runtime")
     ]
 
 

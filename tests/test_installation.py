@@ -16,7 +16,7 @@ from keras_aqe.converters import Interpreter, convert
 from tests.converters.networks import images, randomise
 
 ROOT = pathlib.Path(__file__).parents[1]
-LIBRARY = "keras_aqe/runtime/libkeras_aqe_delegate.so"
+LIBRARY = "keras_aqe_runtime/libkeras_aqe_delegate.so"
 # What pip and CMake themselves call.
 COMMANDS = ("sh", "env", "uname", "rm", "mkdir", "cat", "sed", "grep")
 

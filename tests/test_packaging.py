@@ -16,6 +16,9 @@ def test_version_is_that_of_the_metadata():
     assert keras_aqe.__version__ == version
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text()
+    pinned = f"\n    keras-aqe-runtime == {version}\n"
+    assert pinned in (ROOT / "setup.cfg").read_text()
+    # Of keras-aqe-runtime, too.
     cmake = (ROOT / "runtime" / "CMakeLists.txt").read_text()
     assert f"project(keras_aqe VERSION {version} " in cmake
 

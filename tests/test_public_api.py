@@ -38,7 +38,10 @@ def public(module):
 
 API = {
     name: item
-    for path in ("keras_aqe", "keras_aqe.converters", "keras_aqe.runtime")
+    for path in (
+        *("keras_aqe", "keras_aqe.converters", "keras_aqe.runtime"),
+        "keras_aqe_runtime",
+    )
     for name, item in public(importlib.import_module(path))
 }
 

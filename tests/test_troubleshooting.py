@@ -8,10 +8,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = [
     *ROOT.glob("keras_aqe/**/*.py"),
     *ROOT.glob("converters/**/*.py"),
-    *ROOT.glob("runtime/*.py"),
+    *ROOT.glob("runtime/**/*.py"),
 ]
 # Where built-in errors become "The file is damaged: ...".
-DAMAGED = ("converters/file/", "converters/targets/lce/checks.py")
+DAMAGED = ("runtime/file/", "converters/targets/lce/checks.py")
 BUILTIN = ("ValueError", "IndexError", "OSError")
 # What differs from one message to the next.
 HOLE = "…"

@@ -1,1 +1,1 @@
-"""Reading, checking and writing .tflite files, whatever is in them."""
+"""What `convert` puts into a file that TensorFlow wrote."""

@@ -5,8 +5,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_aqe.converters.file import flatbuffer
-from keras_aqe.converters.file.flatbuffer import schema
+from keras_aqe_runtime.file import flatbuffer
+from keras_aqe_runtime.file.flatbuffer import schema
 
 _TYPES = {
     "float16": schema.TensorType.FLOAT16,

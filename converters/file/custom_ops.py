@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from flatbuffers import flexbuffers
 
-from keras_aqe.converters.file import flatbuffer
+from keras_aqe_runtime.file import flatbuffer
 
 _SCOPE = "scope"
 # Begins the names of outputs that only tell where a tensor is.

@@ -1,8 +1,7 @@
 """From the inference graph to operators; a folder for each target."""
 
-from keras_aqe.converters.errors import DamagedError
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.targets import builtin, lce, packed
+from keras_aqe_runtime.engines import kind_of
 
 TARGETS = {
     target.name: target
@@ -24,13 +23,4 @@ def target_of(model):
     Raises:
         ConversionError: If it has operators of several targets.
     """
-    names = flatbuffer.operator_names(model)
-    found = [
-        target
-        for target in TARGETS.values()
-        if target.prefix and any(n.startswith(target.prefix) for n in names)
-    ]
-    if len(found) > 1:
-        targets = " and ".join(target.name for target in found)
-        raise DamagedError(f"it has operators of the targets {targets}")
-    return found[0] if found else builtin.TARGET
+    return kind_of(model, TARGETS.values())

@@ -1,10 +1,10 @@
 """Checks of a file against what interpreters have operators for."""
 
 from keras_aqe.converters.errors import ConversionError, other_types
-from keras_aqe.converters.file import flatbuffer
-from keras_aqe.converters.file.flatbuffer import schema
 from keras_aqe.converters.targets.node_names import numbers
 from keras_aqe.converters.targets.ownership import nodes_of
+from keras_aqe_runtime.file import flatbuffer
+from keras_aqe_runtime.file.flatbuffer import schema
 
 # Interpreters take these for codes with a scale, or cannot compute in them.
 _ONLY_MOVED = {

@@ -7,10 +7,10 @@ import math
 import keras
 
 from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.graph import nodes
 from keras_aqe.converters.graph.macs import macs
 from keras_aqe.converters.targets.ownership import has_weights, owned_operators
+from keras_aqe_runtime.file import flatbuffer
 
 # Layers with weights that only scale and shift, which mostly end up in the
 # constants of other operators.

@@ -8,9 +8,9 @@ the same in all channels as one number, which Larq Compute Engine refuses.
 
 import numpy as np
 
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.file.builtin_ops import Constant, Graph, Operator
-from keras_aqe.converters.file.flatbuffer import schema
+from keras_aqe_runtime.file import flatbuffer
+from keras_aqe_runtime.file.flatbuffer import schema
 
 # The sigmoid is 0 or 1 from here on.
 _LARGE = np.float32(1e9)

@@ -10,9 +10,9 @@ import re
 import keras
 import numpy as np
 
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.graph import nodes
 from keras_aqe.converters.targets import node_names
+from keras_aqe_runtime.file import flatbuffer
 
 
 def owned_operators(model, graph, weighted, products):

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from keras_aqe.converters.targets.engine import LiteRT
+from keras_aqe_runtime.engines import LiteRT
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from keras_aqe.converters.errors import DamagedError
-from keras_aqe.converters.file import flatbuffer
-from keras_aqe.converters.file.flatbuffer import schema
+from keras_aqe_runtime.errors import DamagedError
+from keras_aqe_runtime.file import flatbuffer
+from keras_aqe_runtime.file.flatbuffer import schema
 
 _LEAST_SCALE = np.finfo("float32").tiny
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")

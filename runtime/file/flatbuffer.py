@@ -8,7 +8,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_aqe.converters.errors import ConversionError, DamagedError
+from keras_aqe_runtime.errors import ConversionError, DamagedError
 
 # Fields that came to the schema after the first files were written. They count
 # for a digest where they are set, so that older files keep theirs.

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from keras_aqe.converters.errors import DamagedError
-from keras_aqe.converters.file import flatbuffer
-from keras_aqe.converters.file.flatbuffer import schema
+from keras_aqe_runtime.errors import DamagedError
+from keras_aqe_runtime.file import flatbuffer
+from keras_aqe_runtime.file.flatbuffer import schema
 
 # Longer than any sequence that a recurrent layer is given.
 _MOST_STEPS = 2**16

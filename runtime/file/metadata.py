@@ -5,8 +5,8 @@ Stored as JSON in a metadata buffer of the flatbuffer.
 
 import json
 
-from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.file import flatbuffer, schema
+from keras_aqe_runtime.errors import ConversionError
+from keras_aqe_runtime.file import flatbuffer, schema
 
 NAME = "keras_aqe"
 

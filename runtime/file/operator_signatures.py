@@ -23,7 +23,7 @@ import dataclasses
 import functools
 import re
 
-from keras_aqe.converters.file.flatbuffer import schema
+from keras_aqe_runtime.file.flatbuffer import schema
 
 _TABLE = {
     # One value for each.

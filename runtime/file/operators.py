@@ -6,8 +6,8 @@ that a converter gives them, and crash where they have not.
 
 import numpy as np
 
-from keras_aqe.converters.errors import DamagedError
-from keras_aqe.converters.file import flatbuffer, operator_signatures
+from keras_aqe_runtime.errors import DamagedError
+from keras_aqe_runtime.file import flatbuffer, operator_signatures
 
 # Options that are sizes, steps or factors, and lead to a division by 0.
 _SIZES = {

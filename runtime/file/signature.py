@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_aqe.converters.errors import DamagedError
-from keras_aqe.converters.file.flatbuffer import schema
+from keras_aqe_runtime.errors import DamagedError
+from keras_aqe_runtime.file.flatbuffer import schema
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ import sys
 import numpy as np
 
 from keras_aqe.converters import ConversionError, Interpreter, report
-from keras_aqe.converters.file import flatbuffer, metadata, signature
+from keras_aqe_runtime.file import flatbuffer, metadata, signature
 
 # Seconds until a file counts as hanging; the signal ends the process.
 LIMIT = 60

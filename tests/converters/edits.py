@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
-from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe_runtime.file import flatbuffer, metadata
 
 _SMALL = (-(2**31), -(2**15), -2, -1, 0, 1, 2, 3, 4, 7, 32, 63, 64, 65, 255)
 _NUMBERS = (*_SMALL, 2**15, 2**16, 2**20, 2**24, 2**30, 2**31 - 1)

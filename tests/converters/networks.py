@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import targets
-from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.graph.build import build
+from keras_aqe_runtime.file import flatbuffer, metadata
 
 # What the random networks are made of.
 TARGETS = sorted(targets.TARGETS)

@@ -7,7 +7,7 @@ import pytest
 import keras_aqe as aqe
 from keras_aqe import converters
 from keras_aqe.converters import comparison
-from keras_aqe.converters.file import flatbuffer
+from keras_aqe_runtime.file import flatbuffer
 
 
 def test_times_are_taken_in_turn():

@@ -11,10 +11,10 @@ import pytest
 import keras_aqe
 from keras_aqe import callbacks, layers, models
 from keras_aqe.converters import ConversionError, Interpreter, convert, verify
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.targets import TARGETS
 from keras_aqe.converters.targets.lce import engine as lce_engine
 from keras_aqe.converters.targets.packed import limits
+from keras_aqe_runtime.file import flatbuffer
 from tests.converters.networks import images
 
 
@@ -222,7 +222,7 @@ def test_converts_without_the_engine(monkeypatch):
     def missing(num_threads, profile):
         raise RuntimeError("The native runtime is not there.")
 
-    monkeypatch.setattr("keras_aqe.runtime.load_delegate", missing)
+    monkeypatch.setattr("keras_aqe_runtime.library.load_delegate", missing)
     convert(with_a_wide_pool())
     monkeypatch.setattr(lce_engine, "_numpy_major", 2)
     convert(small(), "lce")

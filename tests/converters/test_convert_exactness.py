@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import ConversionError, Interpreter, convert, verify
-from keras_aqe.converters.file import flatbuffer
+from keras_aqe_runtime.file import flatbuffer
 from tests.converters.networks import (
     TARGETS,
     RandomNetwork,

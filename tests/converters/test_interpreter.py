@@ -10,7 +10,7 @@ from keras_aqe.converters import (
     Interpreter,
     convert,
 )
-from keras_aqe.converters.file import flatbuffer
+from keras_aqe_runtime.file import flatbuffer
 from tests.converters.two_inputs import (
     BINARY,
     batches,

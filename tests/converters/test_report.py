@@ -9,7 +9,7 @@ import pytest
 import keras_aqe as aqe
 from keras_aqe import layers, models
 from keras_aqe.converters import convert, report
-from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe_runtime.file import flatbuffer, metadata
 from tests.converters.networks import TARGETS, check_report, randomise
 
 K = keras.layers

@@ -6,7 +6,7 @@ import pytest
 
 from keras_aqe import layers, models
 from keras_aqe.converters import Interpreter, convert, verify
-from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe_runtime.file import flatbuffer, metadata
 from tests.combinations import each_once
 from tests.converters.networks import TARGETS, images, randomise
 

@@ -18,7 +18,7 @@ import time
 import numpy as np
 
 from keras_aqe.converters import ConversionError, Interpreter, report
-from keras_aqe.converters.file import metadata
+from keras_aqe_runtime.file import metadata
 from tests.converters.edits import Editor
 
 # Seconds of CPU time until a file counts as hanging, and of waiting, which

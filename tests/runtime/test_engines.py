@@ -1,10 +1,11 @@
-"""What LiteRT refuses."""
+"""What engines refuse."""
 
 import numpy as np
 import pytest
 
 from keras_aqe.converters import ConversionError
-from keras_aqe.converters.targets.engine import LiteRT
+from keras_aqe_runtime.engines import LiteRT, Packed
+from keras_aqe_runtime.errors import EngineMissingError
 
 
 def test_refusals_are_conversion_errors():
@@ -19,3 +20,12 @@ def test_a_refused_size_does_not_spoil_the_next_run(minw_file):
         engine.predict([np.zeros((1, 3, 3, 3), "float32")])
     (logits,) = engine.predict([np.zeros((2, 32, 32, 3), "float32")])
     assert logits.shape == (2, 10)
+
+
+def test_says_that_the_runtime_is_missing(monkeypatch):
+    def missing(num_threads, profile):
+        raise RuntimeError("The native runtime is not there.")
+
+    monkeypatch.setattr("keras_aqe_runtime.library.load_delegate", missing)
+    with pytest.raises(EngineMissingError, match="packed file.*not there"):
+        Packed(b"", 1)

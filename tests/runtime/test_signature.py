@@ -12,7 +12,7 @@ from keras_aqe.converters import (
     Interpreter,
     convert,
 )
-from keras_aqe.converters.file import flatbuffer
+from keras_aqe_runtime.file import flatbuffer
 from tests.combinations import each_once
 from tests.converters.networks import TARGETS
 from tests.converters.two_inputs import (

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_aqe.converters.file.builtin_ops import Constant, Operator
-from keras_aqe.converters.file.flatbuffer import schema
+from keras_aqe_runtime.file.flatbuffer import schema
 
 _ACTIVATIONS = {
     None: schema.ActivationFunctionType.NONE,

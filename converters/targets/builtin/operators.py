@@ -7,8 +7,9 @@ builtin operators in their place, with their constants and scales.
 
 from flatbuffers import flexbuffers
 
-from keras_aqe.converters.file import builtin_ops, flatbuffer
+from keras_aqe.converters.file import builtin_ops
 from keras_aqe.converters.file.custom_ops import custom_op
+from keras_aqe_runtime.file import flatbuffer
 
 PLACEHOLDER = "AqeBuiltin"
 

@@ -7,9 +7,9 @@ asking whether they are there.
 import numpy as np
 from flatbuffers import flexbuffers
 
-from keras_aqe.converters.errors import DamagedError
-from keras_aqe.converters.file import flatbuffer, operator_signatures, operators
 from keras_aqe.converters.targets.lce.operators import PREFIX, WORD
+from keras_aqe_runtime.errors import DamagedError
+from keras_aqe_runtime.file import flatbuffer, operator_signatures, operators
 
 # Types and axes of inputs and outputs.
 _SIGNATURES = {

@@ -4,8 +4,8 @@ import importlib.util
 
 import numpy as np
 
-from keras_aqe.converters.errors import EngineMissingError
-from keras_aqe.converters.targets.engine import LiteRT, refusals
+from keras_aqe_runtime.engines import LiteRT, refusals
+from keras_aqe_runtime.errors import EngineMissingError
 
 _numpy_major = int(np.__version__.split(".")[0])
 
@@ -51,7 +51,8 @@ def _require_lce():
     if importlib.util.find_spec("larq_compute_engine") is None:
         raise EngineMissingError(
             "The file needs Larq Compute Engine's interpreter, which is not "
-            "installed. Install it with `pip install 'keras-aqe[lce]'`."
+            "installed. Install it with `pip install 'keras-aqe[lce]'`, in "
+            "Python 3.11 or 3.12: it has no wheels for later ones."
         )
     if _numpy_major >= 2:
         raise EngineMissingError(

@@ -1,11 +1,11 @@
 """`target="packed"`: operators of docs/format.md, N bits a weight."""
 
 from keras_aqe.converters.targets.packed.emitter import emit
-from keras_aqe.converters.targets.packed.engine import Packed
 from keras_aqe.converters.targets.packed.fits import float_rule, refusals
 from keras_aqe.converters.targets.packed.operators import PREFIX
 from keras_aqe.converters.targets.packed.packing import unpack
 from keras_aqe.converters.targets.target import Target
+from keras_aqe_runtime.engines import Packed
 
 TARGET = Target(
     "packed",

@@ -4,7 +4,8 @@ import keras
 import pytest
 
 from keras_aqe.converters import convert
-from keras_aqe.converters.file import constants, flatbuffer
+from keras_aqe.converters.file import constants
+from keras_aqe_runtime.file import flatbuffer
 
 
 @pytest.fixture(scope="module")

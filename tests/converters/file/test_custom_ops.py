@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 from flatbuffers import flexbuffers
 
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.file.custom_ops import INNER, custom_op, to_model
+from keras_aqe_runtime.file import flatbuffer
 
 FACTORS = np.array([2.0, 3.0, 5.0, 7.0], "float32")
 SPEC = tf.TensorSpec((None, 4), tf.float32)

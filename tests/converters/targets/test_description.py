@@ -8,7 +8,7 @@ from keras_aqe.converters import (
     convert,
     report,
 )
-from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe_runtime.file import flatbuffer, metadata
 
 
 def test_a_file_describes_itself(minw_file, tmp_path):

@@ -5,10 +5,10 @@ import pytest
 
 from keras_aqe import layers
 from keras_aqe.converters import convert
-from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.targets import TARGETS
 from keras_aqe.converters.targets.ownership import layer_in
+from keras_aqe_runtime.file import flatbuffer, metadata
 
 
 @pytest.fixture(scope="module", params=TARGETS)

@@ -5,8 +5,8 @@ import pytest
 
 from keras_aqe import layers
 from keras_aqe.converters import ConversionError, convert
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.targets import TARGETS, target_of
+from keras_aqe_runtime.file import flatbuffer
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from keras_aqe.converters import (
     convert,
     report,
 )
-from keras_aqe.converters.file import flatbuffer, metadata
 from keras_aqe.converters.targets import KERNELS
+from keras_aqe_runtime.file import flatbuffer, metadata
 from tests.converters.damage import KINDS
 
 ROOT = pathlib.Path(__file__).parents[3]

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe_runtime.file import flatbuffer, metadata
 
 ROOT = pathlib.Path(__file__).parents[3]
 PRETRAINED = sorted((ROOT / "examples" / "pretrained").glob("*.tflite"))

@@ -5,9 +5,9 @@ import copy
 import numpy as np
 import pytest
 
-from keras_aqe.converters.file import flatbuffer
-from tests.converters.file.test_operators import first, refused
+from keras_aqe_runtime.file import flatbuffer
 from tests.converters.small_files import small_files
+from tests.runtime.file.test_operators import first, refused
 
 # The files that they edit take seconds to convert.
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from keras_aqe.converters import ConversionError, Interpreter, report
-from keras_aqe.converters.file import flatbuffer, metadata
+from keras_aqe_runtime.file import flatbuffer, metadata
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_aqe.converters import convert
-from keras_aqe.converters.file import operator_signatures
+from keras_aqe_runtime.file import operator_signatures
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_aqe.converters import ConversionError, Interpreter, convert
-from keras_aqe.converters.file import flatbuffer, operator_signatures
+from keras_aqe_runtime.file import flatbuffer, operator_signatures
 from tests.converters.networks import TARGETS
 from tests.converters.small_files import small_files
 from tests.converters.trials import predict

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_aqe.converters import ConversionError, convert
-from keras_aqe.converters.file import flatbuffer, signature
-from keras_aqe.converters.file.signature import TensorSpec
+from keras_aqe_runtime.file import flatbuffer, signature
+from keras_aqe_runtime.file.signature import TensorSpec
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 
 from keras_aqe import layers, models
 from keras_aqe.converters import convert, verify
-from keras_aqe.converters.file import flatbuffer
-from keras_aqe.converters.file.flatbuffer import schema
+from keras_aqe_runtime.file import flatbuffer
+from keras_aqe_runtime.file.flatbuffer import schema
 from tests.converters.networks import (
     TABLE_1,
     images,

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_aqe.converters.file.flatbuffer import schema
 from keras_aqe.converters.graph.nodes import Window
 from keras_aqe.converters.targets.builtin import int8
+from keras_aqe_runtime.file.flatbuffer import schema
 
 WINDOW = Window((2, 1), (1, 3), ((0, 0), (0, 0)))
 

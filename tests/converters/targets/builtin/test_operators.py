@@ -3,12 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.file.builtin_ops import Constant
 from keras_aqe.converters.file.custom_ops import to_model
-from keras_aqe.converters.file.flatbuffer import schema
 from keras_aqe.converters.targets.builtin import int8
 from keras_aqe.converters.targets.builtin.operators import Operators
+from keras_aqe_runtime.file import flatbuffer
+from keras_aqe_runtime.file.flatbuffer import schema
 
 SIGNS = np.array([1, -1, 1])
 

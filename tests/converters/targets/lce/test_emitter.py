@@ -6,8 +6,8 @@ import pytest
 
 from keras_aqe import layers, models, quantizers
 from keras_aqe.converters import Interpreter, convert, verify
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.targets.lce import emitter as lce
+from keras_aqe_runtime.file import flatbuffer
 from tests.converters.networks import (
     images,
     randomise,

@@ -7,8 +7,8 @@ import pytest
 
 from keras_aqe import layers, models, quantizers
 from keras_aqe.converters import convert
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.targets.lce.planes import planes
+from keras_aqe_runtime.file import flatbuffer
 from tests.combinations import each_once
 from tests.converters.targets.lce.test_emitter import padded
 from tests.converters.targets.lce.test_planes import LEVELS

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_aqe import models
 from keras_aqe.converters import Interpreter, convert
-from keras_aqe.converters.file import flatbuffer
+from keras_aqe_runtime.file import flatbuffer
 from tests.converters.networks import randomise
 
 SHAPE = (16, 16, 3)

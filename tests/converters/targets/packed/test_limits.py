@@ -9,8 +9,8 @@ import pytest
 from flatbuffers import flexbuffers
 
 from keras_aqe import converters, layers
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.targets.packed import limits
+from keras_aqe_runtime.file import flatbuffer
 from tests.runtime.engines import interpreter
 from tests.runtime.packed_files import PackedFile, pack_weights
 

@@ -115,6 +115,6 @@ def test_says_when_the_runtime_is_missing(monkeypatch):
     def missing():
         raise RuntimeError("Install a C++17 compiler")
 
-    monkeypatch.setattr("keras_aqe.runtime.library.library_path", missing)
+    monkeypatch.setattr("keras_aqe_runtime.library.library_path", missing)
     with pytest.raises(ConversionError, match=r"packed.*C\+\+17 compiler"):
         Interpreter(converted.flatbuffer)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import convert
-from keras_aqe.converters.file import flatbuffer
 from keras_aqe.converters.targets.packed import packing
+from keras_aqe_runtime.file import flatbuffer
 from tests.runtime.packed_files import LEVELS, pack_activations, pack_weights
 
 
