@@ -18,7 +18,7 @@ RUNTIME := $(shell find runtime -name "*.cc" -o -name "*.h" -o -name CMakeLists.
 export TF_CPP_MIN_LOG_LEVEL := 2
 
 .PHONY: help demo notebooks backends test test-programs test-fast test-oldest \
-	test-newest test-masked test-arm lint tidy docs wheels
+	test-newest test-masked test-arm test-android lint tidy docs wheels
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -58,6 +58,26 @@ test-masked: $(INSTALLED) ## the suite as with AVX2, SSE 4.1, no oneDNN, no XNNP
 test-arm: $(INSTALLED) ## the runtime and LiteRT on emulated 64-bit ARM
 	.venv/bin/python -m pytest -m long -rs tests/runtime/kernels/arm tests/examples/arm \
 	$(ARGS)
+
+# SYSROOT is the NDK's (toolchains/llvm/prebuilt/linux-x86_64/sysroot, as in
+# unicornx/android-ndk-ci), ROOTFS holds Androids (arm64_android, as in
+# qilingframework/rootfs). Neither is fetched, and what is missing is said.
+SYSROOT := /none
+ROOTFS := /none
+KOTLIN := build/kotlin/node_modules/kotlin-compiler/bin/kotlinc
+test-android: $(INSTALLED) .venv-zig/installed $(KOTLIN) ## the Android project: make test-android SYSROOT=DIR ROOTFS=DIR
+	ZIG="$(CURDIR)/.venv-zig/bin/python -m ziglang" KOTLINC=$(CURDIR)/$(KOTLIN) \
+	ANDROID_SYSROOT=$(abspath $(SYSROOT)) ANDROID_ROOTFS=$(abspath $(ROOTFS)) \
+	.venv/bin/python -m pytest -m "long or not long" -rs tests/examples/android $(ARGS)
+
+.venv-zig/installed:
+	$(PYTHON) -m venv .venv-zig
+	.venv-zig/bin/python -m pip install --quiet ziglang==0.17.1
+	touch $@
+
+# Without npm, or the JDK it needs, the tests of Kotlin say so.
+$(KOTLIN):
+	-npm install --silent --prefix build/kotlin kotlin-compiler@2.4.20
 
 CXX_FILES := $(shell find runtime tests benchmarks examples -name "*.cc" -o -name "*.[ch]")
 

@@ -61,30 +61,55 @@ Status create_delegate(RuntimeContext* context, Environment*,
   return status;
 }
 
-// A function of the LiteRT that the program has loaded, or null.
-template <class Function>
-Function* find(const char* name) {
-  return reinterpret_cast<Function*>(dlsym(RTLD_DEFAULT, name));
-}
+// The LiteRT that the program has loaded. Where something else than its linker
+// did, as Java's loader does, its names are in no scope but its own.
+class LiteRt {
+ public:
+  LiteRt() : library_(dlopen(kName, RTLD_LAZY | RTLD_NOLOAD)) {}
+  ~LiteRt() {
+    if (library_ != nullptr) dlclose(library_);
+  }
+  LiteRt(const LiteRt&) = delete;
+  LiteRt& operator=(const LiteRt&) = delete;
+
+  // A function, or null.
+  template <class Function>
+  Function* find(const char* name) const {
+    void* found = dlsym(RTLD_DEFAULT, name);
+    if (found == nullptr && library_ != nullptr) found = dlsym(library_, name);
+    return reinterpret_cast<Function*>(found);
+  }
+
+ private:
+#ifdef __APPLE__
+  static constexpr const char* kName = "libLiteRt.dylib";
+#else
+  static constexpr const char* kName = "libLiteRt.so";
+#endif
+  void* library_;
+};
 
 }  // namespace
 
 Status register_accelerator(Environment* environment) {
   if (environment == nullptr) return kInvalidArgument;
-  const auto create = find<Status(Accelerator**)>("LiteRtCreateAccelerator");
+  const LiteRt litert;
+  const auto create =
+      litert.find<Status(Accelerator**)>("LiteRtCreateAccelerator");
   const auto add =
-      find<Status(Environment*, Accelerator*, void*, void (*)(void*))>(
+      litert.find<Status(Environment*, Accelerator*, void*, void (*)(void*))>(
           "LiteRtRegisterAccelerator");
-  const auto set_name =
-      find<Status(Accelerator*, GetName*)>("LiteRtSetAcceleratorGetName");
-  const auto set_version =
-      find<Status(Accelerator*, GetVersion*)>("LiteRtSetAcceleratorGetVersion");
-  const auto set_hardware = find<Status(Accelerator*, GetHardware*)>(
+  const auto set_name = litert.find<Status(Accelerator*, GetName*)>(
+      "LiteRtSetAcceleratorGetName");
+  const auto set_version = litert.find<Status(Accelerator*, GetVersion*)>(
+      "LiteRtSetAcceleratorGetVersion");
+  const auto set_hardware = litert.find<Status(Accelerator*, GetHardware*)>(
       "LiteRtSetAcceleratorGetHardwareSupport");
-  const auto set_delegate =
-      find<Status(Accelerator*, CreateDelegate*)>("LiteRtSetDelegateFunction");
+  const auto set_delegate = litert.find<Status(Accelerator*, CreateDelegate*)>(
+      "LiteRtSetDelegateFunction");
   // Before 2.3 delegates were wrapped by another convention.
-  const bool is_known = find<void>("LiteRtDestroyDelegateWrapper") != nullptr;
+  const bool is_known =
+      litert.find<void>("LiteRtDestroyDelegateWrapper") != nullptr;
   if (!create || !add || !set_name || !set_version || !set_hardware ||
       !set_delegate || !is_known)
     return kNotFound;

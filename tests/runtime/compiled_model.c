@@ -1,9 +1,10 @@
 /* Runs a file by LiteRT's CompiledModel in C:
 
-       compiled_model MODEL [CPU_OPTIONS] < input > output
+       compiled_model MODEL [CPU_OPTIONS [by_option]] < input > output
 
    Reads and writes the raw bytes of its one input and its one output.
-   CPU_OPTIONS are as litert.h says. */
+   CPU_OPTIONS are as litert.h says. With a third argument the environment gets
+   the accelerator by the option by which Kotlin gives it. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,13 +18,28 @@ static void check(int status, const char* what) {
 }
 #define CHECK(call) check(call, #call)
 
+/* A LiteRtEnvOption: kLiteRtEnvOptionTagSystemGpuAcceleratorHandle, with a
+   pointer as its value. */
+extern const struct LiteRtAcceleratorDef LiteRtAcceleratorImpl;
+static const struct {
+  int tag;
+  struct {
+    int type;
+    const void* pointer;
+  } value;
+} option = {30, {9, &LiteRtAcceleratorImpl}};
+
 static void keep(void* argument) { (void)argument; }
 
 int main(int count, char** arguments) {
   if (count < 2) return 2;
   LiteRtEnvironment environment;
-  CHECK(LiteRtCreateEnvironment(0, NULL, &environment));
-  CHECK(keras_aqe_register_accelerator(environment));
+  if (count > 3) {
+    CHECK(LiteRtCreateEnvironment(1, &option, &environment));
+  } else {
+    CHECK(LiteRtCreateEnvironment(0, NULL, &environment));
+    CHECK(keras_aqe_register_accelerator(environment));
+  }
   LiteRtModel model;
   CHECK(LiteRtCreateModelFromFile(environment, arguments[1], &model));
   LiteRtOptions options;

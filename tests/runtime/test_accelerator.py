@@ -91,15 +91,18 @@ def build_program(program, library, litert, compiler="cc"):
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
-@pytest.mark.parametrize("widths", [(1, 1), (3, 3)])
-def test_from_c(widths, tmp_path):
+@pytest.mark.parametrize(
+    "widths, options",
+    [((1, 1), []), ((3, 3), []), ((2, 2), ["num_threads = 2\n", "by_option"])],
+)
+def test_from_c(widths, options, tmp_path):
     program = build_program(
         tmp_path / "program", pathlib.Path(runtime.library_path()), LITERT
     )
     file, x = network_file(*widths), images(1)
     (tmp_path / "model.tflite").write_bytes(file)
     outcome = subprocess.run(
-        [program, tmp_path / "model.tflite"],
+        [program, tmp_path / "model.tflite", *options],
         input=x.tobytes(),
         stdout=subprocess.PIPE,
         check=True,
@@ -107,6 +110,21 @@ def test_from_c(widths, tmp_path):
     np.testing.assert_array_equal(
         np.frombuffer(outcome.stdout, "float32"), run(file, x)[0]
     )
+
+
+def test_finds_a_litert_that_is_in_no_scope():
+    """As those are that Java loads."""
+    script = (
+        "import ctypes, sys;"
+        "delegate, litert = map(ctypes.CDLL, sys.argv[1:]);"
+        "environment = ctypes.c_void_p();"
+        "create = litert.LiteRtCreateEnvironment;"
+        "assert create(0, None, ctypes.byref(environment)) == 0;"
+        "assert delegate.keras_aqe_register_accelerator(environment) == 0;"
+        "litert.LiteRtDestroyEnvironment(environment)"
+    )
+    libraries = [runtime.library_path(), LITERT / "libLiteRt.so"]
+    subprocess.run([sys.executable, "-c", script, *libraries], check=True)
 
 
 def test_says_that_there_is_no_litert_to_register_with():
