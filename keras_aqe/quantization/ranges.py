@@ -1,5 +1,6 @@
 """What values quantizers will see, and the scale that fits them best."""
 
+import functools
 import math
 import statistics
 
@@ -58,9 +59,14 @@ def normal(spread: float = 1.0) -> np.ndarray:
     Args:
         spread: Its standard deviation.
     """
-    inverse = statistics.NormalDist(sigma=spread).inv_cdf
+    return (spread * _standard_normal()).astype("float32")
+
+
+@functools.cache
+def _standard_normal():
+    inverse = statistics.NormalDist().inv_cdf
     values = [inverse((n + 0.5) / _COUNT) for n in range(_COUNT)]
-    return np.random.default_rng(0).permutation(values).astype("float32")
+    return np.random.default_rng(0).permutation(values)
 
 
 def assumed(call: Call, spread: float = 1.0) -> np.ndarray:
