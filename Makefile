@@ -16,6 +16,8 @@ BACKENDS := .venv-jax/installed .venv-torch/installed
 RUNTIME := $(shell find runtime -name "*.cc" -o -name "*.h" -o -name CMakeLists.txt)
 
 export TF_CPP_MIN_LOG_LEVEL := 2
+# Processes of tests go by what the first has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo notebooks backends test test-programs test-fast test-oldest \
 	test-newest test-masked test-arm test-android lint tidy docs wheels
