@@ -74,7 +74,8 @@ def one_layer(bits, kernel_shape, input_shape):
             window,
         ).tensor
 
-    return flatbuffer.write(to_model(infer))
+    model, _ = to_model(infer)
+    return flatbuffer.write(model)
 
 
 class Comparison:

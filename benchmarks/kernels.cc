@@ -2,7 +2,9 @@
 //
 //   kernel_benchmark [--layer PART_OF_NAME] [--kernel PART_OF_NAME]
 //                    [--bits INPUT/WEIGHT] [--runs N] [--all 1] [--cold 1]
+//                    [--conv SIZE,INPUT CHANNELS,OUTPUT CHANNELS,WINDOW]
 //
+// --conv times one convolution of that shape with padding instead of them.
 // For each layer and pair of widths: the kernel that dispatch takes (with --all
 // every kernel that fits), the median and the least time of a call, and how the
 // least compares with the kernel's bound: the vector instructions that the
@@ -31,6 +33,7 @@ struct Shape {
   int window, stride;
   int pad;   // before the first row and column
   int pool;  // size and stride
+  int groups = 1;
 };
 
 constexpr Shape kShapes[] = {
@@ -57,6 +60,8 @@ constexpr Shape kShapes[] = {
     {"resnet110_8", Operator::kConv2D, 8, 64, 64, 3, 1, 1, 1},
     {"densenet100_1x1", Operator::kConv2D, 16, 240, 48, 1, 1, 0, 1},
     {"densenet100_3x3", Operator::kConv2D, 16, 48, 12, 3, 1, 1, 1},
+    // Four groups of 16 channels
+    {"groups_16", Operator::kConv2D, 16, 64, 64, 3, 1, 1, 1, 4},
 };
 
 constexpr Shape kImageShapes[] = {
@@ -154,6 +159,7 @@ void make_case(const Shape& shape, Type input, int weight_bits, Case* c) {
   layer.output = is_packed(input) ? input : static_cast<Type>(weight_bits);
   layer.in_channels = shape.in_channels;
   layer.out_channels = shape.out_channels;
+  layer.groups = shape.groups;
   layer.in_height = layer.in_width = shape.size;
   Window& window = layer.window;
   if (shape.op == Operator::kFullyConnected) {
@@ -234,6 +240,7 @@ Times time_runs(const Kernel& kernel, const Layer& layer, int runs,
 
 struct Options {
   std::string layer, kernel, bits;
+  Shape shape = {"", Operator::kConv2D, 0, 0, 0, 0, 1, 0, 1};
   int runs = 100;
   bool all = false, cold = false;
 };
@@ -293,6 +300,17 @@ int main(int argc, char** argv) {
     if (name == "--layer") options.layer = argv[i + 1];
     if (name == "--kernel") options.kernel = argv[i + 1];
     if (name == "--bits") options.bits = argv[i + 1];
+    if (name == "--conv") {
+      aqe::Shape& shape = options.shape;
+      if (std::sscanf(argv[i + 1], "%d,%d,%d,%d", &shape.size,
+                      &shape.in_channels, &shape.out_channels,
+                      &shape.window) != 4) {
+        std::fprintf(stderr, "--conv takes four numbers\n");
+        return 1;
+      }
+      shape.name = argv[i + 1];
+      shape.pad = shape.window / 2;
+    }
     if (name == "--runs") options.runs = std::stoi(argv[i + 1]);
     if (name == "--cold") options.cold = std::stoi(argv[i + 1]) != 0;
     if (name == "--all") options.all = std::stoi(argv[i + 1]) != 0;
@@ -300,15 +318,20 @@ int main(int argc, char** argv) {
   std::printf("CPU features: %s; %.2f GHz\n",
               aqe::feature_names(aqe::cpu_features()).c_str(),
               aqe::measure_clock() / 1e9);
-  for (const aqe::Shape& shape : aqe::kImageShapes) {
-    for (const int weights : {1, 2, 3})
-      aqe::time_layer(options, shape, Type::kFloat32, weights);
-  }
-  for (const aqe::Shape& shape : aqe::kShapes) {
+  const auto time_codes = [&](const aqe::Shape& shape) {
     for (const Type input :
          {Type::kPacked1, Type::kPacked2, Type::kPacked3, Type::kInt8}) {
       for (const int weights : {1, 2, 3})
         aqe::time_layer(options, shape, input, weights);
     }
+  };
+  if (options.shape.size > 0) {
+    time_codes(options.shape);
+    return 0;
   }
+  for (const aqe::Shape& shape : aqe::kImageShapes) {
+    for (const int weights : {1, 2, 3})
+      aqe::time_layer(options, shape, Type::kFloat32, weights);
+  }
+  for (const aqe::Shape& shape : aqe::kShapes) time_codes(shape);
 }

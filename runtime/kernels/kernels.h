@@ -15,17 +15,19 @@ extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable,
     kDequantizePortable;
 
 #if defined(__x86_64__)
-// x86/: avx2_planes.cc, avx2_dot.cc, avx2_dense.cc, avx2_shift.cc,
-// avx2_code_blocks.cc, avx2_quantize.cc
+// x86/: avx2_lookup.cc, avx2_planes.cc, avx2_dot.cc, avx2_dense.cc,
+// avx2_shift.cc, avx2_code_blocks.cc, avx2_quantize.cc
+extern const Kernel kConvLookupAvx2;
 extern const Kernel kConvPlanesAvx2, kDensePlanesAvx2;
 extern const Kernel kConvDotAvx2, kConvImageAvx2;
 extern const Kernel kDenseDotAvx2, kDenseFloatAvx2;
 extern const Kernel kConvShiftAvx2, kDenseShiftAvx2;
 extern const Kernel kDepthwiseAvx2, kMaxPoolAvx2, kAveragePoolAvx2;
 extern const Kernel kQuantizeAvx2, kDequantizeAvx2;
-// x86/: avx512_gfni_xnor.cc, avx512_planes.cc, avx512_dot.cc, avx512_dense.cc,
-// avx512_vbmi_dense.cc, avx512_code_blocks.cc, avx512_quantize.cc
-extern const Kernel kConvXnorAvx512;
+// x86/: avx512_vbmi_lookup.cc, avx512_gfni_xnor.cc, avx512_planes.cc,
+// avx512_rows.cc, avx512_dot.cc, avx512_dense.cc, avx512_vbmi_dense.cc,
+// avx512_code_blocks.cc, avx512_quantize.cc
+extern const Kernel kConvLookupAvx512, kConvXnorAvx512;
 extern const Kernel kConvPlanesAvx512, kDensePlanesAvx512;
 extern const Kernel kConvRowsAvx512, kConvDotAvx512, kConvImageAvx512;
 extern const Kernel kDenseDotAvx512Vbmi, kDenseDotAvx512, kDenseFloatAvx512;

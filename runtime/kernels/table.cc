@@ -1,7 +1,8 @@
 // Which kernel runs where: the first that fits, in the order in which the
 // kernel benchmark found them to be fast; on ARM, in which docs/performance.md
-// estimates them to be. XNOR on planes comes before codes, save for 1 by 3 bits
-// on ARM with the dot product and for layers of few channels; multiplication,
+// estimates them to be. Look-ups come first, where sums are short; XNOR on
+// planes before codes, save for 1 by 3 bits on ARM with the dot product and for
+// pooled layers of few channels; multiplication,
 // wherever vectors have it, before SHIFT, which serves where it is named in
 // KERAS_AQE_KERNELS and to dense layers of CPUs with no kernels of their own.
 #include <cstdlib>
@@ -29,10 +30,12 @@ bool is_listed(const char* name, const char* list) {
 // clang-format off: it would set several in a line, in columns.
 extern const Kernel* const kernel_table[] = {
 #if defined(__x86_64__)
+    &kConvLookupAvx512,
     &kConvRowsAvx512,
     &kConvXnorAvx512,
     &kConvPlanesAvx512,
     &kDensePlanesAvx512,
+    &kConvLookupAvx2,
     &kConvDotAvx512,
     &kConvImageAvx512,
     &kDenseDotAvx512Vbmi,

@@ -40,10 +40,12 @@ bool supports(const Layer& layer) {
 bool is_worthwhile(const Layer& layer) {
   if (layer.input <= Type::kPacked2 && layer.weight_bits <= 2) {
     // Words of planes take as long if they are not full. Pixels of few channels
-    // share words, but are put together for each window.
+    // share words, but are put together for each window. Without max pool they
+    // are looked up.
     constexpr int kMostChannels[] = {16, 16, 48};
-    return layer.in_channels <=
-           kMostChannels[bits(layer.input) + layer.weight_bits - 2];
+    return layer.has_pool &&
+           layer.in_channels <=
+               kMostChannels[bits(layer.input) + layer.weight_bits - 2];
   }
   // Weights pass by once for each row of outputs.
   constexpr int kLongRow = 12;

@@ -1,0 +1,497 @@
+// Convolutions by look-up: the loops. AQE_TARGET, defined before, is the
+// attribute of the instruction set.
+//
+// A tile is some neighbouring positions of one image. Rows of the input become
+// rows of indices, one for each index of a pixel; from these the tile has its
+// own, one for each tap, in which positions stand side by side. Then each part
+// of output channels adds up what its tables say, and the output stage goes
+// through channels, eight a byte, still with positions side by side.
+//
+// A `Set` is an instruction set:
+//   kIndexBits                          of a look-up's index
+//   kVectors                            registers of a tile's positions
+//   Bytes, kBytes                       a register, its bytes
+//   load, store, zero, set(byte), add
+//   copy(from, to)                      kCopied bytes, about a run's length
+//   load_table(table), look_up(table, indices)
+//   Wide                                Bytes as 16 bits
+//   no_sums(), widen(wide, bytes), narrow(wide, bias)
+//                                       0; adds; takes away and limits to bytes
+//   store_wide(wide, to)                in order
+//   add_passed(passes, bytes, threshold, bit)
+//                                       bit, in bytes that are threshold or
+//                                       more
+//   Part, load_part, store_words(part, to, step)
+//                                       16 bytes; two words, so far apart
+//   interleave_bytes(parts), interleave_pairs(parts)
+//                                       bytes, or pairs, of the first part and
+//                                       the first of the second half in turn,
+//                                       and so on
+//   store_sums(part, halved, offset, acc)
+//                                       eight times 16 bits as sums
+//   slice<kBits>(words, stride, count, indices, to, step)
+//                                       so many rows of indices, `step` apart,
+//                                       from words of 16, 32 or 64 bits, those
+//                                       of a plane `stride` apart; may read and
+//                                       write kSlack beyond
+//   output_bytes(layer), pack_output(layer, constants),
+//   store_output(layer, constants, acc, block, pixel)
+//                                       the output stage of sums
+#pragma once
+
+#include "keras_aqe/kernel.h"
+#include "kernels/loops/lookup_pack.h"
+#include "kernels/loops/lookup_rows.h"
+
+namespace aqe::lookup {
+
+constexpr int kPart = 16;  // bytes
+constexpr int kByte = 8;   // channels of a byte
+
+// Neighbours among a tile's positions that are in one row of the output.
+struct Run {
+  int y, x, count, at;  // `at`: the first, in the tile
+};
+
+// kVectors registers of positions times the channels of a part: sums of so many
+// look-ups.
+template <class Set, int kVectors>
+AQE_TARGET inline __attribute__((always_inline)) void look_up_all(
+    const uint16_t* lookups, int count, const char* tables,
+    const uint8_t* indices, int64_t pitch,
+    typename Set::Bytes (&sums)[kChannels][kVectors]) {
+#pragma GCC unroll 4
+  for (int c = 0; c < kChannels; ++c) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sums[c][v] = Set::zero();
+  }
+  for (; count > 0; --count, lookups += 1 + kChannels) {
+    const uint8_t* row = indices + lookups[0] * pitch;
+    typename Set::Bytes index[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v)
+      index[v] = Set::load(row + v * Set::kBytes);
+#pragma GCC unroll 4
+    for (int c = 0; c < kChannels; ++c) {
+      const auto table =
+          Set::load_table(tables + int64_t{lookups[1 + c]} * kUnit);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        sums[c][v] = Set::add(sums[c][v], Set::look_up(table, index[v]));
+    }
+  }
+}
+
+// The sums of a part of one segment, as bytes.
+template <class Set, int kVectors>
+AQE_TARGET void add_up_bytes(const uint16_t* segments, const uint16_t* lookups,
+                             const char* tables, const uint8_t* indices,
+                             int64_t pitch, int count, uint8_t* to) {
+  typename Set::Bytes sums[kChannels][kVectors];
+  look_up_all<Set, kVectors>(lookups, *segments, tables, indices, pitch, sums);
+#pragma GCC unroll 4
+  for (int c = 0; c < kChannels; ++c) {
+    if (c == count) break;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v)
+      Set::store(to + c * kTile<Set> + v * Set::kBytes, sums[c][v]);
+  }
+}
+
+// The sums of a part.
+template <class Set, int kVectors>
+AQE_TARGET void add_up_wide(const uint16_t* segments, const uint16_t* lookups,
+                            const char* tables, const uint8_t* indices,
+                            int64_t pitch,
+                            typename Set::Wide (&wide)[kChannels][kVectors]) {
+  typename Set::Wide all[kChannels][kVectors];
+#pragma GCC unroll 4
+  for (int c = 0; c < kChannels; ++c) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) all[c][v] = Set::no_sums();
+  }
+  for (; *segments != 0; lookups += *segments++ * (1 + kChannels)) {
+    typename Set::Bytes sums[kChannels][kVectors];
+    look_up_all<Set, kVectors>(lookups, *segments, tables, indices, pitch,
+                               sums);
+#pragma GCC unroll 4
+    for (int c = 0; c < kChannels; ++c) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) Set::widen(&all[c][v], sums[c][v]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < kChannels; ++c) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) wide[c][v] = all[c][v];
+  }
+}
+
+// The sums of a part, to bytes where the output stage goes by these, else to 16
+// bits.
+template <class Set, int kVectors>
+AQE_TARGET void add_up(const uint16_t* segments, const uint16_t* lookups,
+                       const char* tables, const uint8_t* indices,
+                       int64_t pitch, const uint16_t* bias, bool fits_bytes,
+                       int count, uint8_t* to) {
+  if (segments[1] == 0 && fits_bytes) {
+    add_up_bytes<Set, kVectors>(segments, lookups, tables, indices, pitch,
+                                count, to);
+    return;
+  }
+  typename Set::Wide wide[kChannels][kVectors];
+  add_up_wide<Set, kVectors>(segments, lookups, tables, indices, pitch, wide);
+  for (int c = 0; c < count; ++c) {
+    for (int v = 0; v < kVectors; ++v) {
+      const int at = c * kTile<Set> + v * Set::kBytes;
+      if (fits_bytes) {
+        Set::store(to + at, Set::narrow(wide[c][v], bias[c]));
+      } else {
+        Set::store_wide(wide[c][v], reinterpret_cast<uint16_t*>(to) + at);
+      }
+    }
+  }
+}
+
+// The number of registers that so many positions take.
+template <class Set, int kVectors = Set::kVectors>
+auto add_up_for(int positions) {
+  if constexpr (kVectors > 1) {
+    if (positions <= (kVectors - 1) * Set::kBytes)
+      return add_up_for<Set, kVectors - 1>(positions);
+  }
+  return add_up<Set, kVectors>;
+}
+
+inline int64_t positions(const Layer& layer) {
+  return int64_t{layer.conv_height} * layer.conv_width;
+}
+
+// Tiles of an image.
+template <class Set>
+int64_t tile_count(const Layer& layer) {
+  return (positions(layer) + kTile<Set> - 1) / kTile<Set>;
+}
+
+template <class Set>
+class Conv {
+ public:
+  Conv(const Layer& layer, int classes)
+      : layer_(layer),
+        at_(layer, Set::kIndexBits, classes),
+        pitch_(indices_pitch(layer)),
+        rows_(layer, at_) {}
+
+  size_t scratch_bytes() const {
+    return indices_bytes() + sums_bytes() + planes_bytes() + rows_.bytes();
+  }
+
+  void run(const void* constants, const void* input, void* output,
+           void* scratch, int64_t begin, int64_t end) {
+    output_constants_ = static_cast<const char*>(constants);
+    constants_ = output_constants_ + Set::output_bytes(layer_);
+    std::memcpy(&head_, constants_, sizeof head_);
+    indices_ = static_cast<uint8_t*>(scratch);
+    sums_ = indices_ + indices_bytes();
+    planes_ = sums_ + sums_bytes();
+    rows_.start(input, constants_ + at_.pad, planes_ + planes_bytes());
+    const int64_t tiles = tile_count<Set>(layer_);
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t n = unit / tiles;
+      const int64_t first = unit % tiles * kTile<Set>;
+      const int count = static_cast<int>(
+          std::min<int64_t>(kTile<Set>, positions(layer_) - first));
+      find_runs(first, count);
+      gather(n);
+      if (at_.class_rows > 0) find_classes();
+      char* pixel = pixel_at(layer_.output, layer_.out_channels, output,
+                             n * positions(layer_) + first);
+      int64_t part = 0;
+      for (int block = 0; block < block_count(layer_.out_channels); ++block) {
+        part = add_up_block(block, part, count);
+        if (head_.fits_bytes) {
+          store_packed(block, count, pixel);
+        } else {
+          store_sums(block, count, pixel);
+        }
+      }
+    }
+  }
+
+ private:
+  // From one row of the tile's indices to the next.
+  static int64_t indices_pitch(const Layer& layer) {
+    const int64_t most = std::min<int64_t>(kTile<Set>, positions(layer));
+    return static_cast<int64_t>(round_up(most, Set::kBytes)) +
+           (layer.conv_width % Set::kCopied == 0 ? 0 : kSlack);
+  }
+  size_t indices_bytes() const { return at_.rows * pitch_ + kSlack; }
+  static size_t sums_bytes() { return sizeof(uint16_t) * kBlock * kTile<Set>; }
+  static size_t planes_bytes() { return 4 * kByte * kTile<Set>; }
+
+  void find_runs(int64_t first, int count) {
+    int y = static_cast<int>(first / layer_.conv_width);
+    int x = static_cast<int>(first % layer_.conv_width);
+    run_count_ = 0;
+    for (int at = 0; at < count; ++y, x = 0) {
+      const int some = std::min(layer_.conv_width - x, count - at);
+      runs_[run_count_++] = {y, x, some, at};
+      at += some;
+    }
+  }
+
+  // The indices of the tile. What a run writes too much the next one
+  // overwrites, or it comes between two rows.
+  AQE_TARGET void gather(int64_t n) {
+    const Window& window = layer_.window;
+    const int indices = at_.indices.pixel;
+    const int64_t from_step = rows_.pitch(), to_step = pitch_;
+    for (int i = 0; i < run_count_; ++i) {
+      const Run run = runs_[i];
+      uint8_t* to = indices_ + run.at;
+      for (int ky = 0; ky < window.height; ++ky) {
+        const uint8_t* row = rows_.row(n, int64_t{run.y} * window.stride_y +
+                                              int64_t{ky} * window.dilation_y) +
+                             run.x;
+        for (int kx = 0; kx < window.width; ++kx) {
+          const uint8_t* from = row + rows_.tap_offset(kx);
+          for (int index = 0; index < indices; ++index) {
+            for (int k = 0; k < run.count; k += Set::kCopied)
+              Set::copy(from + k, to + k);
+            from += from_step;
+            to += to_step;
+          }
+        }
+      }
+    }
+  }
+
+  // What class each position is of, as indices of the rows behind.
+  AQE_TARGET void find_classes() {
+    const uint8_t* y_classes = bytes_at(at_.row_classes);
+    const uint8_t* x_classes = bytes_at(at_.column_classes);
+    const int entries = static_cast<int>(at_.table_bytes);
+    uint8_t* to = indices_ + at_.indices.taps * at_.indices.pixel * pitch_;
+    for (int row = 0; row < at_.class_rows; ++row, to += pitch_) {
+      for (int i = 0; i < run_count_; ++i) {
+        const Run run = runs_[i];
+        const auto first = static_cast<uint8_t>(
+            y_classes[run.y] * head_.class_columns - row * entries);
+        for (int k = 0; k < run.count; ++k) {
+          // Below 0 it is more than entries, too.
+          const auto number =
+              static_cast<uint8_t>(first + x_classes[run.x + k]);
+          to[run.at + k] = number < entries ? number : kNone;
+        }
+      }
+    }
+  }
+
+  // The sums of a block's channels; returns the part behind.
+  AQE_TARGET int64_t add_up_block(int block, int64_t part, int count) {
+    const auto run = add_up_for<Set>(count);
+    const int own = layer_.out_channels / layer_.groups;
+    const int end =
+        block * kBlock + channels_in_block(layer_.out_channels, block);
+    for (int c = block * kBlock; c < end; ++part) {
+      const int channels = part_channels(c, own, end);
+      run(words_at(at_.segments + part * at_.segments_bytes()),
+          words_at(at_.lookups + part * at_.lookups_bytes()),
+          constants_ + at_.table, indices_, pitch_, words_at(at_.bias) + c,
+          head_.fits_bytes, channels,
+          sums_ +
+              (c - block * kBlock) * kTile<Set> * (head_.fits_bytes ? 1 : 2));
+      c += channels;
+    }
+    return part;
+  }
+
+  void store_packed(int block, int count, char* pixel) {
+    switch (layer_.output) {
+      case Type::kPacked1:
+        return store_planes<1>(block, count, pixel);
+      case Type::kPacked2:
+        return store_planes<2>(block, count, pixel);
+      case Type::kPacked3:
+        return store_planes<3>(block, count, pixel);
+      default:
+        return store_planes<4>(block, count, pixel);
+    }
+  }
+
+  template <int kBits>
+  AQE_TARGET void store_planes(int block, int count, char* pixel) {
+    const int channels = channels_in_block(layer_.out_channels, block);
+    const int bytes = (channels + kByte - 1) / kByte;
+    for (int i = 0; i < bytes; ++i) {
+      for (int k = 0; k < count; k += Set::kBytes)
+        find_planes<kBits>(block, channels, i, k);
+    }
+    const int64_t step = pixel_elements(layer_.output, layer_.out_channels);
+    auto* words = reinterpret_cast<uint64_t*>(pixel) + int64_t{block} * kBits;
+    for (int p = 0; p < kBits; ++p) {
+      for (int k = 0; k < count; k += kPart) {
+        typename Set::Part parts[kByte];
+        for (int i = 0; i < kByte; ++i) {
+          parts[i] =
+              i < bytes ? Set::load_part(plane(p, i) + k) : Set::no_part();
+        }
+        // Three times, from bytes of neighbouring positions to those of one.
+        for (int i = 0; i < 3; ++i) Set::interleave_bytes(parts);
+        uint64_t* to = words + k * step + p;
+        if (count - k >= kPart) {
+          for (int i = 0; i < kByte; ++i, to += 2 * step)
+            Set::store_words(parts[i], to, step);
+        } else {
+          uint64_t all[kPart];
+          for (int i = 0; i < kByte; ++i)
+            Set::store_words(parts[i], all + 2 * i, 1);
+          for (int i = 0; i < count - k; ++i) to[i * step] = all[i];
+        }
+      }
+    }
+  }
+
+  uint8_t* plane(int p, int byte) const {
+    return planes_ + (p * kByte + byte) * kTile<Set>;
+  }
+
+  // Byte i of the planes of a register of positions, from `first` on.
+  template <int kBits>
+  AQE_TARGET void find_planes(int block, int channels, int i, int first) {
+    using Bytes = typename Set::Bytes;
+    constexpr int kLevels = threshold_count(static_cast<Type>(kBits));
+    const int count = std::min(channels - i * kByte, kByte);
+    const int64_t channel = int64_t{block} * kBlock + i * kByte;
+    const auto* thresholds = bytes_at(at_.thresholds + channel * kLevels);
+    const auto* turns = bytes_at(at_.turns + channel / kByte * kLevels);
+    Bytes passes[kLevels];
+#pragma GCC unroll 16
+    for (int k = 0; k < kLevels; ++k) passes[k] = Set::zero();
+    for (int c = 0; c < count; ++c) {
+      const Bytes sums =
+          Set::load(sums_ + (i * kByte + c) * kTile<Set> + first);
+      const Bytes bit = Set::set(static_cast<uint8_t>(1 << c));
+#pragma GCC unroll 16
+      for (int k = 0; k < kLevels; ++k) {
+        passes[k] = Set::add_passed(passes[k], sums,
+                                    Set::set(thresholds[c * kLevels + k]), bit);
+      }
+    }
+#pragma GCC unroll 16
+    for (int k = 0; k < kLevels; ++k)
+      passes[k] = passes[k] ^ Set::set(turns[k]);
+    const Bytes valid = Set::set(static_cast<uint8_t>((1 << count) - 1));
+    constexpr int middle = kBits == 1 ? 1 : (1 << (kBits - 1)) - 1;
+    for (int p = 0; p < kBits - 1; ++p) {
+      Bytes bits = Set::zero();
+      for (int j = 1 << p; j <= middle; j += 1 << p)
+        bits = bits ^ (passes[middle - 1 + j] | ~passes[middle - j]);
+      Set::store(plane(p, i) + first, bits & valid);
+    }
+    Set::store(plane(kBits - 1, i) + first, ~passes[middle - 1] & valid);
+  }
+
+  AQE_TARGET void store_sums(int block, int count, char* pixel) {
+    const auto* offset =
+        reinterpret_cast<const int32_t*>(constants_ + at_.offset) +
+        int64_t{block} * kBlock;
+    const auto* sums = reinterpret_cast<const uint16_t*>(sums_);
+    const int channels = channels_in_block(layer_.out_channels, block);
+    const int64_t step = pixel_bytes(layer_.output, layer_.out_channels);
+    alignas(64) int32_t acc[kByte][kBlock];
+    for (int k = 0; k < count; k += kByte) {
+      for (int c = 0; c < channels; c += kByte) {
+        typename Set::Part parts[kByte];
+        for (int i = 0; i < kByte; ++i)
+          parts[i] = Set::load_part(sums + (c + i) * kTile<Set> + k);
+        for (int i = 0; i < 3; ++i) Set::interleave_pairs(parts);
+        for (int i = 0; i < kByte; ++i)
+          Set::store_sums(parts[i], head_.halved, offset + c, acc[i] + c);
+      }
+      for (int i = 0; i < std::min(kByte, count - k); ++i, pixel += step)
+        Set::store_output(layer_, output_constants_, acc[i], block, pixel);
+    }
+  }
+
+  const uint16_t* words_at(size_t offset) const {
+    return reinterpret_cast<const uint16_t*>(constants_ + offset);
+  }
+  const uint8_t* bytes_at(size_t offset) const {
+    return reinterpret_cast<const uint8_t*>(constants_ + offset);
+  }
+
+  const Layer& layer_;
+  const Layout at_;
+  const int64_t pitch_;
+  IndexRows<Set> rows_;
+  Head head_;
+  const char* output_constants_ = nullptr;
+  const char* constants_ = nullptr;
+  uint8_t* indices_ = nullptr;
+  uint8_t* sums_ = nullptr;
+  uint8_t* planes_ = nullptr;
+  int run_count_ = 0;
+  Run runs_[kTile<Set>];
+};
+
+// Whether half of the registers' bytes are positions, or no other kernel with
+// vectors knows the layer.
+template <class Set>
+bool fills_registers(const Layer& layer) {
+  const auto count = static_cast<size_t>(positions(layer));
+  return layer.groups > 1 || 2 * count >= round_up(count, Set::kBytes);
+}
+
+template <class Set>
+struct ConvKernel {
+  static constexpr Kernel kernel(const char* name, uint32_t features,
+                                 bool (*is_worthwhile)(const Layer&)) {
+    return {name,
+            Operator::kConv2D,
+            width_set(Type::kPacked1, Type::kPacked2, Type::kPacked3),
+            width_set(1, 2, 3),
+            features,
+            kTile<Set>,
+            kChannels,
+            supported,
+            constants_bytes,
+            pack,
+            scratch_bytes,
+            units,
+            run,
+            is_worthwhile};
+  }
+
+ private:
+  static bool supported(const Layer& layer) {
+    return supports(layer, Set::kIndexBits);
+  }
+  static size_t constants_bytes(const Layer& layer) {
+    return Set::output_bytes(layer) +
+           Layout(layer, Set::kIndexBits, count_classes(layer)).end;
+  }
+  static void pack(const Layer& layer, void* constants) {
+    Set::pack_output(layer, constants);
+    Packer(layer, Set::kIndexBits,
+           static_cast<char*>(constants) + Set::output_bytes(layer))
+        .pack();
+  }
+  static size_t scratch_bytes(const Layer& layer) {
+    return Conv<Set>(layer, count_classes(layer)).scratch_bytes();
+  }
+  static int64_t units(const Layer& layer) {
+    return layer.batch * tile_count<Set>(layer);
+  }
+  static void run(const Layer& layer, const void* constants, const void* input,
+                  void* output, void* scratch, int64_t begin, int64_t end) {
+    Head head;
+    std::memcpy(&head,
+                static_cast<const char*>(constants) + Set::output_bytes(layer),
+                sizeof head);
+    Conv<Set>(layer, head.classes)
+        .run(constants, input, output, scratch, begin, end);
+  }
+};
+
+}  // namespace aqe::lookup

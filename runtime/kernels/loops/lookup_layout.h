@@ -1,0 +1,252 @@
+// Convolutions by look-up: what the constants hold.
+//
+// A few codes of a pixel, as many as an index of a look-up instruction has bits
+// for, are one index. What they add to a sum of an output channel stands in a
+// table of that channel's weights, all entries of it raised so that none is
+// negative. So a look-up and an addition of bytes do the products of these
+// codes for as many positions as a register has bytes, and it does not matter
+// how few channels there are.
+//
+//   sum of the channel = (sum of the entries << halved) - offset
+//
+// Codes of 1 bit are odd, and so is each product with an odd weight: entries
+// are halved. Such codes have none for padding with 0: there the sums get what
+// +1 adds, and one look-up more, by the position's class, takes it back. All
+// positions of a class have the same taps outside.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "keras_aqe/codes.h"
+#include "kernels/loops/blocks.h"
+
+namespace aqe::lookup {
+
+constexpr int kChannels = 4;  // output channels at a time
+constexpr int kMostClasses = 64;
+constexpr int kMostEntry = 255;
+constexpr int kUnit = 8;  // bytes; where tables stand is counted in these
+// Of a class that is another index row's; look-ups in tables of 16 give 0.
+constexpr uint8_t kNone = 0x80;
+
+// How the codes of a pixel stand in indices. They begin anew at each word of 64
+// channels. Bit p * codes + s of an index is plane p of its channel s.
+struct Indices {
+  int codes;  // of an index
+  int word;   // indices of 64 channels
+  int pixel;  // of a pixel
+  int64_t taps;
+
+  Indices(const Layer& layer, int index_bits)
+      : codes(index_bits / bits(layer.input)),
+        word((kBlock + codes - 1) / codes),
+        pixel(at(layer.in_channels - 1) + 1),
+        taps(window_taps(layer)) {}
+
+  int at(int channel) const {
+    return channel / kBlock * word + channel % kBlock / codes;
+  }
+  int slot(int channel) const { return channel % kBlock % codes; }
+};
+
+// The taps of one axis that lie inside the input.
+struct AxisTaps {
+  int64_t begin, end;
+
+  bool operator==(const AxisTaps& other) const {
+    return begin == other.begin && end == other.end;
+  }
+};
+
+inline AxisTaps taps_inside(int64_t position, int stride, int dilation, int pad,
+                            int taps, int size) {
+  const int64_t start = position * stride - pad;
+  AxisTaps inside = {taps, taps};
+  for (int tap = taps - 1; tap >= 0; --tap) {
+    const int64_t at = start + int64_t{tap} * dilation;
+    if (at >= size) inside.end = tap;
+    if (at >= 0) inside.begin = tap;
+  }
+  return inside;
+}
+
+// The class of each position of an axis, and the taps of each class.
+struct AxisClasses {
+  std::vector<uint8_t> of_position;
+  std::vector<AxisTaps> taps;
+
+  AxisClasses(int positions, int stride, int dilation, int pad, int window,
+              int size) {
+    for (int i = 0; i < positions && taps.size() <= kMostClasses; ++i) {
+      const AxisTaps own = taps_inside(i, stride, dilation, pad, window, size);
+      const auto found = std::find(taps.begin(), taps.end(), own);
+      of_position.push_back(static_cast<uint8_t>(found - taps.begin()));
+      if (found == taps.end()) taps.push_back(own);
+    }
+  }
+};
+
+struct Classes {
+  AxisClasses y, x;
+
+  explicit Classes(const Layer& layer)
+      : y(layer.conv_height, layer.window.stride_y, layer.window.dilation_y,
+          layer.window.pad_top, layer.window.height, layer.in_height),
+        x(layer.conv_width, layer.window.stride_x, layer.window.dilation_x,
+          layer.window.pad_left, layer.window.width, layer.in_width) {}
+
+  int count() const { return static_cast<int>(y.taps.size() * x.taps.size()); }
+  // Whether a tap lies outside at the positions of a class.
+  bool is_outside(int number, int64_t tap, const Window& window) const {
+    const AxisTaps& rows = y.taps[number / x.taps.size()];
+    const AxisTaps& columns = x.taps[number % x.taps.size()];
+    const int64_t ky = tap / window.width, kx = tap % window.width;
+    return ky < rows.begin || ky >= rows.end || kx < columns.begin ||
+           kx >= columns.end;
+  }
+};
+
+// 0 where padding needs none.
+inline int count_classes(const Layer& layer) {
+  return layer.input == Type::kPacked1 && layer.pad_value == 0
+             ? Classes(layer).count()
+             : 0;
+}
+
+// The output channels from `first` on that are summed up at a time: of one
+// group of `own` channels, and one block, which ends at `end` if not before.
+inline int part_channels(int first, int own, int end) {
+  return std::min(
+      {kChannels, own - first % own, kBlock - first % kBlock, end - first});
+}
+
+template <class Visit>
+void for_each_part(const Layer& layer, Visit visit) {
+  const int own = layer.out_channels / layer.groups;
+  for (int first = 0, count; first < layer.out_channels; first += count) {
+    count = part_channels(first, own, layer.out_channels);
+    visit(first, count);
+  }
+}
+
+inline int group_of(const Layer& layer, int channel) {
+  return channel / (layer.out_channels / layer.groups);
+}
+
+// Indices that a group of input channels touches.
+inline int group_indices(const Layer& layer, const Indices& indices) {
+  int most = 0;
+  const int own = layer.group_channels();
+  for (int c = 0; c < layer.in_channels; c += own)
+    most = std::max(most, indices.at(c + own - 1) - indices.at(c) + 1);
+  return most;
+}
+
+// Greatest sum of magnitudes of a channel's weights.
+inline int64_t most_weight(const Layer& layer) {
+  return layer.weights_per_output() * max_code(layer.weight_bits);
+}
+
+// What precedes the constants.
+struct Head {
+  int32_t halved;
+  // Whether sums less a channel's bias are bytes in which all that thresholds
+  // tell apart differs.
+  int32_t fits_bytes;
+  int32_t classes, class_columns;
+};
+
+// Constants: Head; of each output channel (padded to blocks) int32 offset,
+// uint16 bias, its thresholds as bytes [level]; of eight channels which
+// comparisons to turn around [level]; classes of rows and columns; the index
+// rows of a pixel of padding; of each part the lengths of its segments, which
+// 0 ends, and its look-ups: number of the index row, then where the table of
+// each channel stands; tables. A segment is as long as its sums are bytes.
+struct Layout {
+  Indices indices;
+  int levels;
+  int64_t parts;
+  int class_rows = 0, corrections = 0;  // corrections: look-ups of a class row
+  int64_t rows;                         // of indices
+  int64_t most_lookups;                 // of a part
+  int64_t patterns;  // of weights, if each has its table; else 0
+  int64_t tables;
+  size_t table_bytes;
+  size_t offset, bias, thresholds, turns, row_classes, column_classes, pad,
+      segments, lookups, table, end;
+
+  Layout(const Layer& layer, int index_bits, int classes)
+      : indices(layer, index_bits) {
+    levels = is_packed(layer.output) ? layer.levels() : 0;
+    parts = 0;
+    for_each_part(layer, [&](int, int) { ++parts; });
+    table_bytes = size_t{1} << index_bits;
+    if (classes > 0) {
+      class_rows = static_cast<int>((classes + table_bytes - 1) / table_bytes);
+      corrections = static_cast<int>((2 * most_weight(layer) + kMostEntry - 1) /
+                                     kMostEntry);
+    }
+    rows = indices.taps * indices.pixel + class_rows;
+    const int64_t products = indices.taps * group_indices(layer, indices);
+    most_lookups = products + class_rows * corrections;
+    patterns = 1;
+    for (int i = 0; i < indices.codes; ++i) patterns *= weight_levels(layer);
+    tables = parts * kChannels * products;
+    if (patterns <= tables) {
+      tables = patterns;
+    } else {
+      patterns = 0;
+    }
+    tables += parts * kChannels * class_rows * corrections;
+
+    const size_t channels = size_t{kBlock} * block_count(layer.out_channels);
+    offset = round_up(sizeof(Head), 64);
+    bias = offset + channels * sizeof(int32_t);
+    thresholds = bias + channels * sizeof(uint16_t);
+    turns = thresholds + channels * levels;
+    row_classes = turns + channels / 8 * levels;
+    column_classes = row_classes + (class_rows ? layer.conv_height : 0);
+    pad = column_classes + (class_rows ? layer.conv_width : 0);
+    segments = round_up(pad + indices.pixel, 2);
+    lookups = segments + parts * segments_bytes();
+    table = round_up(lookups + parts * lookups_bytes(), 64);
+    end = table + tables * table_bytes;
+  }
+
+  size_t segments_bytes() const {
+    return (most_lookups + 1) * sizeof(uint16_t);
+  }
+  size_t lookups_bytes() const {
+    return most_lookups * (1 + kChannels) * sizeof(uint16_t);
+  }
+  // Weights that are not there count as 0, or as +1 where there is no 0 and
+  // what they meet is not there either.
+  static bool has_zero(const Layer& layer) {
+    return layer.weight_bits > 1 || layer.groups > 1;
+  }
+  static int weight_levels(const Layer& layer) {
+    return has_zero(layer) ? threshold_count(static_cast<Type>(
+                                 std::max(layer.weight_bits, 2))) +
+                                 1
+                           : 2;
+  }
+};
+
+inline bool supports(const Layer& layer, int index_bits) {
+  constexpr int kMostSize = 4096, kMostRows = 4096;
+  if (layer.has_pool || layer.conv_height > kMostSize ||
+      layer.conv_width > kMostSize || layer.in_channels > kMostSize ||
+      layer.out_channels > kMostSize || window_taps(layer) > kMostRows)
+    return false;
+  // Sums of 16 bits, those that take padding back included.
+  if (2 * most_weight(layer) * (max_code(bits(layer.input)) + 1) > INT16_MAX)
+    return false;
+  const int classes = count_classes(layer);
+  if (classes > kMostClasses) return false;
+  const Layout at(layer, index_bits, classes);
+  return at.rows <= kMostRows &&
+         at.tables * at.table_bytes / kUnit <= UINT16_MAX;
+}
+
+}  // namespace aqe::lookup

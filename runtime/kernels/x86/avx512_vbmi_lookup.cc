@@ -1,0 +1,141 @@
+// Convolutions by look-up with VPERMB of AVX-512 VBMI: tables of 64 entries.
+#define AQE_BEYOND ",avx512vbmi"
+#include "kernels/x86/avx512.h"
+
+#include "kernels/kernels.h"
+#include "kernels/x86/lookup.h"
+
+namespace aqe {
+namespace {
+
+struct VbmiLookup : LookupParts {
+  static constexpr int kIndexBits = 6, kVectors = 2;
+  static constexpr int kBytes = 64;
+  using Bytes = __m512i;
+
+  AQE_TARGET static Bytes load(const void* from) {
+    return _mm512_loadu_si512(from);
+  }
+  AQE_TARGET static void store(void* to, Bytes bytes) {
+    _mm512_storeu_si512(to, bytes);
+  }
+  AQE_TARGET static Bytes zero() { return _mm512_setzero_si512(); }
+  AQE_TARGET static Bytes set(uint8_t byte) {
+    return _mm512_set1_epi8(static_cast<char>(byte));
+  }
+  AQE_TARGET static Bytes add(Bytes a, Bytes b) {
+    return _mm512_add_epi8(a, b);
+  }
+  AQE_TARGET static Bytes load_table(const char* table) {
+    return _mm512_load_si512(table);
+  }
+  // Goes by the lower six bits.
+  AQE_TARGET static Bytes look_up(Bytes table, Bytes index) {
+    return _mm512_permutexvar_epi8(index, table);
+  }
+
+  // Of pairs of bytes: the sums of both, the second 256 times, and those of the
+  // second alone.
+  struct Wide {
+    __m512i both, second;
+  };
+  AQE_TARGET static Wide no_sums() { return {zero(), zero()}; }
+  AQE_TARGET static void widen(Wide* wide, Bytes bytes) {
+    wide->both = _mm512_add_epi16(wide->both, bytes);
+    wide->second = _mm512_add_epi16(wide->second, _mm512_srli_epi16(bytes, 8));
+  }
+  AQE_TARGET static __m512i first(const Wide& wide) {
+    return _mm512_sub_epi16(wide.both, _mm512_slli_epi16(wide.second, 8));
+  }
+  AQE_TARGET static Bytes narrow(const Wide& wide, uint16_t bias) {
+    const __m512i all = _mm512_set1_epi16(static_cast<int16_t>(bias));
+    const __m512i most = _mm512_set1_epi16(255);
+    const __m512i low =
+        _mm512_min_epu16(_mm512_subs_epu16(first(wide), all), most);
+    const __m512i high =
+        _mm512_min_epu16(_mm512_subs_epu16(wide.second, all), most);
+    return low | _mm512_slli_epi16(high, 8);
+  }
+  AQE_TARGET static void store_wide(const Wide& wide, uint16_t* to) {
+    const __m512i low = _mm512_unpacklo_epi16(first(wide), wide.second);
+    const __m512i high = _mm512_unpackhi_epi16(first(wide), wide.second);
+    const __m512i start = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    const __m512i end = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    store(to, _mm512_permutex2var_epi64(low, start, high));
+    store(to + 32, _mm512_permutex2var_epi64(low, end, high));
+  }
+  AQE_TARGET static Bytes add_passed(Bytes passes, Bytes bytes, Bytes threshold,
+                                     Bytes bit) {
+    return _mm512_mask_add_epi8(
+        passes, _mm512_cmpge_epu8_mask(bytes, threshold), passes, bit);
+  }
+
+  // The first byte of each word.
+  AQE_TARGET static void store_bytes(__m512i words, uint16_t, uint8_t* to) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                        _mm512_cvtepi16_epi8(words));
+  }
+  AQE_TARGET static void store_bytes(__m512i words, uint32_t, uint8_t* to) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                     _mm512_cvtepi32_epi8(words));
+  }
+  AQE_TARGET static void store_bytes(__m512i words, uint64_t, uint8_t* to) {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to),
+                     _mm512_cvtepi64_epi8(words));
+  }
+
+  template <int kBits, class Word>
+  AQE_TARGET static void slice(const Word* words, int64_t stride, int64_t count,
+                               int indices, uint8_t* to, int64_t step) {
+    constexpr int kCodes = kIndexBits / kBits;
+    constexpr int kFirstWhereThird = 0xe4;  // else the second
+    for (int64_t k = 0; k < count; k += kBytes / sizeof(Word)) {
+      __m512i planes[kBits];
+      for (int p = 0; p < kBits; ++p) planes[p] = load(words + p * stride + k);
+      for (int i = 0; i < indices; ++i) {
+        const __m128i first = _mm_cvtsi32_si128(i * kCodes);
+        const auto codes = [&](int p) AQE_TARGET {
+          return sizeof(Word) == 2   ? _mm512_srl_epi16(planes[p], first)
+                 : sizeof(Word) == 4 ? _mm512_srl_epi32(planes[p], first)
+                                     : _mm512_srl_epi64(planes[p], first);
+        };
+        // Only the first byte of a word matters.
+        __m512i index = codes(0);
+#pragma GCC unroll 4
+        for (int p = 1; p < kBits; ++p) {
+          index = _mm512_ternarylogic_epi64(
+              index, _mm512_slli_epi16(codes(p), p * kCodes),
+              set(static_cast<uint8_t>((1 << (p * kCodes)) - 1)),
+              kFirstWhereThird);
+        }
+        store_bytes(index, Word{}, to + i * step + k);
+      }
+    }
+  }
+};
+
+// Where planes do not take less: they have fuller words of long sums, and XNOR
+// with GFNI fuller blocks of many output channels.
+bool is_worthwhile(const Layer& layer) {
+  const int64_t products = layer.weights_per_output();
+  if (!lookup::fills_registers<VbmiLookup>(layer)) return false;
+  if (layer.groups > 1 || layer.input > Type::kPacked2 || layer.weight_bits > 2)
+    return true;
+  if (layer.input == Type::kPacked1) {
+    return layer.weight_bits == 1
+               ? products <= 512 ||
+                     3 * layer.out_channels <=
+                         2 * kBlock * block_count(layer.out_channels)
+               : products <= 576;
+  }
+  return products <= 512 && (layer.weight_bits == 2 ||
+                             layer.in_channels < kBlock || products <= 128);
+}
+
+}  // namespace
+
+extern constexpr Kernel kConvLookupAvx512 =
+    lookup::ConvKernel<VbmiLookup>::kernel(
+        "conv_2d_lookup_avx512", kAvx512 | kAvx512Gfni, is_worthwhile);
+
+}  // namespace aqe
