@@ -15,15 +15,15 @@ import keras_aqe as aqe
 import keras_aqe_runtime
 from keras_aqe import converters, runtime
 
-# These import what may not be installed.
-OTHER_BACKENDS = ("backend.jax", "backend.torch")
+# These run, import what may not be installed, or are no Python.
+OTHERS = ("__main__", "backend.jax", "backend.torch", "libkeras_aqe_delegate")
 MODULES = [
     module.name
     for package in (aqe, keras_aqe_runtime)
     for module in pkgutil.walk_packages(
         package.__path__, f"{package.__name__}."
     )
-    if not module.name.endswith(("__main__", *OTHER_BACKENDS))
+    if not module.name.endswith(OTHERS)
 ]
 # Examples that write files, draw, or print tables are programs of their own.
 PROGRAMS = {
