@@ -273,7 +273,10 @@ def check(
                 refuse(error)
                 if without == tried:
                     break  # nothing more that could be left out
-    return Check(target, _rows(model, report), list(faults.values()), report)
+    rows = list(report or [])
+    if faults:
+        rows = _with_refused(rows, model)
+    return Check(target, rows, list(faults.values()), report)
 
 
 def _with_kernels(file, rows, interpreter):
@@ -284,9 +287,8 @@ def _with_kernels(file, rows, interpreter):
     return report_of(file, {p["operator"]: p["kernel"] for p in profile})
 
 
-def _rows(model, report):
-    """The rows of a report, and of layers that it leaves out."""
-    rows = list(report or [])
+def _with_refused(rows, model):
+    """The rows of a report and those of layers that it leaves out."""
     names = {row.name for row in rows}
     rows += [row for row in _summarized(model) if row.name not in names]
     order = {name: place for place, name in enumerate(_names(model))}

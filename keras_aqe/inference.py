@@ -3,6 +3,18 @@
 import keras
 
 from keras_aqe import backend
+from keras_aqe.layers import HardTanh
+
+# The layers without weights that deep networks have most of, whatever their
+# arguments are. Tracing each would take seconds.
+_COMPUTING = {
+    keras.layers.AveragePooling2D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.MaxPooling2D,
+    keras.layers.ReLU,
+    keras.layers.Rescaling,
+    HardTanh,
+}
 
 
 def is_identity(operation, args, kwargs=None):
@@ -34,7 +46,11 @@ def is_identity(operation, args, kwargs=None):
         for value in keras.tree.flatten((args, kwargs))
         if isinstance(value, keras.KerasTensor)
     ]
-    if len(tensors) != 1 or getattr(operation, "weights", ()):
+    if (
+        len(tensors) != 1
+        or getattr(operation, "weights", ())
+        or (type(operation) in _COMPUTING and "call" not in vars(operation))
+    ):
         return False
     (source,) = tensors
 

@@ -7,11 +7,11 @@ import tempfile
 
 import numpy as np
 import tensorflow as tf
-from flatbuffers import flexbuffers
 
 from keras_aqe_runtime.file import flatbuffer
 
-_SCOPE = "scope"
+# Begins a constant that no operator of the finished file has: see `custom_op`.
+_SCOPE = b"scope:"
 # Begins the names of outputs that only tell where a tensor is.
 INNER = "tensor_"
 
@@ -48,17 +48,18 @@ def custom_op(name, inputs, shape, dtype, options):
         f' attr {{ key: "{key}" value {{ i: {int(value)} }} }}'
         for key, value in options.items()
     )
-    scope = tf.get_current_name_scope()
-    attributes += f' attr {{ key: "{_SCOPE}" value {{ s: "{scope}" }} }}'
     implements = (
         f'name: "{name}" attr {{ key: "tfl_fusable_op" '
         f"value {{ b: true }} }}{attributes}"
     )
     composite = _composite(implements, tuple(shape), dtype)
-    return composite(*map(tf.convert_to_tensor, inputs))
+    # The converter drops the scope, so it comes as a constant.
+    scope = _SCOPE + tf.get_current_name_scope().encode()
+    tensors = [*inputs, np.frombuffer(scope, "uint8")]
+    return composite(*map(tf.convert_to_tensor, tensors))
 
 
-# The many planes of a layer share one, which is then traced and saved once.
+# Like layers of a deep network share one, which is traced and saved once.
 @functools.lru_cache(maxsize=64)
 def _composite(implements, shape, dtype):
     """The function that the converter takes for a custom operator."""
@@ -92,8 +93,10 @@ def to_model(function):
     with _functions_as_graphs():
         # As a function of one signature, which is not traced again.
         module.infer = concrete = function.get_concrete_function()
-        # A SavedModel only takes variables that its module knows of.
-        module.weights = concrete.variables
+        # A SavedModel only takes variables that its module knows of, and takes
+        # long for those that were only looked at.
+        read = {id(tensor) for tensor, _ in concrete.graph.captures}
+        module.weights = [v for v in concrete.variables if id(v.handle) in read]
         # Without a module the converter inlines functions, composites too.
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [concrete], module
@@ -113,8 +116,8 @@ def to_model(function):
             _require_space(module, concrete)
     inner = _take_inner(model)
     _sort_by_signature(model)
-    _name_results(model.subgraphs[0])
-    return model, inner
+    number = _name_results(model)
+    return model, {name: number[index] for name, index in inner.items()}
 
 
 def _require_space(module, concrete):
@@ -174,23 +177,34 @@ def _indices(entries):
     return [entry.tensorIndex for entry in entries]
 
 
-def _name_results(graph):
+def _name_results(model):
     """Names the results of custom operators after their scopes.
 
-    The converter drops the names, so they come as options.
+    Returns:
+        What `flatbuffer.drop_tensors` does.
     """
+    graph, dropped = model.subgraphs[0], set()
     for operator in graph.operators:
-        if operator.customOptions is None:
-            continue
-        options = flexbuffers.Loads(bytes(bytearray(operator.customOptions)))
-        scope = options.pop(_SCOPE, None)
+        scope = _scope_of(model, operator)
         if scope is None:
             continue
-        operator.customOptions = np.frombuffer(
-            flexbuffers.Dumps(options), "uint8"
-        )
+        dropped.add(operator.inputs[-1])
+        operator.inputs = operator.inputs[:-1]
         for output in operator.outputs:
             # Those of the whole model keep theirs.
             if output not in graph.outputs:
                 tensor = graph.tensors[output]
-                tensor.name = f"{scope}/".encode() + tensor.name
+                tensor.name = scope + b"/" + tensor.name
+    return flatbuffer.drop_tensors(model, dropped)
+
+
+def _scope_of(model, operator):
+    """The scope that an operator was written in, if by `custom_op`."""
+    if not len(operator.inputs) or operator.inputs[-1] < 0:
+        return None
+    tensor = model.subgraphs[0].tensors[operator.inputs[-1]]
+    data = model.buffers[tensor.buffer].data
+    content = b"" if data is None else bytes(bytearray(data[: len(_SCOPE)]))
+    if content != _SCOPE:
+        return None
+    return bytes(bytearray(data[len(_SCOPE) :]))

@@ -26,8 +26,9 @@ _MONOTONE = (
 FLOAT_LIMIT = np.float32(1e30)
 # Quantizers of so many levels or fewer are written as thresholds.
 MOST_LEVELS = 16
-# The search for a threshold looks at so many numbers at once.
-_PARTS = np.arange(1, 16)[:, None, None]
+# The search for thresholds looks at about so many numbers at once. Running a
+# chain takes as long for one as for these.
+_NUMBERS = 2**18
 
 
 def chain_of(node, pools=True):
@@ -266,9 +267,10 @@ def _narrow(function, levels, channels, limit):
     # Invariant: the level is not reached below `low`, and is at `high`.
     low = np.full(shape, -limit, "int64")
     high = np.full(shape, limit + 1, "int64")
+    count = int(np.clip(_NUMBERS // low.size, 15, 255))
+    parts = np.arange(1, count + 1)[:, None, None]
     while (low < high).any():
-        # Running the chain takes as long for one number as for many.
-        inner = low + (high - low) * _PARTS // (len(_PARTS) + 1)
+        inner = low + (high - low) * parts // (count + 1)
         reached = function(inner) >= levels[1:, None]
         high = np.where(reached, inner, high).min(axis=0)
         low = np.where(reached, low, inner + 1).max(axis=0)

@@ -69,16 +69,18 @@ def require_known(layer, classes):
 
 def _changes(operation, classes):
     """What an operation overrides of its class; `None` if it has another."""
+    if not isinstance(operation, classes):
+        return None
     own = {"call"} & vars(operation).keys()
     for cls in type(operation).__mro__:
         if cls in classes:
-            return {name for name in own if hasattr(cls, name)}
+            break
         own |= {
             name
             for name in vars(cls).keys() - _MAKING
             if not name.startswith("__") or name in _CALLS
         }
-    return None
+    return {name for name in own if hasattr(cls, name)}
 
 
 def is_selection(operation):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_aqe.converters.graph import known
 from keras_aqe.converters.graph.nodes import Node
+from keras_aqe.layers import HardTanh
 from keras_aqe.summary import MULTIPLYING, kernels, positions
 
 # Operations of TensorFlow whose kernel, the second input, is used once at each
@@ -34,6 +35,7 @@ _WITHOUT_PRODUCTS = (
     keras.layers.Rescaling,
     keras.layers.Softmax,
     keras.layers.Subtract,
+    HardTanh,
 )
 
 
