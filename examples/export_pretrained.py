@@ -27,8 +27,9 @@ import keras
 import numpy as np
 
 from examples.reproduce import images, report, runs
-from examples.reproduce.store import Store, write_whole
+from examples.reproduce.store import Store
 from keras_aqe import converters, datasets
+from keras_aqe.files import write_whole
 
 FOLDER = Path(__file__).parent / "pretrained"
 WIDTHS = ([1, 1], [2, 2], [3, 3])

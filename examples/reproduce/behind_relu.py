@@ -12,10 +12,14 @@ python -m examples.reproduce.behind_relu
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import keras_aqe as aqe
-from examples.reproduce.stale_statistics import digits
+from examples.reproduce.on_digits import (
+    digits,
+    fit,
+    print_row,
+    use_one_thread,
+)
 
 # Activations, and whether the quantizers behind them have a sign.
 FORMS = {
@@ -60,39 +64,21 @@ def run(bits, form, seed, epochs=12, batch_size=32):
     x, x_test, y, y_test = digits()
     keras.utils.set_random_seed(seed)
     model = network(bits, form)
-    steps = epochs * -(-len(x) // batch_size)
-    model.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.ExponentialDecay(0.01, steps, 0.02)
-        ),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=False,
-    )
-    model.fit(
-        x,
-        y,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=[aqe.callbacks.AlphaScheduler()],
-        verbose=0,
-    )
+    scheduler = aqe.callbacks.AlphaScheduler()
+    fit(model, x, y, epochs, batch_size, [scheduler])
     return model.evaluate(x_test, y_test, verbose=0)[1]
 
 
 def main():
-    # Sums then have one order, whatever the number of cores.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    use_one_thread()
     seeds = [f"seed {seed}" for seed in SEEDS]
-    print("|", " | ".join(["bits", "activation", *seeds, "mean"]), "|")
+    print_row(["bits", "activation", *seeds, "mean"])
     print("|---" * (3 + len(seeds)) + "|")
     for bits in WIDTHS:
         for form in FORMS:
             found = [run(bits, form, seed) for seed in SEEDS]
             found = [f"{accuracy:.3f}" for accuracy in [*found, np.mean(found)]]
-            cells = [f"{bits}/{bits}", form, *found]
-            print("|", " | ".join(cells), "|", flush=True)
+            print_row([f"{bits}/{bits}", form, *found])
 
 
 if __name__ == "__main__":

@@ -18,8 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from examples.reproduce.store import write_whole
-
 # What a process decodes at a time: starting it takes as long as 2,000 images.
 _IMAGES_A_TASK = 5_000
 
@@ -59,6 +57,9 @@ def write(path, encoded, labels, sizes, classes):
         sizes: Number of training, held-out and test images.
         classes: Number of classes.
     """
+    # Processes that only decode need no Keras.
+    from keras_aqe.files import write_whole
+
     lengths = [len(image) for image in encoded]
     arrays = {
         "encoded": np.frombuffer(b"".join(encoded), np.uint8),
@@ -68,6 +69,7 @@ def write(path, encoded, labels, sizes, classes):
         "classes": np.asarray(classes),
     }
     # Compressed, since each JPEG image has the same tables at its head.
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, lambda name: np.savez_compressed(name, **arrays))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import keras_aqe as aqe
 from examples.reproduce import images, progress, store, variants
 from examples.reproduce.jax_program import EVALUATED, Program, structure
+from keras_aqe.files import write_whole
 
 # Structures that a process keeps compiled.
 PROGRAMS = 4
@@ -312,7 +313,7 @@ class _Loop:
             for quantizer in aqe.callbacks.find(self.model):
                 quantizer.alpha.assign(1.0)
                 quantizer.trained_alpha.assign(1.0)
-        store.write_whole(self.folder / "model.keras", self.model.save)
+        write_whole(self.folder / "model.keras", self.model.save)
         return record
 
     def _assign(self, state):
@@ -348,7 +349,7 @@ class _Loop:
     def _save(self):
         leaves = jax.tree.leaves(self.state)
         arrays = {str(n): np.asarray(leaf) for n, leaf in enumerate(leaves)}
-        store.write_whole(
+        write_whole(
             self.checkpoint,
             lambda path: np.savez(path, done=self.done, **arrays),
         )

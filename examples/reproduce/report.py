@@ -4,6 +4,7 @@ import collections
 import statistics
 
 from examples.reproduce import runs
+from keras_aqe.files import write_whole
 
 BRACKETS = "the paper's numbers, of its full setting"
 
@@ -30,9 +31,7 @@ def write(sweep):
     text = "\n".join(lines) + "\n"
     sweep.args.output.mkdir(parents=True, exist_ok=True)
     path = sweep.args.output / f"{sweep.args.experiment}.md"
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(text)
-    unfinished.replace(path)
+    write_whole(path, lambda path: path.write_text(text))
     return text
 
 

@@ -10,12 +10,14 @@ python -m examples.reproduce.stale_statistics
 """
 
 import keras
-import numpy as np
-import tensorflow as tf
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 import keras_aqe as aqe
+from examples.reproduce.on_digits import (
+    digits,
+    fit,
+    print_row,
+    use_one_thread,
+)
 
 # Epochs and batch size, by the number of batches at alpha = 1.
 RUNS = [(6, 128), (3, 32), (30, 128), (12, 32)]
@@ -62,18 +64,6 @@ class KerasStatistics(keras.callbacks.Callback):
         ]
 
 
-def digits():
-    data = load_digits()
-    images = tf.image.resize(data.images[..., np.newaxis], (16, 16))
-    return train_test_split(
-        images.numpy() / 8 - 1,
-        data.target,
-        test_size=0.2,
-        stratify=data.target,
-        random_state=0,
-    )
-
-
 def run(bits, epochs, batch_size, seed=0):
     """Trains and returns the four accuracies: training, then the three."""
     x, x_test, y, y_test = digits()
@@ -81,24 +71,9 @@ def run(bits, epochs, batch_size, seed=0):
     model = aqe.models.MINWNet(
         "D", bits, bits, input_shape=(16, 16, 1), filters=8, dense_units=32
     )
-    steps = epochs * -(-len(x) // batch_size)
-    model.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.ExponentialDecay(0.01, steps, 0.02)
-        ),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=False,
-    )
     plain = KerasStatistics()
-    history = model.fit(
-        x,
-        y,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=[plain, aqe.callbacks.AlphaScheduler()],
-        verbose=0,
-    )
+    callbacks = [plain, aqe.callbacks.AlphaScheduler()]
+    history = fit(model, x, y, epochs, batch_size, callbacks)
 
     def accuracy():
         return model.evaluate(x_test, y_test, verbose=0)[1]
@@ -111,17 +86,14 @@ def run(bits, epochs, batch_size, seed=0):
 
 
 def main():
-    # Sums then have one order, whatever the number of cores.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    use_one_thread()
     names = ["epochs", "batch", "bits", "training"]
-    print("|", " | ".join([*names, "Keras", "ours", "recalibrated"]), "|")
+    print_row([*names, "Keras", "ours", "recalibrated"])
     print("|---" * 7 + "|")
     for epochs, batch_size in RUNS:
         for bits in (1, 2, 3):
             found = run(bits, epochs, batch_size)
-            cells = [epochs, batch_size, bits, *(f"{a:.3f}" for a in found)]
-            print("|", " | ".join(map(str, cells)), "|", flush=True)
+            print_row([epochs, batch_size, bits, *(f"{a:.3f}" for a in found)])
 
 
 if __name__ == "__main__":

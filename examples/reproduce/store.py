@@ -39,22 +39,6 @@ class Store:
             os.close(file)
 
 
-def write_whole(path, save):
-    """Calls `save` with a temporary path, then renames that to `path`.
-
-    What is there is the old file or the new one, never a part of it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays: Keras and NumPy go by it. So that two processes may
-    # write the same file, each has a name of its own.
-    temporary = path.with_name(f"unfinished-{os.getpid()}-{path.name}")
-    try:
-        save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def epochs(path):
     """Returns the lines of curves; of an epoch that was repeated, the last."""
     if not path.exists():

@@ -11,12 +11,12 @@ from examples.reproduce import (
     imagenet,
     progress,
     runs,
-    store,
     strategies,
     variants,
 )
 from examples.reproduce.backup import Backup, Deadline
 from examples.reproduce.curves import Curves
+from keras_aqe.files import write_whole
 
 LOADERS = {
     "cifar10": cifar.load,
@@ -77,7 +77,7 @@ def train(run, folder, args, strategy):
     test = model.evaluate(data.test, verbose=0, return_dict=True)
     validation = model.evaluate(data.validation, verbose=0, return_dict=True)
     if worker == 0:
-        store.write_whole(folder / "model.keras", model.save)
+        write_whole(folder / "model.keras", model.save)
     epochs = curves.read()
     seconds = [epoch["seconds"] for epoch in epochs]
     return {

@@ -10,6 +10,7 @@ from rich.table import Table
 
 import keras_aqe as aqe
 from keras_aqe import converters, datasets
+from keras_aqe.files import write_whole
 
 BATCH_SIZE = 32
 
@@ -63,13 +64,6 @@ def train(bits, train_set, test_set, args):
     return model, history, scores
 
 
-def save_keras(model, path):
-    """Writes the model under a temporary name, then renames it."""
-    temporary = path.with_name(f"part-{path.name}")
-    model.save(temporary)
-    temporary.replace(path)
-
-
 def run(args):
     """Does all of it; returns what `--json` prints.
 
@@ -101,7 +95,7 @@ def run(args):
     files["float"].save(args.output / "float.tflite")
     files["packed"].save(args.output / "model.tflite")
     files["LCE"].save(args.output / "model-lce.tflite")
-    save_keras(model, args.output / "model.keras")
+    write_whole(args.output / "model.keras", model.save)
     agreement = converters.verify(model, files["packed"], x_test)
     accuracies = {
         name: _accuracy(file, x_test, y_test) for name, file in files.items()

@@ -120,13 +120,7 @@ def examples(args, tensors):
     import numpy as np
 
     if args.data is not None:
-        loaded = np.load(args.data, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        arrays = dict(loaded)
-        return (
-            list(arrays.values()) if len(tensors) > 1 else [*arrays.values()][0]
-        )
+        return loaded(args.data, tensors)
     rng = np.random.default_rng(args.seed)
     arrays = []
     for tensor in tensors:
@@ -145,5 +139,7 @@ def loaded(path, tensors):
     found = np.load(path, allow_pickle=False)
     if isinstance(found, np.ndarray):
         return found
-    arrays = list(found.values())
+    names = [tensor.name for tensor in tensors]
+    # By name where the arrays have the names of the inputs.
+    arrays = [found[n] for n in (names if {*names} <= {*found} else found)]
     return arrays if len(tensors) > 1 else arrays[0]

@@ -39,7 +39,9 @@ def add_arguments(parser):
 def run(args):
     is_model = args.files[0].suffix == ".keras"
     figure, drawn = (_kernels if is_model else _curves)(args)
-    figure.savefig(args.output)
+    from keras_aqe.files import write_whole
+
+    write_whole(args.output, figure.savefig)
     if not args.json:
         print(f"Written: {args.output}")
     return 0, {"output": args.output, "drawn": drawn}

@@ -72,6 +72,7 @@ def _override(text):
 def run(args):
     model = inputs.load_model(args)
     import keras_aqe as aqe
+    from keras_aqe.files import write_whole
 
     twin = aqe.quantize_model(
         model,
@@ -83,7 +84,7 @@ def run(args):
         data=inputs.loaded(args.data, model.inputs) if args.data else None,
         estimator=args.estimator,
     )
-    twin.save(args.output)
+    write_whole(args.output, twin.save)
     report = twin.quantization_report
     if not args.json:
         print(report)

@@ -6,7 +6,6 @@ padding by 4 pixels and a random horizontal flip.
 """
 
 import json
-import os
 import shutil
 import time
 
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 import keras_aqe as aqe
 from keras_aqe import converters, datasets
+from keras_aqe.files import write_whole
 
 SCHEDULES = {
     "linear": aqe.schedules.Linear(start=0.1),
@@ -93,17 +93,6 @@ def build_callbacks(args, total_steps):
     return callbacks
 
 
-def write(path, save):
-    """Calls `save` with a temporary path, then renames that to `path`."""
-    # The suffix stays: Keras reads the format from it.
-    temporary = path.with_name(f"unfinished-{path.name}")
-    try:
-        save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def train(args):
     """Trains, tests and saves; returns the model and its results."""
     began = time.monotonic()
@@ -135,7 +124,7 @@ def train(args):
     # Outside of training every quantizer is hard: this is what is shipped.
     _, accuracy = model.evaluate(whole_batches(*test), verbose=0)
     _, held_out = model.evaluate(whole_batches(*validation), verbose=0)
-    write(args.output / "model.keras", model.save)
+    write_whole(args.output / "model.keras", model.save)
     converted = converters.convert(model, target=args.target)
     converted.save(args.output / "model.tflite")
     results = {
@@ -157,7 +146,7 @@ def train(args):
             and name != "data_dir"
         },
     }
-    write(
+    write_whole(
         args.output / "results.json",
         lambda path: path.write_text(json.dumps(results, indent=2) + "\n"),
     )

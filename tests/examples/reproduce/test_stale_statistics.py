@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from examples.reproduce.stale_statistics import KerasStatistics, digits
+from examples.reproduce.stale_statistics import KerasStatistics
 
 X = np.random.default_rng(0).normal(size=(24, 3)).astype("float32")
 
@@ -44,12 +44,3 @@ def statistics(callbacks):
 def test_are_those_of_a_run_that_nothing_changes():
     found = statistics([KerasStatistics(), Change()])
     np.testing.assert_allclose(found, statistics([]), rtol=1e-5, atol=1e-5)
-
-
-def test_digits_are_split_by_class():
-    x, x_test, y, y_test = digits()
-    assert x.shape[1:] == x_test.shape[1:] == (16, 16, 1)
-    assert len(x) + len(x_test) == 1797
-    assert np.abs(x).max() <= 1
-    share = np.bincount(y_test) / (np.bincount(y) + np.bincount(y_test))
-    np.testing.assert_allclose(share, 0.2, atol=0.01)
