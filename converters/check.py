@@ -8,16 +8,13 @@ from typing import Any
 import keras
 from rich.table import Table
 
-from keras_aqe import tables
+from keras_aqe import costs, tables
 from keras_aqe.converters import pipeline, progress
 from keras_aqe.converters.child import under_tensorflow
-from keras_aqe.converters.convert import require_target
 from keras_aqe.converters.errors import ConversionError, FloatLayerError
 from keras_aqe.converters.graph.pixels import with_uint8_input
 from keras_aqe.converters.report import REFUSED, Report, Row
 from keras_aqe.converters.report import report as report_of
-from keras_aqe.converters.targets import TARGETS
-from keras_aqe.converters.targets.target import Options
 from keras_aqe.summary import summary
 
 
@@ -47,15 +44,16 @@ class Fault:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Check:
+class Check(costs.TotalCosts):
     """What `keras_aqe.check` found; prints as a table and a list of faults.
 
     Args:
         target: What the model would be converted for.
         rows: A row for each layer that has weights, as a `Report` has them,
-            with `op`, `kernel`, `bytes`, `macs`, `bops` and `energy`. That of
-            a layer with a fault has no `op` where it has none in a file.
-        faults: A `Fault` for each layer that would be refused. The first is
+            with `op`, `kernel`, `arithmetic`, `bytes`, `macs`, `bops` and
+            `energy`. That of a layer with a fault has no `op` where it has
+            none in a file.
+        faults: A `Fault` for each reason to refuse a layer. The first is
             what `convert` raises.
         report: The `Report` of the file that `convert` would return, of the
             layers without faults if there are faults; `None` if no file could
@@ -89,21 +87,6 @@ class Check:
             return self.report.bytes
         return sum(row.bytes for row in self.rows)
 
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one inference, in layers with weights."""
-        return sum(row.macs for row in self.rows)
-
-    @property
-    def bops(self) -> int:
-        """Bit operations of one inference, in layers with weights."""
-        return sum(row.bops for row in self.rows)
-
-    @property
-    def energy(self) -> float:
-        """An estimate of the energy of one inference in microjoules."""
-        return sum(row.energy for row in self.rows)
-
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON has."""
         return {
@@ -124,7 +107,7 @@ class Check:
         )
 
     def __str__(self) -> str:
-        text = tables.render(self._table(), 150)
+        text = tables.render(self._table(), 160)
         for fault in self.faults:
             text += f"\n- {fault.message}"
         return f"{text}\n{self._verdict()}"
@@ -163,7 +146,7 @@ class Check:
                 f"{row.weight_bits} bit",
                 row.operation,
                 row.op,
-                row.kernel,
+                tables.running(row),
                 f"{row.bytes:,}",
                 f"{row.macs:,}",
                 tables.count(row.bops),
@@ -201,7 +184,8 @@ def check(
     trained; weights change no column, save where they are not finite.
 
     For each layer with weights: its operators in the file, what runs them on
-    this machine (kernels of `keras_aqe.runtime`, or the engine), the bytes of
+    this machine (kernels of `keras_aqe.runtime`, or the engine) and whether
+    that counts bits, shifts or multiplies, the bytes of
     its constants, multiply-accumulates, bit operations
     (`MACs * input bits * weight bits`) and an estimate of its energy from
     Horowitz, 2014: `energy = 1e-6 * (MACs * (product + sum) + 162.5 *
@@ -239,14 +223,15 @@ def check(
     assert checked.ok and checked.rows[0].op == "AqeConv2D"
     ```
     """
-    require_target(target, compact)
+    request = pipeline.Request(target, strict, compact, allow_soft)
     faults: dict[str, Fault] = {}
     without: set[str] = set()
 
     def refuse(error):
-        faults.setdefault(str(error), Fault(error.layer, str(error)))
-        if not isinstance(error, FloatLayerError) and error.layer is not None:
-            without.add(error.layer)
+        for each in (error, *error.more):
+            faults.setdefault(str(each), Fault(each.layer, str(each)))
+            if not isinstance(each, FloatLayerError) and each.layer is not None:
+                without.add(each.layer)
 
     report = None
     with progress.bar("checking", verbose) as step:
@@ -259,14 +244,7 @@ def check(
             tried = frozenset(without)
             try:
                 file, rows, interpreter = pipeline.run(
-                    model,
-                    TARGETS[target],
-                    strict,
-                    Options(compact),
-                    allow_soft,
-                    step,
-                    refuse,
-                    tried,
+                    model, request, step, refuse, tried
                 )
                 report = _with_kernels(file, rows, interpreter)
             except ConversionError as error:

@@ -1,7 +1,5 @@
 import dataclasses
 import os
-import pathlib
-import tempfile
 from typing import Any
 
 import keras
@@ -11,8 +9,7 @@ from keras_aqe.converters import pipeline, progress
 from keras_aqe.converters.child import under_tensorflow
 from keras_aqe.converters.graph.pixels import with_uint8_input
 from keras_aqe.converters.report import Report
-from keras_aqe.converters.targets import TARGETS
-from keras_aqe.converters.targets.target import Options
+from keras_aqe.files import write_whole
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -88,9 +85,8 @@ class Converted:
         Raises:
             OSError: If it cannot be written; `filename` is the path.
         """
-        path = pathlib.Path(path)
         try:
-            _write(path, self.flatbuffer)
+            write_whole(path, lambda path: path.write_bytes(self.flatbuffer))
         except OSError as error:
             # A full disk has no name, and others that of a temporary file.
             raise OSError(error.errno, error.strerror, str(path)) from error
@@ -166,50 +162,9 @@ def convert(
     print(converted.report)
     ```
     """
-    require_target(target, compact)
+    request = pipeline.Request(target, strict, compact, allow_soft)
     if image is not None:
         model = with_uint8_input(model, image)
     with progress.bar("converting", verbose) as step:
-        file, rows, _ = pipeline.run(
-            model, TARGETS[target], strict, Options(compact), allow_soft, step
-        )
+        file, rows, _ = pipeline.run(model, request, step)
     return Converted(file.data, rows)
-
-
-def require_target(target, compact):
-    """Raises `ValueError` unless there is such a target.
-
-    Args:
-        target: Its name.
-        compact: Whether it is to have use for `compact`.
-    """
-    if target not in TARGETS:
-        raise ValueError(
-            f"`target` must be one of {list(TARGETS)}. "
-            f"Received: target={target!r}"
-        )
-    if compact and not TARGETS[target].takes_compact:
-        takers = [name for name, t in TARGETS.items() if t.takes_compact]
-        raise ValueError(
-            f"`compact` is for a target of {takers}; others choose the bits "
-            f"of a weight themselves. Received: target={target!r}"
-        )
-
-
-def _write(path, content):
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp makes files that only their owner can read.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -14,6 +14,18 @@ def raising(error):
     raise error
 
 
+def raise_all(errors):
+    """Raises the first of some errors, if there are any, with the others.
+
+    Args:
+        errors: `ConversionError`s. Of equal messages, one counts.
+    """
+    first, *others = {str(error): error for error in errors}.values() or [None]
+    if first is not None:
+        first.more = tuple(others)
+        raise first
+
+
 @contextlib.contextmanager
 def naming(layer):
     """Names a layer in whatever error is raised while it is converted.

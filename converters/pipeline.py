@@ -1,5 +1,7 @@
 """From a model to a file and its report: what `convert` and `check` do."""
 
+import dataclasses
+
 from keras_aqe.converters.errors import (
     ConversionError,
     FloatLayerError,
@@ -10,20 +12,48 @@ from keras_aqe.converters.errors import (
 from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.interpreter import Interpreter
 from keras_aqe.converters.report import RUNS_IN_FLOAT, report
-from keras_aqe.converters.targets import node_names
+from keras_aqe.converters.targets import TARGETS, node_names
 from keras_aqe.converters.targets.description import describe
 from keras_aqe.converters.targets.ownership import layer_in
+from keras_aqe.converters.targets.target import Options
 from keras_aqe_runtime.errors import EngineMissingError
 from keras_aqe_runtime.file import flatbuffer, metadata
 from keras_aqe_runtime.load import load
 
 
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What `convert` and `check` are asked for, which their arguments say.
+
+    Raises:
+        ValueError: If `target` is unknown, or has no use for `compact`.
+    """
+
+    target: str
+    strict: bool = True
+    compact: bool = False
+    allow_soft: bool = False
+
+    def __post_init__(self):
+        if self.target not in TARGETS:
+            raise ValueError(
+                f"`target` must be one of {list(TARGETS)}. "
+                f"Received: target={self.target!r}"
+            )
+        if self.compact and not TARGETS[self.target].takes_compact:
+            takers = [
+                n for n, target in TARGETS.items() if target.takes_compact
+            ]
+            raise ValueError(
+                f"`compact` is for a target of {takers}; others choose the "
+                "bits of a weight themselves. Received: "
+                f"target={self.target!r}"
+            )
+
+
 def run(
     model,
-    target,
-    strict,
-    options,
-    allow_soft,
+    request,
     step=lambda name: None,
     refuse=raising,
     without=(),
@@ -32,10 +62,7 @@ def run(
 
     Args:
         model: A built Functional or Sequential model.
-        target: A `targets.Target`.
-        strict: As in `convert`.
-        options: A `targets.target.Options`.
-        allow_soft: As in `convert`.
+        request: A `Request`.
         step: Called with the name of what begins.
         refuse: Called with the `ConversionError` of each layer that cannot
             be converted. Where it returns, the file is one of the rest.
@@ -49,6 +76,7 @@ def run(
         ConversionError: What `refuse` raises, and where it cannot go on.
     """
     types = [(t.name, t.dtype) for t in getattr(model, "inputs", None) or []]
+    target, strict = TARGETS[request.target], request.strict
     refused = set()
 
     def refuse_explained(error):
@@ -58,12 +86,12 @@ def run(
     graph = None
     try:
         step("reading the model")
-        graph = build(model, allow_soft, refuse_explained, without)
+        graph = build(model, request.allow_soft, refuse_explained, without)
         if strict:
             for error in target.refusals(graph):
                 refuse_explained(error)
         step("writing operators")
-        file = load(_file(graph, target, options))
+        file = load(_file(graph, target, Options(request.compact)))
         rows = report(file)
     except Exception as error:
         explained = _explained(error, graph, types)
@@ -87,7 +115,7 @@ def _explained(error, graph, types):
     if cause is None:
         return error
     explained = type(error)(f"{error}{other_types(types)}", error.layer)
-    explained.__cause__ = cause
+    explained.__cause__, explained.more = cause, error.more
     return explained
 
 

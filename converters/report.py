@@ -29,7 +29,7 @@ REFUSED = "refused"
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class Row(costs.LayerCosts):
     """A layer with weights and the operators that carry it.
 
     Args:
@@ -53,6 +53,9 @@ class Row:
             first.
         kernel: What runs the operators here: kernels of `keras_aqe.runtime`,
             or the engine that has its own; empty where it was not asked.
+        arithmetic: What that does, likewise: `"XNOR"` counts bits and
+            `"SHIFT"` shifts; `"int8"` and `"float32"` multiply, as kernels of
+            codes do where a processor has dot products of bytes.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Row:
     bytes: int = 0
     # It is of this machine, and no part of the file.
     kernel: str = dataclasses.field(default="", compare=False)
+    arithmetic: str = dataclasses.field(default="", compare=False)
 
     @property
     def kind(self) -> str:
@@ -74,22 +78,12 @@ class Row:
         return "float" if is_float else self.operation
 
     @property
-    def bops(self) -> int:
-        """Bit operations of one inference, see `costs.bit_operations`."""
-        return costs.bit_operations(
-            self.macs, self.input_bits, self.weight_bits
-        )
+    def _kernel_bytes(self) -> float:
+        return self.weight_bytes
 
     @property
-    def energy(self) -> float:
-        """Microjoules of one inference, see `costs.energy`."""
-        return costs.energy(
-            self.macs,
-            self.input_bits,
-            self.weight_bits,
-            self.weight_bytes,
-            is_float=self.kind == "float",
-        )
+    def _is_float(self) -> bool:
+        return self.kind == "float"
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON has."""
@@ -101,7 +95,7 @@ class Row:
         }
 
 
-class Report(list[Row]):
+class Report(costs.TotalCosts, list[Row]):
     """Rows of a converted file; prints as a table with totals.
 
     A row for each quantized layer and for each plain layer with weights, one
@@ -145,6 +139,11 @@ class Report(list[Row]):
         self.macs_by_kind: dict[str, int] = {}
 
     @property
+    def rows(self) -> list[Row]:
+        """The rows, as a list of their own."""
+        return list(self)
+
+    @property
     def bytes(self) -> int:
         """Size of the file."""
         return sum(self.bytes_by_kind.values())
@@ -153,16 +152,6 @@ class Report(list[Row]):
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
         return sum(self.macs_by_kind.values())
-
-    @property
-    def bops(self) -> int:
-        """Bit operations of one inference, in layers with weights."""
-        return sum(row.bops for row in self)
-
-    @property
-    def energy(self) -> float:
-        """An estimate of the energy of one inference in microjoules."""
-        return sum(row.energy for row in self)
 
     def to_dict(self) -> dict[str, Any]:
         """The rows and the totals as what JSON has."""
@@ -341,16 +330,24 @@ class _Reader:
             macs=entry["macs"],
             note=(entry["may_be_float"] or RUNS_IN_FLOAT) * is_float,
             bytes=self._counted([*carriers, *entry.get("beside", [])]),
-            kernel=self._kernel(carriers),
+            **self._running(carriers),
         )
 
-    def _kernel(self, operators):
-        if self._kernels is None:
-            return ""
+    def _running(self, operators):
+        """What runs operators here, and what that does."""
         target = TARGETS.get(self._description["target"])
-        engine = "" if target is None else target.runs_in
-        found = [self._kernels.get(i, engine) for i in operators]
-        return ", ".join(dict.fromkeys(found))
+        if self._kernels is None or target is None:
+            return {}
+        kernels = [self._kernels.get(i, target.runs_in) for i in operators]
+        arithmetic = [
+            target.arithmetic(self._names[i], kernel)
+            or ("float32" if flatbuffer.is_float(self._model, i) else "int8")
+            for i, kernel in zip(operators, kernels)
+        ]
+        return {
+            "kernel": ", ".join(dict.fromkeys(kernels)),
+            "arithmetic": ", ".join(dict.fromkeys(arithmetic)),
+        }
 
     def _normalization(self, entry):
         carriers = entry["operators"]

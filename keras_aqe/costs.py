@@ -1,5 +1,8 @@
 """What the products and sums of a layer cost."""
 
+from collections.abc import Sequence
+from typing import Any
+
 # Picojoules at 45 nm and 0.9 V (Horowitz, 2014, Fig. 1.1.9).
 _ADD_32_BIT_INTEGERS, _MULTIPLY_8_BIT_INTEGERS = 0.1, 0.2
 _ADD_FLOATS, _MULTIPLY_FLOATS = {16: 0.4, 32: 0.9}, {16: 1.1, 32: 3.7}
@@ -88,3 +91,66 @@ def energy(
     reading = _READ_DRAM_64_BIT / 8 * weight_bytes
     # In one division, so that whole picojoules stay what they are.
     return (macs * (product + total) + reading) / 1e6
+
+
+class LayerCosts:
+    """What a row of a table, which is a layer, costs.
+
+    Attributes:
+        macs: Multiply-accumulates of one inference.
+        input_bits: Width of its input; 32 is float.
+        weight_bits: Width of its kernel; 32 is float.
+    """
+
+    macs: int
+    input_bits: int
+    weight_bits: int
+
+    @property
+    def bops(self) -> int:
+        """Bit operations of one inference, see `bit_operations`."""
+        return bit_operations(self.macs, self.input_bits, self.weight_bits)
+
+    @property
+    def energy(self) -> float:
+        """An estimate of the energy of one inference in microjoules."""
+        return energy(
+            self.macs,
+            self.input_bits,
+            self.weight_bits,
+            self._kernel_bytes,
+            self._is_float,
+        )
+
+    @property
+    def _kernel_bytes(self) -> float:
+        raise NotImplementedError
+
+    @property
+    def _is_float(self) -> bool:
+        return False
+
+
+class TotalCosts:
+    """What the rows of a table cost together.
+
+    Attributes:
+        rows: `LayerCosts`.
+    """
+
+    rows: Sequence[Any]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(row.macs for row in self.rows)
+
+    @property
+    def bops(self) -> int:
+        """Bit operations of one inference, in layers with weights."""
+        return sum(row.bops for row in self.rows)
+
+    @property
+    def energy(self) -> float:
+        """An estimate of the energy of one inference in microjoules."""
+        return sum(row.energy for row in self.rows)

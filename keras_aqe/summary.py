@@ -55,7 +55,7 @@ WIDTH_KEEPING = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class Row(costs.LayerCosts):
     """One kernel of the model.
 
     Args:
@@ -70,6 +70,7 @@ class Row:
         op: Operators of a target that carry the layer, where `summary` was
             given a target; else empty.
         kernel: What runs these here, likewise.
+        arithmetic: What that does, as in a row of `keras_aqe.check`, likewise.
         bytes: Bytes that the layer takes in a file of the target, likewise;
             else `memory`.
     """
@@ -84,24 +85,15 @@ class Row:
     op: str = ""
     kernel: str = ""
     bytes: int = 0
+    arithmetic: str = ""
 
     @property
-    def bops(self) -> int:
-        """Bit operations of one inference, see `costs.bit_operations`."""
-        return costs.bit_operations(
-            self.macs, self.input_bits, self.weight_bits
-        )
-
-    @property
-    def energy(self) -> float:
-        """Microjoules of one inference, see `costs.energy`."""
-        return costs.energy(
-            self.macs, self.input_bits, self.weight_bits, self.memory
-        )
+    def _kernel_bytes(self) -> float:
+        return self.memory
 
 
 @dataclasses.dataclass(frozen=True)
-class Summary:
+class Summary(costs.TotalCosts):
     """Rows of `keras_aqe.summary` and their totals; prints as a table.
 
     Args:
@@ -126,27 +118,12 @@ class Summary:
         return sum(row.memory for row in self.rows)
 
     @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one inference."""
-        return sum(row.macs for row in self.rows)
-
-    @property
     def macs_by_operation(self) -> dict[str, int]:
         """Multiply-accumulates of one inference, `{operation: number}`."""
         macs: dict[str, int] = {}
         for row in self.rows:
             macs[row.operation] = macs.get(row.operation, 0) + row.macs
         return macs
-
-    @property
-    def bops(self) -> int:
-        """Bit operations of one inference."""
-        return sum(row.bops for row in self.rows)
-
-    @property
-    def energy(self) -> float:
-        """An estimate of the energy of one inference in microjoules."""
-        return sum(row.energy for row in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The rows and the totals as what JSON has."""
@@ -171,7 +148,7 @@ class Summary:
 
     def __str__(self) -> str:
         has_ops = any(row.op for row in self.rows)
-        return f"{tables.render(self._table(), 150 if has_ops else 100)}" + (
+        return f"{tables.render(self._table(), 160 if has_ops else 100)}" + (
             self._rest()
         )
 
@@ -188,7 +165,7 @@ class Summary:
         table = Table(title=f"Model: {self.name}", title_justify="left")
         for heading in ("layer", "input", "kernel", "operation"):
             table.add_column(heading)
-        ops = [(row.op, row.kernel) for row in self.rows]
+        ops = [(row.op, tables.running(row)) for row in self.rows]
         if has_ops := any(op for op, _ in ops):
             table.add_column("op")
             table.add_column("runs by")
@@ -307,7 +284,11 @@ def _with_operators(rows, model, target):
         known = checked.get(name)
         if known is not None:
             row = dataclasses.replace(
-                row, op=known.op, kernel=known.kernel, bytes=known.bytes
+                row,
+                op=known.op,
+                kernel=known.kernel,
+                arithmetic=known.arithmetic,
+                bytes=known.bytes,
             )
         found.append(row)
     return found

@@ -60,6 +60,15 @@ def count(number):
     return f"{number:,}"
 
 
+def running(row):
+    """What runs a row and what that does: `conv_2d_rows_avx512 (int8)`.
+
+    Args:
+        row: One of `keras_aqe.check` or `keras_aqe.summary`.
+    """
+    return f"{row.kernel} ({row.arithmetic})" if row.kernel else ""
+
+
 def _cell(tag, column, text):
     return (
         f'<{tag} style="text-align: {column.justify}">{text_html(text)}</{tag}>'

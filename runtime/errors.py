@@ -1,8 +1,13 @@
 class ConversionError(ValueError):
     """A model cannot be converted, or a file is not what it should be.
 
-    Its message names the layer and says what to do. `layer` is the name of the
-    layer that it is about, `None` if it is the model as a whole.
+    Its message names the layer and says what to do.
+
+    Attributes:
+        layer: Name of the layer that it is about, `None` if it is the model
+            as a whole.
+        more: The errors of other layers that were found with it, for
+            `keras_aqe.check`.
 
     Example:
 
@@ -19,6 +24,7 @@ class ConversionError(ValueError):
     def __init__(self, message: str, layer: str | None = None) -> None:
         super().__init__(message)
         self.layer = layer
+        self.more: tuple[ConversionError, ...] = ()
 
 
 class DamagedError(ConversionError):

@@ -1,6 +1,10 @@
 """Checks of a file against what interpreters have operators for."""
 
-from keras_aqe.converters.errors import ConversionError, other_types
+from keras_aqe.converters.errors import (
+    ConversionError,
+    other_types,
+    raise_all,
+)
 from keras_aqe.converters.targets.node_names import numbers
 from keras_aqe.converters.targets.ownership import nodes_of
 from keras_aqe_runtime.file import flatbuffer
@@ -39,6 +43,10 @@ def check(model, graph, prefix):
         ConversionError: If no interpreter has an operator, or it would take
             plain numbers for codes.
     """
+    raise_all(_faults(model, graph, prefix))
+
+
+def _faults(model, graph, prefix):
     for number, part in enumerate(model.subgraphs):
         names = flatbuffer.operator_names(model, part)
         for operation, operator in zip(names, part.operators):
@@ -58,15 +66,16 @@ def check(model, graph, prefix):
             layer = "The model" if name is None else f"Layer {name!r}"
             code = model.operatorCodes[operator.opcodeIndex]
             if code.customCode:
-                raise ConversionError(
+                yield ConversionError(
                     f"{layer} needs {operation} of TensorFlow, which is no "
                     "operator of .tflite files. Use another layer, or do this "
                     "outside of the model." + _other_types(graph),
                     name,
                 )
+                continue
             held = [t.type for t in tensors if t.type in _ONLY_MOVED]
             if held and operation not in _MOVES:
-                raise ConversionError(
+                yield ConversionError(
                     f"{layer} computes {operation} in {_ONLY_MOVED[held[0]]}, "
                     "in which interpreters hold codes or nothing, not numbers."
                     + _other_types(graph),

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_aqe import quantizers
-from keras_aqe.converters.errors import ConversionError, naming
+from keras_aqe.converters.errors import ConversionError, naming, raise_all
 from keras_aqe.converters.file import custom_ops
 from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph import calls
@@ -152,11 +152,16 @@ class Emitter:
 
     def outputs(self):
         """The values of the graph's outputs."""
+        errors = []
         # One node after the other, since deep networks are deeper than
         # Python's stack.
         for node in self.graph.nodes:
-            with naming(node):
-                self.write(node)
+            try:
+                with naming(node):
+                    self.write(node)
+            except ConversionError as error:
+                errors.append(error)
+        raise_all(errors)
         return [self.value(node) for node in self.graph.outputs]
 
     def write(self, node):

@@ -41,6 +41,9 @@ class Target:
             to time each operator to what runs it: a `LiteRT`, or what has its
             methods.
         runs_in: Name of the engine.
+        arithmetic: Function from the names of an operator that has a kernel
+            and of what runs it to what that does with bits, `"XNOR"` or
+            `"SHIFT"`; `None` if it multiplies numbers.
         decode: Function from a tensor of codes, as the engine returns it, and
             the number of codes that end at a word to an array of numbers;
             only needed where they are packed into words.
@@ -56,6 +59,7 @@ class Target:
     check: Callable = lambda model: None
     engine: Callable = LiteRT
     runs_in: str = "LiteRT"
+    arithmetic: Callable = lambda operator, kernel: None
     decode: Callable = lambda tensor, channels: tensor
     takes_compact: bool = False
 

@@ -7,7 +7,6 @@ import keras_aqe as aqe
 from keras_aqe.converters import pipeline
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.targets import TARGETS
-from keras_aqe.converters.targets.target import Options
 
 
 def model():
@@ -21,9 +20,7 @@ def model():
 
 
 def run(**kwargs):
-    return pipeline.run(
-        model(), TARGETS["packed"], True, Options(), False, **kwargs
-    )
+    return pipeline.run(model(), pipeline.Request("packed"), **kwargs)
 
 
 def test_steps_are_named_and_nothing_is_refused():

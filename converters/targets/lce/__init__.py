@@ -18,4 +18,7 @@ TARGET = Target(
     engine=Larq,
     runs_in="LCE",
     decode=unpack,
+    arithmetic=lambda operator, kernel: (
+        "XNOR" if operator.startswith(PREFIX) else None
+    ),
 )

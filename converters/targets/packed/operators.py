@@ -13,6 +13,15 @@ PREFIX = "Aqe"
 _FORMAT = 1
 # Of operators that write fewer codes of 8 bits than all.
 _FORMAT_OF_FEWER_CODES = 2
+# By parts of the names of the runtime's kernels; all others multiply.
+_ARITHMETIC = {"planes": "XNOR", "xnor": "XNOR", "shift": "SHIFT"}
+
+
+def arithmetic(operator, kernel):
+    """What a kernel of the runtime does with bits: see `Target`."""
+    del operator
+    found = [_ARITHMETIC.get(part) for part in kernel.split("_")]
+    return next(filter(None, found), None)
 
 
 @dataclasses.dataclass(frozen=True)
