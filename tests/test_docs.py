@@ -1,6 +1,7 @@
 """What the README and docs/ show runs, and what they name is there."""
 
 import configparser
+import functools
 import importlib
 import importlib.util
 import pathlib
@@ -12,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import keras_aqe as aqe
-from keras_aqe import converters, runtime
+from keras_aqe import cli, converters, runtime
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {
@@ -83,6 +84,13 @@ def test_examples(
         assert names[name].shape == shape
 
 
+@functools.cache
+def written():
+    """The files that pages give the content of, as `` `mine.py`: ``."""
+    texts = "\n".join(PAGES.values())
+    return set(re.findall(r"^`(\w+\.py)`", texts, re.MULTILINE))
+
+
 def commands():
     """The lines of all shell examples, as words."""
     for page, text in PAGES.items():
@@ -108,7 +116,9 @@ def test_commands(words):
     elif program.endswith("python") and arguments[0] == "-m":
         assert importlib.util.find_spec(arguments[1])
     elif program.endswith("python") and arguments[0].endswith(".py"):
-        assert (ROOT / arguments[0]).is_file()
+        assert arguments[0] in written() or (ROOT / arguments[0]).is_file()
+    elif program == "keras-aqe":
+        cli.build_parser().parse_args(arguments)
     for extras in re.findall(r"\.\[(.*?)\]", " ".join(arguments)):
         config = configparser.ConfigParser()
         config.read(ROOT / "setup.cfg")
