@@ -181,7 +181,7 @@ def _name_results(model):
     """Names the results of custom operators after their scopes.
 
     Returns:
-        What `flatbuffer.drop_tensors` does.
+        What `_drop_tensors` does.
     """
     graph, dropped = model.subgraphs[0], set()
     for operator in graph.operators:
@@ -195,7 +195,7 @@ def _name_results(model):
             if output not in graph.outputs:
                 tensor = graph.tensors[output]
                 tensor.name = scope + b"/" + tensor.name
-    return flatbuffer.drop_tensors(model, dropped)
+    return _drop_tensors(model, dropped)
 
 
 def _scope_of(model, operator):
@@ -208,3 +208,41 @@ def _scope_of(model, operator):
     if content != _SCOPE:
         return None
     return bytes(bytearray(data[len(_SCOPE) :]))
+
+
+def _drop_tensors(model, indices):
+    """Takes tensors that nothing reads out of a parsed file's first graph.
+
+    Args:
+        model: The file, as TensorFlow's converter wrote it.
+        indices: Indices of the tensors.
+
+    Returns:
+        A dictionary from the old indices of the others to the new ones.
+    """
+    graph = model.subgraphs[0]
+    buffers = {graph.tensors[index].buffer for index in indices}
+    number = _renumbered(len(graph.tensors), indices)
+    for operator in graph.operators:
+        operator.inputs = [number[index] for index in operator.inputs]
+        operator.outputs = [number[index] for index in operator.outputs]
+    graph.inputs = [number[index] for index in graph.inputs]
+    graph.outputs = [number[index] for index in graph.outputs]
+    for signature in model.signatureDefs:
+        for entry in (*signature.inputs, *signature.outputs):
+            entry.tensorIndex = number[entry.tensorIndex]
+    graph.tensors = [t for i, t in enumerate(graph.tensors) if i not in indices]
+    place = _renumbered(len(model.buffers), buffers)
+    for user in (
+        *(tensor for g in model.subgraphs for tensor in g.tensors),
+        *(model.metadata or []),
+    ):
+        user.buffer = place[user.buffer]
+    model.buffers = [b for i, b in enumerate(model.buffers) if i not in buffers]
+    return number
+
+
+def _renumbered(count, dropped):
+    """New numbers for old ones; that of no tensor stays."""
+    kept = [index for index in range(count) if index not in dropped]
+    return {-1: -1, **{old: new for new, old in enumerate(kept)}}

@@ -188,44 +188,6 @@ def set_metadata(model, name, data):
     model.metadata = [*(model.metadata or []), entry]
 
 
-def drop_tensors(model, indices):
-    """Takes tensors that nothing reads out of a parsed file's first graph.
-
-    Args:
-        model: The file, as TensorFlow's converter wrote it.
-        indices: Indices of the tensors.
-
-    Returns:
-        A dictionary from the old indices of the others to the new ones.
-    """
-    graph = model.subgraphs[0]
-    buffers = {graph.tensors[index].buffer for index in indices}
-    number = _renumbered(len(graph.tensors), indices)
-    for operator in graph.operators:
-        operator.inputs = [number[index] for index in operator.inputs]
-        operator.outputs = [number[index] for index in operator.outputs]
-    graph.inputs = [number[index] for index in graph.inputs]
-    graph.outputs = [number[index] for index in graph.outputs]
-    for signature in model.signatureDefs:
-        for entry in (*signature.inputs, *signature.outputs):
-            entry.tensorIndex = number[entry.tensorIndex]
-    graph.tensors = [t for i, t in enumerate(graph.tensors) if i not in indices]
-    place = _renumbered(len(model.buffers), buffers)
-    for user in (
-        *(tensor for g in model.subgraphs for tensor in g.tensors),
-        *(model.metadata or []),
-    ):
-        user.buffer = place[user.buffer]
-    model.buffers = [b for i, b in enumerate(model.buffers) if i not in buffers]
-    return number
-
-
-def _renumbered(count, dropped):
-    """New numbers for old ones; that of no tensor stays."""
-    kept = [index for index in range(count) if index not in dropped]
-    return {-1: -1, **{old: new for new, old in enumerate(kept)}}
-
-
 def digest(model, text):
     """A hash of all that an interpreter computes with, and of a text.
 
