@@ -107,7 +107,7 @@ class Check(costs.TotalCosts):
         )
 
     def __str__(self) -> str:
-        text = tables.render(self._table(), 160)
+        text = tables.render(self._table())
         for fault in self.faults:
             text += f"\n- {fault.message}"
         return f"{text}\n{self._verdict()}"

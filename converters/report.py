@@ -175,7 +175,7 @@ class Report(costs.TotalCosts, list[Row]):
         )
 
     def __str__(self) -> str:
-        return tables.render(self._table(), 120)
+        return tables.render(self._table())
 
     def _repr_html_(self) -> str:
         return tables.html(self._table())

@@ -147,10 +147,7 @@ class Summary(costs.TotalCosts):
         }
 
     def __str__(self) -> str:
-        has_ops = any(row.op for row in self.rows)
-        return f"{tables.render(self._table(), 160 if has_ops else 100)}" + (
-            self._rest()
-        )
+        return tables.render(self._table()) + self._rest()
 
     def _repr_html_(self) -> str:
         return f"{tables.html(self._table())}<p>{self._rest()}</p>"

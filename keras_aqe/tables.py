@@ -4,9 +4,12 @@ import html as html_
 
 from rich.console import Console
 
+# Characters, more than any table has.
+_WIDEST = 10_000
 
-def render(table, width):
-    """A rich table as text.
+
+def render(table):
+    """A rich table as text, as wide as it is: a name that is cut is no name.
 
     Names of layers are shown as they are: rich would read `conv[b]` as
     markup and `:b:` as a picture. What does not print is shown as its escape
@@ -14,9 +17,10 @@ def render(table, width):
 
     Args:
         table: A `rich.table.Table`.
-        width: Characters in a line.
     """
-    console = Console(width=width, color_system=None, markup=False, emoji=False)
+    console = Console(
+        width=_WIDEST, color_system=None, markup=False, emoji=False
+    )
     with console.capture() as capture:
         console.print(table)
     return _printable(capture.get())

@@ -145,7 +145,7 @@ def _print(results, args):
         if args.against is not None:
             cells.append(f"{result['times_faster']:.2f}")
         table.add_row(*cells)
-    print(tables.render(table, 110))
+    print(tables.render(table))
     for result in results:
         if not result["profile"]:
             continue
@@ -159,4 +159,4 @@ def _print(results, args):
             )
         rest = result["median_ms"] - sum(p["ms"] for p in result["profile"])
         table.add_row("", "all other operators", "", f"{max(rest, 0):.4f}")
-        print(tables.render(table, 110))
+        print(tables.render(table))

@@ -79,7 +79,7 @@ class QuantizationReport:
         )
 
     def __str__(self) -> str:
-        return tables.render(self._table(), 120) + self._total()
+        return tables.render(self._table()) + self._total()
 
     def _repr_html_(self) -> str:
         return f"{tables.html(self._table())}<p>{self._total()}</p>"

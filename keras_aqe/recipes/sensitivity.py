@@ -151,7 +151,7 @@ class Sensitivity:
         return table
 
     def __str__(self) -> str:
-        return tables.render(self._table(), 100)
+        return tables.render(self._table())
 
     def _repr_html_(self) -> str:
         return tables.html(self._table())

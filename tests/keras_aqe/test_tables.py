@@ -9,10 +9,17 @@ def test_text_is_shown_as_it_is():
     table = Table("[i]head[/]", title="[b]title")
     for text in ("conv[b]", ":smile:", "\x1b[31m", "[/x]"):
         table.add_row(text)
-    shown = tables.render(table, 40)
+    shown = tables.render(table)
     for text in ("[i]head[/]", "[b]title", "conv[b]", ":smile:", "[/x]"):
         assert text in shown
     assert r"\x1b[31m" in shown and "\x1b" not in shown
+
+
+def test_no_name_is_cut():
+    table = Table("layer", "note")
+    names = ["block_" * 40, "MAX_POOL_2D" * 20]
+    table.add_row(*names)
+    assert all(f" {name} " in tables.render(table) for name in names)
 
 
 def test_summary_shows_names_as_they_are():
