@@ -100,6 +100,9 @@ class Check(costs.TotalCosts):
             "energy": self.energy,
         }
 
+    def _costs(self) -> list[Row]:
+        return self.rows
+
     def __repr__(self) -> str:
         return (
             f"<Check target={self.target!r}, {len(self.rows)} layers, "

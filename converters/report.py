@@ -139,11 +139,6 @@ class Report(costs.TotalCosts, list[Row]):
         self.macs_by_kind: dict[str, int] = {}
 
     @property
-    def rows(self) -> list[Row]:
-        """The rows, as a list of their own."""
-        return list(self)
-
-    @property
     def bytes(self) -> int:
         """Size of the file."""
         return sum(self.bytes_by_kind.values())
@@ -167,6 +162,9 @@ class Report(costs.TotalCosts, list[Row]):
             "bytes_by_kind": self.bytes_by_kind,
             "macs_by_kind": self.macs_by_kind,
         }
+
+    def _costs(self) -> Iterable[Row]:
+        return self
 
     def __repr__(self) -> str:
         return (

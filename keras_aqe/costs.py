@@ -1,7 +1,6 @@
 """What the products and sums of a layer cost."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
 
 # Picojoules at 45 nm and 0.9 V (Horowitz, 2014, Fig. 1.1.9).
 _ADD_32_BIT_INTEGERS, _MULTIPLY_8_BIT_INTEGERS = 0.1, 0.2
@@ -132,25 +131,22 @@ class LayerCosts:
 
 
 class TotalCosts:
-    """What the rows of a table cost together.
-
-    Attributes:
-        rows: `LayerCosts`.
-    """
-
-    rows: Sequence[Any]
+    """What the rows of a table cost together."""
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
-        return sum(row.macs for row in self.rows)
+        return sum(row.macs for row in self._costs())
 
     @property
     def bops(self) -> int:
         """Bit operations of one inference, in layers with weights."""
-        return sum(row.bops for row in self.rows)
+        return sum(row.bops for row in self._costs())
 
     @property
     def energy(self) -> float:
         """An estimate of the energy of one inference in microjoules."""
-        return sum(row.energy for row in self.rows)
+        return sum(row.energy for row in self._costs())
+
+    def _costs(self) -> Iterable[LayerCosts]:
+        raise NotImplementedError

@@ -146,6 +146,9 @@ class Summary(costs.TotalCosts):
             "other_parameters": self.other_parameters,
         }
 
+    def _costs(self) -> list[Row]:
+        return self.rows
+
     def __str__(self) -> str:
         return tables.render(self._table()) + self._rest()
 
