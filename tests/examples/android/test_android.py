@@ -138,7 +138,7 @@ def resources():
 
 
 def test_resources_are_there_and_used():
-    kinds = "string|style|layout|id"
+    kinds = "drawable|id|layout|string|style"
     used = set(re.findall(rf"\bR\.({kinds})\.(\w+)", text(".kt", "app")))
     xml = text(".xml", "app")
     used |= {
