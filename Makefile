@@ -20,7 +20,7 @@ export TF_CPP_MIN_LOG_LEVEL := 2
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo notebooks backends test test-programs test-fast test-oldest \
-	test-newest test-masked test-arm test-android lint tidy docs wheels
+	test-newest test-masked test-arm test-android test-micro lint tidy docs wheels
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -80,6 +80,15 @@ test-android: $(INSTALLED) .venv-zig/installed $(KOTLIN) ## the Android project:
 # Without npm, or the JDK it needs, the tests of Kotlin say so.
 $(KOTLIN):
 	-npm install --silent --prefix build/kotlin kotlin-compiler@2.4.20
+
+test-micro: $(INSTALLED) .venv-micro/installed ## files of builtin operators in TensorFlow Lite Micro
+	MICRO_PYTHON=$(CURDIR)/.venv-micro/bin/python \
+	.venv/bin/python -m pytest -m long -rs tests/converters/targets/builtin -k micro $(ARGS)
+
+.venv-micro/installed:
+	$(PYTHON) -m venv .venv-micro
+	.venv-micro/bin/python -m pip install --quiet --pre tflite-micro
+	touch $@
 
 CXX_FILES := $(shell find runtime tests benchmarks examples -name "*.cc" -o -name "*.[ch]")
 
