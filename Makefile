@@ -20,7 +20,7 @@ export TF_CPP_MIN_LOG_LEVEL := 2
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo notebooks backends test test-programs test-fast test-oldest \
-	test-newest test-masked test-arm test-android test-micro lint tidy docs wheels
+	test-newest test-masked test-arm test-android test-micro test-browser lint tidy docs wheels
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -89,6 +89,14 @@ test-micro: $(INSTALLED) .venv-micro/installed ## files of builtin operators in 
 	$(PYTHON) -m venv .venv-micro
 	.venv-micro/bin/python -m pip install --quiet --pre tflite-micro
 	touch $@
+
+LITERT_JS := build/litertjs/node_modules
+test-browser: $(INSTALLED) $(LITERT_JS) ## files of builtin operators in LiteRT.js and Chromium
+	LITERT_JS=$(CURDIR)/$(LITERT_JS) \
+	.venv/bin/python -m pytest -m long -rs tests/converters/targets/builtin -k browser $(ARGS)
+
+$(LITERT_JS):
+	-npm install --silent --prefix build/litertjs @litertjs/core@2.5.3
 
 CXX_FILES := $(shell find runtime tests benchmarks examples -name "*.cc" -o -name "*.[ch]")
 

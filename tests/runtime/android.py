@@ -70,6 +70,15 @@ def systems():
     )
 
 
+def machines():
+    """Pairs of a system and a CPU, in which each comes up."""
+    count = max(len(systems()), len(CPUS)) if systems() else 0
+    return [
+        (systems()[i % len(systems())], CPUS[i % len(CPUS)])
+        for i in range(count)
+    ]
+
+
 def build(abi):
     """Builds the libraries of `examples/android`, and the tester of kernels.
 

@@ -115,8 +115,7 @@ def test_exports_what_is_wanted(folder, name):
     assert exported == SYMBOLS[name]
 
 
-@pytest.mark.parametrize("cpu", android.CPUS)
-@pytest.mark.parametrize("system", android.systems(), ids=lambda s: s.name)
+@pytest.mark.parametrize("system, cpu", android.machines())
 def test_kernels_equal_reference(arm_folder, system, cpu):
     subprocess.run(
         [
