@@ -8,6 +8,7 @@
 
 #include "keras_aqe/codes.h"
 #include "kernels/arm/neon_output.h"
+#include "kernels/loops/weights.h"
 
 namespace aqe::neon {
 

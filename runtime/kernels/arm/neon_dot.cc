@@ -33,16 +33,15 @@ struct Dot : neon::CodePatches<Dot<kDense>> {
     auto* weights =
         reinterpret_cast<uint8_t*>(constants) + Patches::pad_bytes(layer);
     const int field = field_of(layer);
+    WeightRows rows(layer);
     for (int o = 0; o < layer.out_channels; ++o) {
+      const int8_t* values = kDense ? rows.planes(o) : rows.codes(o);
       const int channel = o % kDotChannels;
       for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
         uint8_t* chunk = weights + o / kDotChannels * tile_bytes(layer) +
                          i / 16 * chunk_bytes(layer);
-        const int code = weight_code(layer, o, i);
         neon::put_field(
-            field,
-            kDense ? planes_from_code(layer.weight_bits, code)
-                   : static_cast<uint8_t>(code),
+            field, static_cast<uint8_t>(values[i]),
             static_cast<int>(i % 16) / 4 * (kDotChannels / 4) + channel / 4,
             channel % 4 * 4 + static_cast<int>(i % 4), chunk);
       }

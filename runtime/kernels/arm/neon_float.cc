@@ -145,21 +145,21 @@ struct Float : neon::NeonOutput<float> {
     std::memset(constants, 0, constants_bytes(layer));
     std::fill_n(reinterpret_cast<float*>(constants), layer.in_channels,
                 static_cast<float>(layer.pad_value));
+    WeightRows rows(layer);
     for (int o = 0; o < layer.out_channels; ++o) {
+      const int8_t* values = kDense ? rows.planes(o) : rows.codes(o);
       auto* tile = reinterpret_cast<uint8_t*>(constants) + pad_bytes(layer) +
                    o / kChannels * tile_bytes(layer);
       const int lane = o % kChannels;
       for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
-        const int code = weight_code(layer, o, i);
         if constexpr (kDense) {
           uint8_t* chunk =
               tile + i / kChunk * (kChunk * kChannels * field_of(layer) / 8);
-          neon::put_field(field_of(layer),
-                          planes_from_code(layer.weight_bits, code),
+          neon::put_field(field_of(layer), static_cast<unsigned>(values[i]),
                           static_cast<int>(i % kChunk), lane, chunk);
         } else {
           reinterpret_cast<float*>(tile)[i * kChannels + lane] =
-              static_cast<float>(code);
+              static_cast<float>(values[i]);
         }
       }
     }

@@ -7,6 +7,7 @@
 #include "kernels/arm/neon_output.h"
 #include "kernels/arm/neon_planes.h"
 #include "kernels/kernels.h"
+#include "kernels/loops/weights.h"
 
 namespace aqe {
 namespace {
@@ -93,23 +94,25 @@ struct Planes : neon::NeonOutput<int32_t> {
     auto* base = reinterpret_cast<int32_t*>(constants + at.base);
     auto* tap_sums = reinterpret_cast<int32_t*>(constants + at.tap_sums);
     const int planes = plane_count(layer.weight_bits);
+    WeightRows rows(layer);
     for (int o = 0; o < layer.out_channels; ++o) {
       auto* quad = reinterpret_cast<uint64_t*>(constants + at.weights +
                                                o / kQuad * at.quad_bytes);
-      for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
-        const int64_t tap = i / layer.in_channels;
-        const int c = static_cast<int>(i % layer.in_channels);
-        const int code = weight_code(layer, o, i);
-        base[o] += code < 0 ? -code : code;
-        if (needs_tap_sums(layer))
-          TapSums::at_tap(layer, tap, tap_sums)[o] += code;
-        const int64_t index = tap * words(layer.in_channels) + c / 64;
-        uint64_t* word =
-            quad + (index / 2 * kQuad + o % kQuad) * 2 * planes + index % 2;
-        const uint64_t bit = uint64_t{1} << (c % 64);
-        if (code < 0) word[2 * (planes - 1)] |= bit;
-        if (planes > 1 && code != 0)
-          word[2 * (std::abs(code) / 2)] |= bit;  // 1, 2, 4 to 0, 1, 2
+      const int8_t* codes = rows.codes(o);
+      for (int64_t tap = 0; tap < window_taps(layer); ++tap) {
+        for (int c = 0; c < layer.in_channels; ++c) {
+          const int code = *codes++;
+          base[o] += code < 0 ? -code : code;
+          if (needs_tap_sums(layer))
+            TapSums::at_tap(layer, tap, tap_sums)[o] += code;
+          const int64_t index = tap * words(layer.in_channels) + c / 64;
+          uint64_t* word =
+              quad + (index / 2 * kQuad + o % kQuad) * 2 * planes + index % 2;
+          const uint64_t bit = uint64_t{1} << (c % 64);
+          if (code < 0) word[2 * (planes - 1)] |= bit;
+          if (planes > 1 && code != 0)
+            word[2 * (std::abs(code) / 2)] |= bit;  // 1, 2, 4 to 0, 1, 2
+        }
       }
     }
     if (needs_tap_sums(layer)) TapSums::integrate(layer, tap_sums);

@@ -100,14 +100,15 @@ struct Products : CodePatches<Products<Product>> {
     auto* negatives =
         reinterpret_cast<int32_t*>(bytes + Patches::pad_bytes(layer));
     const int field = field_bits(layer.weight_bits);
+    WeightRows rows(layer);
     for (int o = 0; o < layer.out_channels; ++o) {
+      const int8_t* planes = rows.planes(o);
       uint8_t* pair = bytes + weights_offset(layer) +
                       int64_t{o / kPair} * pair_bytes(layer);
       for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
-        const int code = weight_code(layer, o, i);
-        negatives[o] += code < 0;
+        negatives[o] += planes[i] >> (layer.weight_bits - 1);
         const int64_t chunk = i / chunk_codes(layer);
-        put_field(field, planes_from_code(layer.weight_bits, code),
+        put_field(field, static_cast<unsigned>(planes[i]),
                   static_cast<int>(i % chunk_codes(layer) / 16),
                   static_cast<int>(i % 16),
                   pair + (chunk * kPair + o % kPair) * 16);

@@ -17,9 +17,9 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "keras_aqe/codes.h"
 #include "keras_aqe/kernel.h"
 #include "kernels/loops/decoded_rows.h"
+#include "kernels/loops/weights.h"
 
 namespace aqe {
 
@@ -47,11 +47,11 @@ void pack_depthwise(const Layer& layer, void* constants) {
       static_cast<char*>(constants) + depthwise_weights_at<Method>(layer));
   const int64_t taps = layer.weights_per_output();
   std::fill_n(weights, depthwise_weights(layer), int16_t{0});
+  WeightRows rows(layer);
   for (int o = 0; o < layer.out_channels; ++o) {
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      weights[(o / kBlock * taps + tap) * kBlock + o % kBlock] =
-          static_cast<int16_t>(weight_code(layer, o, tap));
-    }
+    const int8_t* codes = rows.codes(o);
+    for (int64_t tap = 0; tap < taps; ++tap)
+      weights[(o / kBlock * taps + tap) * kBlock + o % kBlock] = codes[tap];
   }
 }
 

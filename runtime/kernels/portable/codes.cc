@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "kernels/kernels.h"
+#include "kernels/loops/weights.h"
 #include "kernels/portable/conv.h"
 
 namespace aqe {
@@ -96,12 +97,12 @@ size_t shift_constants_bytes(const Layer& layer) {
 void pack_shift(const Layer& layer, void* constants) {
   auto* all = static_cast<uint8_t*>(constants);
   std::fill_n(all, shift_constants_bytes(layer), 0);
+  WeightRows rows(layer);
   for (int o = 0; o < layer.out_channels; ++o) {
+    const int8_t* planes = rows.planes(o);
     for (int64_t i = 0; i < rows_of_weights(layer); ++i) {
-      const unsigned planes =
-          planes_from_code(layer.weight_bits, weight_code(layer, o, i));
       all[(o / kBlock * rows_of_weights(layer) + i) * kShiftRow +
-          o % kBlock / 2] |= planes << (o % 2 * 4);
+          o % kBlock / 2] |= planes[i] << (o % 2 * 4);
     }
   }
 }
@@ -155,10 +156,12 @@ size_t dot_constants_bytes(const Layer& layer) {
 void pack_dot(const Layer& layer, void* constants) {
   auto* all = static_cast<int8_t*>(constants);
   std::fill_n(all, dot_constants_bytes(layer), int8_t{0});
+  WeightRows rows(layer);
   for (int o = 0; o < layer.out_channels; ++o) {
+    const int8_t* codes = rows.codes(o);
     for (int64_t i = 0; i < rows_of_weights(layer); ++i) {
       all[(o / kBlock * rows_of_weights(layer) + i) * kBlock + o % kBlock] =
-          static_cast<int8_t>(weight_code(layer, o, i));
+          codes[i];
     }
   }
 }

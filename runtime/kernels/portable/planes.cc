@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "kernels/kernels.h"
+#include "kernels/loops/weights.h"
 #include "kernels/portable/conv.h"
 
 namespace aqe {
@@ -63,15 +64,16 @@ void pack_planes(const Layer& layer, void* constants) {
   const int width = layer.weight_bits;
   for (int o = 0; o < layer.out_channels; ++o) {
     for (int64_t tap = 0; tap < taps; ++tap) {
-      for (int c = 0; c < layer.in_channels; ++c) {
-        uint64_t* group =
-            weights + (((o / kBlock * taps + tap) * groups + c / 64) * kBlock +
+      for (int g = 0; g < groups; ++g) {
+        uint64_t planes[kMostPlanes];
+        load_weight_planes(layer, o,
+                           tap * layer.in_channels + int64_t{g} * kBlock,
+                           channels_in_block(layer.in_channels, g), planes);
+        std::copy_n(
+            planes, width,
+            weights + (((o / kBlock * taps + tap) * groups + g) * kBlock +
                        o % kBlock) *
-                          width;
-        const unsigned planes = planes_from_code(
-            width, weight_code(layer, o, tap * layer.in_channels + c));
-        for (int p = 0; p < width; ++p)
-          group[p] |= uint64_t{planes >> p & 1} << (c % 64);
+                          width);
       }
     }
   }

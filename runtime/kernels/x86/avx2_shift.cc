@@ -13,6 +13,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/loops/tiles.h"
+#include "kernels/loops/weights.h"
 #include "kernels/x86/byte_patches.h"
 #include "kernels/x86/output.h"
 
@@ -100,18 +101,19 @@ void pack(const Layer& layer, void* constants) {
     }
   }
   auto* init = reinterpret_cast<int32_t*>(bytes);
+  WeightRows rows(layer);
   for (int o = 0; o < layer.out_channels; ++o) {
     if (narrow)
       init[o] = static_cast<int32_t>(-2 * at.pairs * greatest_product(layer));
     uint8_t* own = bytes + at.weights + o / kChannels * at.pairs * kChannels +
                    byte_of(o % kChannels, narrow);
-    for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
-      const int64_t input = i / layer.in_channels *
-                                static_cast<int64_t>(patch_pixel_bytes(layer)) +
-                            i % layer.in_channels;
-      own[input / 2 * kChannels] |= static_cast<uint8_t>(
-          planes_from_code(layer.weight_bits, weight_code(layer, o, i))
-          << (input % 2 * 4));
+    const int8_t* planes = rows.planes(o);
+    for (int64_t tap = 0; tap < window_taps(layer); ++tap) {
+      for (int c = 0; c < layer.in_channels; ++c) {
+        own[c / 2 * kChannels] |=
+            static_cast<uint8_t>(*planes++ << (c % 2 * 4));
+      }
+      own += patch_pixel_bytes(layer) / 2 * kChannels;
     }
   }
 }

@@ -29,6 +29,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/loops/tiles.h"
+#include "kernels/loops/weights.h"
 #include "kernels/x86/gfni_features.h"
 #include "kernels/x86/gfni_output.h"
 #include "kernels/x86/gfni_sums.h"
@@ -198,25 +199,27 @@ void pack(const Layer& layer, void* constants) {
     const int o =
         position / kBlock * kBlock + channel_at(layer, position % kBlock);
     const bool exists = o < layer.out_channels;
-    const int sign = exists && compares_bits(layer) ? layer.direction[o] : 1;
+    const bool is_turned =
+        exists && compares_bits(layer) && layer.direction[o] < 0;
     for (int tap = 0; tap < at.taps; ++tap) {
       uint8_t* to = bytes + at.weights + position / kBlock * at.block_bytes +
                     tap * at.tap_bytes + own;
       unsigned parity = 0;
       for (int word = 0; word < at.words; ++word) {
-        const int count =
-            exists ? std::min(64, layer.in_channels - word * 64) : 0;
-        uint64_t negative = 0;
-        for (int c = 0; c < count; ++c) {
-          const int64_t i = int64_t{tap} * layer.in_channels + word * 64 + c;
-          negative |= uint64_t{sign * weight_code(layer, o, i) < 0} << c;
+        const int count = std::min(64, layer.in_channels - word * 64);
+        uint64_t planes[kMostPlanes] = {};
+        if (exists) {
+          load_weight_planes(layer, o,
+                             int64_t{tap} * layer.in_channels + word * 64,
+                             count, planes);
+          if (is_turned) planes[0] ^= ~uint64_t{0} >> (64 - count);
         }
         for (int quad = 0; quad < kQuads; ++quad) {
-          const unsigned four = negative >> (4 * quad) & 15;
-          for (const int some : {2, 4}) {
-            *to = static_cast<uint8_t>(feature(four, parity, some, true));
-            to += kVectorBytes;
-          }
+          const unsigned four = planes[0] >> (4 * quad) & 15;
+          const unsigned own = four | parity << 4;
+          to[0] = kTwoWeights.bytes[own];
+          to[kVectorBytes] = kFourWeights.bytes[own];
+          to += 2 * kVectorBytes;
           parity ^= static_cast<unsigned>(__builtin_parity(four));
         }
       }

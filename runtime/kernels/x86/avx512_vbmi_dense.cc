@@ -20,14 +20,17 @@ struct Threes {
   static constexpr int kSteps = 8;
 
   static int64_t steps(const Layer&) { return kSteps; }
-  static void put(const Layer&, unsigned planes, int step, int input,
-                  uint8_t* own) {
+  static void put(const Layer&, uint32_t planes, int step, uint8_t* own) {
+    constexpr int kPart = 4 * kBlock;
+    const int first = step % 2 * 3;
+    if (step / 2 < kParts) {
+      add_word(planes << first, own + step / 2 * kPart);
+      return;
+    }
     for (int p = 0; p < 3; ++p) {
-      const int bit = step % 2 * 3 + p;
-      const bool is_whole = step / 2 < kParts;
-      const int part = is_whole ? step / 2 : bit / 2;
-      own[part * 4 * kBlock + input] |= static_cast<uint8_t>(
-          (planes >> p & 1) << (is_whole ? bit : 6 + bit % 2));
+      const int bit = first + p;
+      add_word((planes >> p & 0x01010101) << (6 + bit % 2),
+               own + bit / 2 * kPart);
     }
   }
 };

@@ -19,10 +19,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "kernels/loops/decoded_rows.h"
 #include "kernels/loops/tiles.h"
+#include "kernels/loops/weights.h"
 #include "kernels/x86/byte_patches.h"
 #include "kernels/x86/output.h"
 
@@ -57,24 +59,33 @@ void pack_dot(const Layer& layer, void* constants) {
   auto* init = reinterpret_cast<int32_t*>(bytes + at.init);
   const bool is_real = layer.float_accumulator();
   fill_pad_pixel(layer, bytes + at.pad);
+  const int together = is_real ? 1 : 4;  // codes of a step
+  WeightRows rows(layer);
   for (int o = 0; o < layer.out_channels; ++o) {
-    char* own = bytes + at.weights +
-                (o / kChannels * at.steps * kChannels + o % kChannels) * 4;
-    int64_t sum = 0;
-    for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
-      const int code = weight_code(layer, o, i);
-      const size_t byte = i / layer.in_channels * patch_pixel_bytes(layer) +
-                          i % layer.in_channels * (is_real ? 4 : 1);
-      char* at_step = own + byte / 4 * kChannels * 4;
-      if (is_real) {
-        const auto value = static_cast<float>(code);
-        std::memcpy(at_step, &value, sizeof value);
-      } else {
-        at_step[byte % 4] = static_cast<char>(code);
-        sum += code;
+    const int8_t* codes = rows.codes(o);
+    char* step = bytes + at.weights +
+                 (o / kChannels * at.steps * kChannels + o % kChannels) * 4;
+    if (!is_real) {
+      init[o] =
+          take_back(layer.input,
+                    std::accumulate(codes, codes + layer.weights_per_output(),
+                                    int64_t{0}));
+    }
+    for (int64_t tap = 0; tap < window_taps(layer); ++tap) {
+      for (int c = 0; c < layer.in_channels; c += together) {
+        const int count = std::min(layer.in_channels - c, together);
+        if (is_real) {
+          const auto value = static_cast<float>(codes[0]);
+          std::memcpy(step, &value, sizeof value);
+        } else if (count == 4) {  // at a time, for speed
+          std::memcpy(step, codes, 4);
+        } else {
+          std::copy_n(codes, count, step);
+        }
+        codes += count;
+        step += kChannels * 4;
       }
     }
-    if (!is_real) init[o] = take_back(layer.input, sum);
   }
 }
 

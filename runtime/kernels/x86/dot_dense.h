@@ -6,8 +6,9 @@
 // four neighbouring inputs, or one in float. A `Chunk` says how:
 //   kBytes                               a chunk, 4 * kBlock of each part
 //   steps(layer)                         in a chunk
-//   put(layer, planes, step, input, own) stores a weight of the step; `own` are
-//                                        the channel's bytes of the first part
+//   put(layer, planes, step, own)        stores the weights of a step, a byte
+//                                        each; `own` are the channel's bytes of
+//                                        the first part
 //
 // A `Dot` says how a row of inputs meets a chunk:
 //   Lanes                         its vectors
@@ -26,6 +27,7 @@
 #include <cstring>
 
 #include "kernels/loops/tiles.h"
+#include "kernels/loops/weights.h"
 #include "kernels/x86/byte_patches.h"
 #include "kernels/x86/output.h"
 
@@ -39,6 +41,14 @@ constexpr int field_bits(int weight_bits) {
   return weight_bits == 3 ? 4 : weight_bits;
 }
 
+// Sets bits of four bytes that are 0.
+inline void add_word(uint32_t bits, uint8_t* bytes) {
+  uint32_t word;
+  std::memcpy(&word, bytes, sizeof word);
+  word |= bits;
+  std::memcpy(bytes, &word, sizeof word);
+}
+
 // One part. Codes: it holds 8, 4 or 2 steps of 1, 2 or 4 bits (3 bits take 4),
 // one step in the lowest bits of each byte, the next above it. Float: eight
 // inputs, four bits each.
@@ -49,12 +59,11 @@ struct Fields {
     return layer.float_accumulator() ? 32 / kFloatField
                                      : 8 / field_bits(layer.weight_bits);
   }
-  static void put(const Layer& layer, unsigned planes, int step, int input,
-                  uint8_t* own) {
-    const int bit = layer.float_accumulator()
-                        ? step * kFloatField
-                        : input * 8 + step * field_bits(layer.weight_bits);
-    own[bit / 8] |= static_cast<uint8_t>(planes << (bit % 8));
+  static void put(const Layer& layer, uint32_t planes, int step, uint8_t* own) {
+    add_word(planes << (step * (layer.float_accumulator()
+                                    ? kFloatField
+                                    : field_bits(layer.weight_bits))),
+             own);
   }
 };
 
@@ -86,20 +95,30 @@ void pack_dense(const Layer& layer, void* constants) {
   uint8_t* weights = bytes + dense_init_bytes(layer);
   const bool is_real = layer.float_accumulator();
   const int64_t steps = Chunk::steps(layer);
+  const int together = is_real ? 1 : 4;  // inputs of a step
+  WeightRows rows(layer);
   for (int o = 0; o < layer.out_channels; ++o) {
+    const int8_t* planes = rows.planes(o);
+    uint8_t* chunk = weights +
+                     o / kBlock * chunk_count<Chunk>(layer) * Chunk::kBytes +
+                     o % kBlock * 4;
     int64_t sum = 0;
-    for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
-      const int code = weight_code(layer, o, i);
-      const int64_t byte = i / layer.in_channels *
-                               static_cast<int64_t>(patch_pixel_bytes(layer)) +
-                           i % layer.in_channels * (is_real ? 4 : 1);
-      const int64_t step = byte / 4;
-      const int64_t chunk =
-          o / kBlock * chunk_count<Chunk>(layer) + step / steps;
-      Chunk::put(layer, planes_from_code(layer.weight_bits, code),
-                 static_cast<int>(step % steps), static_cast<int>(byte % 4),
-                 weights + chunk * Chunk::kBytes + o % kBlock * 4);
-      sum += code;
+    int step = 0;
+    for (int64_t tap = 0; tap < window_taps(layer); ++tap) {
+      for (int c = 0; c < layer.in_channels; c += together) {
+        const int count = std::min(layer.in_channels - c, together);
+        uint32_t bytes_of_step = 0;
+        for (int i = 0; i < count; ++i) {
+          bytes_of_step |= static_cast<uint32_t>(planes[i]) << (8 * i);
+          sum += rows.code(planes[i]);
+        }
+        Chunk::put(layer, bytes_of_step, step, chunk);
+        planes += count;
+        if (++step == steps) {
+          step = 0;
+          chunk += Chunk::kBytes;
+        }
+      }
     }
     if (!is_real) init[o] = take_back(layer.input, sum);
   }

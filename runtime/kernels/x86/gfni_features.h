@@ -30,18 +30,18 @@ constexpr unsigned feature(unsigned bits, unsigned before, int count,
   return byte | of_input << 4 | of_weight << 5 | after << 6 | before << 7;
 }
 
-// Features of inputs, by the four bits and e1 in bit 4; bit 5 counts for
-// nothing.
+// Features by the four bits and e1 in bit 4; bit 5 counts for nothing.
 struct FeatureTable {
   alignas(64) std::array<uint8_t, 64> bytes{};
-  explicit constexpr FeatureTable(int count) {
+  constexpr FeatureTable(int count, bool is_weight) {
     for (unsigned i = 0; i < 64; ++i) {
       bytes[i] =
-          static_cast<uint8_t>(feature(i & 15, i >> 4 & 1, count, false));
+          static_cast<uint8_t>(feature(i & 15, i >> 4 & 1, count, is_weight));
     }
   }
 };
-constexpr FeatureTable kTwo(2), kFour(4);
+constexpr FeatureTable kTwo(2, false), kFour(4, false);
+constexpr FeatureTable kTwoWeights(2, true), kFourWeights(4, true);
 
 // Words [0, 8) of eight pixels, of which `valid` exist: register j is word j of
 // each.

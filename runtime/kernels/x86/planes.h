@@ -28,6 +28,7 @@
 
 #include "keras_aqe/codes.h"
 #include "kernels/loops/tiles.h"
+#include "kernels/loops/weights.h"
 #include "kernels/x86/output.h"
 
 namespace aqe {
@@ -109,20 +110,25 @@ struct Planes : VectorOutput<typename Bits::Lanes> {
         return own[i * kChannels];
       };
       int nonzero = 0;
-      for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
-        const int code = weight_code(layer, o, i);
-        const int64_t tap = i / layer.in_channels;
-        const int c = static_cast<int>(i % layer.in_channels);
-        const int64_t at_bit = slot == 64
-                                   ? tap * words(layer.in_channels) * 64 + c
-                                   : tap * slot + c;
-        const int64_t first = at_bit / 64 * layer.weight_bits;
-        const uint64_t bit = uint64_t{1} << (at_bit % 64);
-        if (layer.weight_bits == 2 && code != 0) word(first) |= bit;
-        if (code < 0) word(first + layer.weight_bits - 1) |= bit;
-        nonzero += code != 0;
-        if (needs_tap_sums(layer))
-          TapSums::at_tap(layer, tap, tap_sums)[o] += code;
+      for (int64_t tap = 0; tap < window_taps(layer); ++tap) {
+        for (int c = 0; c < layer.in_channels; c += 64) {
+          const int count = std::min(layer.in_channels - c, 64);
+          uint64_t planes[kMostPlanes];
+          load_weight_planes(layer, o, tap * layer.in_channels + c, count,
+                             planes);
+          const int64_t at_bit =
+              slot == 64 ? tap * words(layer.in_channels) * 64 + c : tap * slot;
+          for (int p = 0; p < layer.weight_bits; ++p)
+            word(at_bit / 64 * layer.weight_bits + p) |= planes[p]
+                                                         << (at_bit % 64);
+          const int own =
+              layer.weight_bits == 1 ? count : __builtin_popcountll(planes[0]);
+          nonzero += own;
+          if (needs_tap_sums(layer)) {
+            TapSums::at_tap(layer, tap, tap_sums)[o] +=
+                own - 2 * __builtin_popcountll(planes[layer.weight_bits - 1]);
+          }
+        }
       }
       Bits::pack(word, at.steps);
       init[o] = Bits::init(layer, nonzero, at.steps);
