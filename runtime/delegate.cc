@@ -13,8 +13,10 @@
 #include <utility>
 #include <vector>
 
+#include "aligned_memory.h"
 #include "graph_inputs.h"
 #include "keras_aqe/kernel.h"
+#include "packed_constants.h"
 #include "prepared_layer.h"
 #include "tflite_abi.h"
 #include "thread_pool.h"
@@ -23,20 +25,6 @@
 namespace aqe {
 namespace {
 
-// 64-byte aligned memory.
-class AlignedBuffer {
- public:
-  void allocate(size_t bytes) {
-    memory_.resize(bytes + 63);
-    data_ = memory_.data() +
-            (64 - reinterpret_cast<uintptr_t>(memory_.data()) % 64) % 64;
-  }
-  char* data() const { return data_; }
-
- private:
-  std::vector<char> memory_;
-  char* data_ = nullptr;
-};
 
 // What one operator of a graph runs as and takes.
 struct NodeProfile {
@@ -158,14 +146,14 @@ class DelegatedNode {
     const Layer& layer = prepared_->layer;
     const Kernel* kernel = select_kernel(layer, cpu_features());
     if (kernel == nullptr) throw FormatError("no kernel computes these widths");
-    constants_.allocate(kernel->constants_bytes(layer));
-    kernel->pack_constants(layer, constants_.data());
+    constants_ = packed_constants(*kernel, layer);
     graph_->nanoseconds -= nanoseconds_;
     nanoseconds_ = estimate_nanoseconds(*kernel, layer);
     graph_->nanoseconds += nanoseconds_;
     split_ = split_work(nanoseconds_, threads_->threads());
     scratch_stride_ = (kernel->scratch_bytes(layer) + 63) / 64 * 64;
-    scratch_.allocate(scratch_stride_ * split_.threads);
+    scratch_.reset();
+    scratch_ = allocate_aligned(scratch_stride_ * split_.threads);
 
     resize(context, output, prepared_->output_shape);
     kernel_ = kernel;
@@ -220,8 +208,8 @@ class DelegatedNode {
     const Call& call = *static_cast<Call*>(state);
     const DelegatedNode& node = *call.node;
     node.kernel_->run(
-        *call.layer, node.constants_.data(), call.input, call.output,
-        node.scratch_.data() + thread * node.scratch_stride_, begin, end);
+        *call.layer, node.constants_.get(), call.input, call.output,
+        node.scratch_.get() + thread * node.scratch_stride_, begin, end);
   }
 
   static bool is_usable(const tflite::Tensor& tensor, size_t bytes) {
@@ -259,7 +247,8 @@ class DelegatedNode {
 
   const Kernel* kernel_ = nullptr;
   std::optional<PreparedLayer> prepared_;
-  AlignedBuffer constants_, scratch_;
+  std::shared_ptr<const char> constants_;
+  AlignedMemory scratch_;
   size_t scratch_stride_ = 0;
   int64_t nanoseconds_ = 0;  // estimated
   Split split_;

@@ -124,7 +124,7 @@ def test_shared_functions_run_on_every_cpu(built):
 @pytest.mark.long
 def test_kernels_under_sanitizers(sanitized):
     subprocess.run([sanitized / "kernel_tester", "--cases", "60"], check=True)
-    for tester in ("pool_tester", "fork_tester"):
+    for tester in ("pool_tester", "fork_tester", "constants_tester"):
         subprocess.run([sanitized / tester], check=True)
 
 
@@ -136,7 +136,7 @@ def test_threads_under_sanitizer():
         [folder / "kernel_tester", "--threads", "4", "--cases", "10"],
         check=True,
     )
-    for tester in ("pool_tester", "fork_tester"):
+    for tester in ("pool_tester", "fork_tester", "constants_tester"):
         subprocess.run([folder / tester], check=True)
 
 
