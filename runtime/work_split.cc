@@ -7,18 +7,20 @@ namespace {
 
 // What one thread does in a nanosecond: products of 1 by 1 bits, products of
 // bytes, and elements that it brings through an output stage or a pool. From
-// the kernel benchmark; on ARM from the estimates in docs/performance.md.
+// the kernel benchmark; on ARM and for AMX from the estimates in
+// docs/performance.md.
 struct Speed {
   double bit_products, byte_products, elements;
 };
 
 Speed speed_of(const Kernel& kernel) {
 #if defined(__x86_64__)
+  if (kernel.features & kAmx) return {1500, 1500, 2};
   if (kernel.features & kAvx512) return {1200, 300, 2};
   if (kernel.features & kAvx2) return {350, 90, 0.7};
   return {30, 4, 0.1};
 #else
-  static_cast<void>(kernel);
+  if (kernel.features & kNeonI8mm) return {60, 30, 0.4};
   return {60, 15, 0.4};
 #endif
 }

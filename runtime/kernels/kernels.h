@@ -33,12 +33,16 @@ extern const Kernel kConvRowsAvx512, kConvDotAvx512, kConvImageAvx512;
 extern const Kernel kDenseDotAvx512Vbmi, kDenseDotAvx512, kDenseFloatAvx512;
 extern const Kernel kDepthwiseAvx512, kMaxPoolAvx512, kAveragePoolAvx512;
 extern const Kernel kQuantizeAvx512, kDequantizeAvx512;
+#if defined(KERAS_AQE_AMX)
+// x86/avx512_amx.cc
+extern const Kernel kConvRowsAmx, kConvAmx, kDenseAmx;
+#endif
 #endif
 #if defined(__aarch64__)
 // arm/: neon_planes.cc, neon_dot.cc, neon_multiply.cc, neon_shift.cc,
 // neon_float.cc, neon_code_blocks.cc, neon_quantize.cc
 extern const Kernel kConvXnorNeon, kConvPlanesNeon, kDensePlanesNeon;
-extern const Kernel kConvDotNeon, kDenseDotNeon;
+extern const Kernel kConvMatrixNeon, kConvDotNeon, kDenseDotNeon;
 extern const Kernel kConvMultiplyNeon, kDenseMultiplyNeon;
 extern const Kernel kConvShiftNeon, kDenseShiftNeon;
 extern const Kernel kConvFloatNeon, kDenseFloatNeon;

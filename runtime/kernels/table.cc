@@ -29,6 +29,11 @@ bool is_listed(const char* name, const char* list) {
 
 // clang-format off: it would set several in a line, in columns.
 extern const Kernel* const kernel_table[] = {
+#if defined(KERAS_AQE_AMX)
+    &kConvRowsAmx,
+    &kConvAmx,
+    &kDenseAmx,
+#endif
 #if defined(__x86_64__)
     &kConvLookupAvx512,
     &kConvRowsAvx512,
@@ -61,6 +66,7 @@ extern const Kernel* const kernel_table[] = {
     &kDequantizeAvx2,
 #endif
 #if defined(__aarch64__)
+    &kConvMatrixNeon,
     &kConvXnorNeon,
     &kConvDotNeon,
     &kConvPlanesNeon,

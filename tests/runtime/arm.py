@@ -20,8 +20,8 @@ TOOLS = (
     "mmdebstrap",
 )
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
-# Without and with the dot product instructions.
-CPUS = ("cortex-a53", "neoverse-n1")
+# Without the dot product, with it, and with products of matrices as well.
+CPUS = ("cortex-a53", "neoverse-n1", "max")
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
 TOOLCHAIN = _REPOSITORY / "runtime" / "cmake" / "aarch64-linux-gnu.cmake"

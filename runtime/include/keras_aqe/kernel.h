@@ -19,6 +19,8 @@ enum CpuFeature : uint32_t {
   kAvx512Vpopcntdq = 1 << 3,
   kNeonDot = 1 << 4,     // SDOT, UDOT
   kAvx512Gfni = 1 << 5,  // with VBMI
+  kAmx = 1 << 6,         // tiles of bytes, which the system lets us use
+  kNeonI8mm = 1 << 7,    // SMMLA
 };
 
 // A set of Type or of weight widths, one bit each.
@@ -44,9 +46,9 @@ constexpr WidthSet kWeightWidths = width_set(1, 2, 3, 4);
 // `constants` is what the kernel made of weights and thresholds when the layer
 // was prepared; `scratch` belongs to one thread while it runs. Both are aligned
 // to 64 bytes; `input` and `output` to 8. Constants do not depend on the batch,
-// and layers that are alike in all else share them. A kernel reads and writes these
-// tensors only within their sizes, allocates nothing in `run`, throws nothing,
-// and writes the zero bits of channels that do not exist.
+// and layers that are alike in all else share them. A kernel reads and writes
+// these tensors only within their sizes, allocates nothing in `run`, throws
+// nothing, and writes the zero bits of channels that do not exist.
 //
 // `run` computes the units [begin, end) of the layer. What a unit is, the
 // kernel decides (rows of the output, blocks of output channels, both); the

@@ -1,8 +1,10 @@
-// Dot product of codes with SDOT. A convolution's weights are int8; a dense
-// layer, which waits for its weights, streams them at 1, 2 or 4 bits each.
+// Dot product of codes with SDOT, or with SMMLA, which does two rows by two
+// channels at a time. A convolution's weights are int8; a dense layer, which
+// waits for its weights, streams them at 1, 2 or 4 bits each.
 #include "kernels/arm/neon.h"
 
 #include "kernels/arm/neon_codes.h"
+#include "kernels/arm/neon_i8mm.h"
 #include "kernels/arm/neon_sdot.h"
 #include "kernels/kernels.h"
 
@@ -11,10 +13,40 @@ namespace {
 
 using neon::kDotChannels;
 
-template <bool kDense>
-struct Dot : neon::CodePatches<Dot<kDense>> {
-  using Patches = neon::CodePatches<Dot<kDense>>;
-  static constexpr int kRows = kDense ? 1 : 4, kChannels = kDotChannels;
+// What a `Loop` says: codes of a channel that lie side by side in a chunk; bits
+// of a weight; the tiles for four rows and for one.
+struct DotLoop {
+  static constexpr int kTogether = 4;
+  static int field(const Layer&) { return 8; }
+  static neon::DotTile tile(const Layer&) { return neon::kDotTile4; }
+  static neon::DotTile single(const Layer&) { return neon::kDotTile1; }
+};
+
+struct MatrixLoop {
+  static constexpr int kTogether = 8;
+  static int field(const Layer&) { return 8; }
+  static neon::DotTile tile(const Layer&) { return neon::kMatrixTile4; }
+  // Rows behind the last are there to be read.
+  static neon::DotTile single(const Layer&) { return neon::kMatrixTile4; }
+};
+
+struct DenseLoop {
+  static constexpr int kTogether = 4;
+  static int field(const Layer& layer) {
+    return neon::field_bits(layer.weight_bits);
+  }
+  static neon::DotTile tile(const Layer& layer) {
+    return neon::kDotTile4OfField[field(layer)];
+  }
+  static neon::DotTile single(const Layer& layer) {
+    return neon::kDotTile1OfField[field(layer)];
+  }
+};
+
+template <class Loop>
+struct Dot : neon::CodePatches<Dot<Loop>> {
+  using Patches = neon::CodePatches<Dot<Loop>>;
+  static constexpr int kRows = 4, kChannels = kDotChannels;
 
   static int64_t row_bytes(const Layer& layer) { return chunks(layer) * 16; }
   static size_t block_bytes(const Layer& layer) {
@@ -28,22 +60,26 @@ struct Dot : neon::CodePatches<Dot<kDense>> {
   }
 
   static void pack(const Layer& layer, char* constants) {
+    constexpr int kOfVector = 16 / Loop::kTogether;  // channels
     std::memset(constants, 0, constants_bytes(layer));
     Patches::pack_pad_pixel(layer, constants);
     auto* weights =
         reinterpret_cast<uint8_t*>(constants) + Patches::pad_bytes(layer);
-    const int field = field_of(layer);
+    const int field = Loop::field(layer);
     WeightRows rows(layer);
     for (int o = 0; o < layer.out_channels; ++o) {
-      const int8_t* values = kDense ? rows.planes(o) : rows.codes(o);
+      const int8_t* values = field == 8 ? rows.codes(o) : rows.planes(o);
       const int channel = o % kDotChannels;
       for (int64_t i = 0; i < layer.weights_per_output(); ++i) {
         uint8_t* chunk = weights + o / kDotChannels * tile_bytes(layer) +
                          i / 16 * chunk_bytes(layer);
+        const int code = static_cast<int>(i % 16);
         neon::put_field(
             field, static_cast<uint8_t>(values[i]),
-            static_cast<int>(i % 16) / 4 * (kDotChannels / 4) + channel / 4,
-            channel % 4 * 4 + static_cast<int>(i % 4), chunk);
+            code / Loop::kTogether * (kDotChannels / kOfVector) +
+                channel / kOfVector,
+            channel % kOfVector * Loop::kTogether + code % Loop::kTogether,
+            chunk);
       }
     }
   }
@@ -56,9 +92,7 @@ struct Dot : neon::CodePatches<Dot<kDense>> {
                           Patches::pad_bytes(layer) +
                           block * block_bytes(layer);
     const int8_t* table = neon::kCodes.of_planes[layer.weight_bits];
-    const neon::DotTile tile =
-        kDense ? neon::kDotTileOfField[field_of(layer)] : neon::kDotTile4;
-    const neon::DotTile single = kDense ? tile : neon::kDotTile1;
+    const neon::DotTile tile = Loop::tile(layer), single = Loop::single(layer);
     const int count = channels_in_block(layer.out_channels, block);
     for (int o = 0; o < count;
          o += kDotChannels, weights += tile_bytes(layer)) {
@@ -71,31 +105,39 @@ struct Dot : neon::CodePatches<Dot<kDense>> {
   }
 
  private:
-  static int field_of(const Layer& layer) {
-    return kDense ? neon::field_bits(layer.weight_bits) : 8;
-  }
   static int64_t chunks(const Layer& layer) {
     return (layer.weights_per_output() + 15) / 16;
   }
   static int64_t chunk_bytes(const Layer& layer) {
-    return kDotChannels * 2 * field_of(layer);
+    return kDotChannels * 2 * Loop::field(layer);
   }
   static int64_t tile_bytes(const Layer& layer) {
     return chunks(layer) * chunk_bytes(layer);
   }
 };
 
-template <bool kDense>
-constexpr Kernel dot_kernel(const char* name, Operator op) {
-  return TiledKernel<neon::OneMethod<Dot<kDense>>>::kernel(
-      name, op, kCodeWidths, kWeightWidths, kNeonDot);
+template <class Loop>
+constexpr Kernel dot_kernel(const char* name, Operator op, uint32_t features) {
+  return TiledKernel<neon::OneMethod<Dot<Loop>>>::kernel(
+      name, op, kCodeWidths, kWeightWidths, features);
+}
+
+constexpr Kernel matrix_kernel() {
+  Kernel kernel =
+      dot_kernel<MatrixLoop>("conv_2d_i8mm_neon", Operator::kConv2D, kNeonI8mm);
+  // Where one of the two has 1 bit and the other not more than 2, XNOR is.
+  kernel.is_worthwhile = [](const Layer& layer) {
+    return bits(layer.input) * layer.weight_bits > 2;
+  };
+  return kernel;
 }
 
 }  // namespace
 
+extern constexpr Kernel kConvMatrixNeon = matrix_kernel();
 extern constexpr Kernel kConvDotNeon =
-    dot_kernel<false>("conv_2d_dot_neon", Operator::kConv2D);
-extern constexpr Kernel kDenseDotNeon =
-    dot_kernel<true>("fully_connected_dot_neon", Operator::kFullyConnected);
+    dot_kernel<DotLoop>("conv_2d_dot_neon", Operator::kConv2D, kNeonDot);
+extern constexpr Kernel kDenseDotNeon = dot_kernel<DenseLoop>(
+    "fully_connected_dot_neon", Operator::kFullyConnected, kNeonDot);
 
 }  // namespace aqe

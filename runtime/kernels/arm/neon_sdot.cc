@@ -61,7 +61,9 @@ void dot_tile(const int8_t* rows, size_t row_bytes, const uint8_t* weights,
 
 const DotTile kDotTile4 = dot_tile<8, 4>;
 const DotTile kDotTile1 = dot_tile<8, 1>;
-const DotTile kDotTileOfField[] = {nullptr, dot_tile<1, 1>, dot_tile<2, 1>,
-                                   nullptr, dot_tile<4, 1>};
+const DotTile kDotTile4OfField[] = {nullptr, dot_tile<1, 4>, dot_tile<2, 4>,
+                                    nullptr, dot_tile<4, 4>};
+const DotTile kDotTile1OfField[] = {nullptr, dot_tile<1, 1>, dot_tile<2, 1>,
+                                    nullptr, dot_tile<4, 1>};
 
 }  // namespace aqe::neon

@@ -17,7 +17,8 @@ using DotTile = void (*)(const int8_t* rows, size_t row_bytes,
                          const uint8_t* weights, int64_t chunks,
                          const int8_t* table, int32_t* sums);
 
-extern const DotTile kDotTile4, kDotTile1;    // int8; 4 rows, 1 row
-extern const DotTile kDotTileOfField[4 + 1];  // by bits; 1 row
+// Of 4 rows and of 1; int8, and by bits.
+extern const DotTile kDotTile4, kDotTile1;
+extern const DotTile kDotTile4OfField[4 + 1], kDotTile1OfField[4 + 1];
 
 }  // namespace aqe::neon

@@ -1,5 +1,5 @@
 // Runs every kernel of the table against reference on random layers around its
-// tile.
+// tile; those of AMX on emulated tiles, too, as kernels whose names say so.
 //
 //   kernel_tester [--cases N] [--seed S] [--threads N] [--list 1]
 //                 [--kernel PART_OF_NAME] [--bits INPUT/WEIGHT]
@@ -24,6 +24,7 @@
 
 #include "buffer.h"
 #include "cases.h"
+#include "emulated_amx.h"
 #include "keras_aqe/kernel.h"
 #include "random.h"
 #include "reference/reference.h"
@@ -137,6 +138,18 @@ void for_each_width(const Kernel& kernel, const Options& options, Visit visit) {
   }
 }
 
+std::vector<const Kernel*> all_kernels() {
+  std::vector<const Kernel*> kernels;
+  const auto add = [&](const Kernel* const* table) {
+    for (; *table != nullptr; ++table) kernels.push_back(*table);
+  };
+  add(kernel_table);
+#if defined(__x86_64__)
+  add(emulated_amx_kernels);
+#endif
+  return kernels;
+}
+
 bool test_kernel(const Kernel& kernel, const Options& options,
                  ThreadPool& pool) {
   std::printf("%s: ", kernel.name);
@@ -186,8 +199,8 @@ int main(int argc, char** argv) {
     std::printf("CPU features: %s\n", aqe::feature_names(features).c_str());
   aqe::ThreadPool pool(options.threads);
   bool all_equal = true;
-  for (const aqe::Kernel* const* at = aqe::kernel_table; *at != nullptr; ++at) {
-    const aqe::Kernel& kernel = **at;
+  for (const aqe::Kernel* at : aqe::all_kernels()) {
+    const aqe::Kernel& kernel = *at;
     if (std::strstr(kernel.name, options.kernel.c_str()) == nullptr) continue;
     int widths = 0;
     aqe::for_each_width(kernel, options, [&](auto, auto, const auto& name) {

@@ -74,7 +74,13 @@ def test_every_kernel_is_tested(built):
         capture_output=True,
         text=True,
     ).stdout
-    assert {tuple(line.split()) for line in listed.splitlines()} == set(WIDTHS)
+    found = {tuple(line.split()) for line in listed.splitlines()}
+    # Those on emulated tiles run with the others of their name.
+    emulated = {case for case in found if case[0].endswith("_emulated")}
+    assert found - emulated == set(WIDTHS)
+    assert {
+        (name.removesuffix("_emulated"), bits) for name, bits in emulated
+    } <= set(WIDTHS)
 
 
 @pytest.mark.slow

@@ -151,8 +151,8 @@ def test_shift_has_no_multiply_instruction(arm_build, product, multiplies):
 
 @pytest.mark.slow
 def test_shared_functions_run_on_every_cpu(arm_build):
-    """One file is compiled for the dot product; of what others define as well,
-    the linker keeps one copy for all."""
+    """Two files are compiled for newer instructions; of what others define as
+    well, the linker keeps one copy for all."""
     shared = shared_functions(
         pathlib.Path(arm_build) / "libkeras_aqe_kernels.a",
         "aarch64-linux-gnu-nm",
@@ -162,5 +162,5 @@ def test_shared_functions_run_on_every_cpu(arm_build):
     assert not [
         name
         for name, body in shared.items()
-        if any(re.fullmatch("[us]dot", i.mnemonic) for i in body)
+        if any(re.fullmatch("[us]dot|[us]mmla", i.mnemonic) for i in body)
     ]
