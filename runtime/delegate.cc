@@ -25,7 +25,6 @@
 namespace aqe {
 namespace {
 
-
 // What one operator of a graph runs as and takes.
 struct NodeProfile {
   int index;  // in the file
