@@ -2,6 +2,7 @@
 
 import keras
 
+import keras_aqe as aqe
 from keras_aqe.models.minw_net import VARIANTS
 
 
@@ -40,3 +41,13 @@ def dense(inputs=8192, units=1024):
     """One dense layer with ReLU."""
     x = keras.Input((inputs,))
     return keras.Model(x, keras.layers.Dense(units, activation="relu")(x))
+
+
+# Networks that servers run: what builds them at a width, and the plain one.
+SERVED = {
+    "Model A": (lambda bits: aqe.models.MINWNet("A", bits, bits), conv_net),
+    "ResNet-18, 224x224": (
+        lambda bits: aqe.models.ResNet18(bits, bits),
+        lambda: aqe.models.ResNet18(32, 32),
+    ),
+}

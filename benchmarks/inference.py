@@ -1,7 +1,8 @@
-"""Speed and memory of packed files against plain int8 and LCE, batch 1.
+"""Speed and memory of packed files against plain int8 and LCE.
 
     python -m benchmarks.inference
     python -m benchmarks.inference --networks
+    python -m benchmarks.inference --batch 8 32
 
 print Markdown tables. All files are timed in one process and in turn. Networks
 are fresh: time does not depend on what their weights have learned.
@@ -136,6 +137,21 @@ def compare_networks(compare):
         )
 
 
+def compare_batches(compare, batches):
+    for what, (packed, plain) in baselines.SERVED.items():
+        files = [converters.convert(packed(bits)).flatbuffer for bits in BITS]
+        int8 = comparison.int8(plain())
+        for batch in batches:
+            compare.times(
+                f"{what}, batch {batch}",
+                [comparison.runner(file, batch=batch) for file in files],
+                PAIRS,
+                "int8, XNNPACK",
+                [comparison.runner(int8, batch=batch)],
+                NO_TARGETS,
+            )
+
+
 def compare_model_a(compare):
     runner = comparison.runner
     packed = [
@@ -230,8 +246,19 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--networks", action="store_true")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        nargs="+",
+        help="networks that servers run, at these batch sizes",
+    )
     args = parser.parse_args()
     print("| what | ours | against | takes | ratio | target |")
     print("|---|---|---|---|---|---|")
-    run = compare_networks if args.networks else compare_model_a
-    run(Comparison(args.rounds))
+    compare = Comparison(args.rounds)
+    if args.batch:
+        compare_batches(compare, args.batch)
+    elif args.networks:
+        compare_networks(compare)
+    else:
+        compare_model_a(compare)

@@ -15,23 +15,10 @@ import subprocess
 import sys
 import tempfile
 
-import keras_aqe as aqe
 from benchmarks import baselines
 from benchmarks.inference import BITS, PAIRS
 from keras_aqe import converters, runtime
 from keras_aqe.converters import comparison
-
-# What is loaded, and the network that it is compared with.
-NETWORKS = {
-    "Model A": (
-        lambda bits: aqe.models.MINWNet("A", bits, bits),
-        lambda: baselines.conv_net("A"),
-    ),
-    "ResNet-18, 224x224": (
-        lambda bits: aqe.models.ResNet18(bits, bits),
-        lambda: aqe.models.ResNet18(32, 32),
-    ),
-}
 
 CHILD = """
 import pathlib, sys, time
@@ -104,7 +91,7 @@ def main(rounds):
             flush=True,
         )
 
-    for name, (packed, plain) in NETWORKS.items():
+    for name, (packed, plain) in baselines.SERVED.items():
         for bits, pair in zip(BITS, PAIRS):
             file = converters.convert(packed(bits)).flatbuffer
             row(f"{name}, {pair}", file, runtime.library_path())

@@ -121,8 +121,8 @@ def _examples(shapes):
         ]
 
 
-def runner(data, num_threads=1, features=None):
-    """A function that runs a file once on random inputs of batch 1.
+def runner(data, num_threads=1, features=None, batch=1):
+    """A function that runs a file once on random inputs.
 
     Files of builtin operators run in LiteRT with XNNPACK, packed ones in
     LiteRT with the delegate of `keras_aqe.runtime`, those of Larq Compute
@@ -133,6 +133,7 @@ def runner(data, num_threads=1, features=None):
         num_threads: Number of threads.
         features: CPU features that the delegate may use, names separated by
             commas; `None` is all.
+        batch: Examples at a time; 1 for files of Larq Compute Engine.
     """
     from ai_edge_litert.interpreter import Interpreter as LiteRT
 
@@ -147,6 +148,10 @@ def runner(data, num_threads=1, features=None):
         num_threads=num_threads,
         experimental_delegates=delegates,
     )
+    if batch > 1:
+        for detail in interpreter.get_input_details():
+            shape = [batch, *detail["shape"][1:]]
+            interpreter.resize_tensor_input(detail["index"], shape)
     with _environment("KERAS_AQE_CPU_FEATURES", features):
         interpreter.allocate_tensors()
     rng = np.random.default_rng(0)
