@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 
 #include "keras_aqe/kernel.h"
 #include "kernels/loops/blocks.h"
@@ -60,7 +61,9 @@ inline double patches_cycles(const Layer& layer) {
   const double window = static_cast<double>(
       round_up(window_taps(layer) * patch_pixel_bytes(layer), kTileBytes));
   const double positions = convolution_positions(layer);
-  const double tiles = std::max(1.0, positions / kTilePositions);
+  const double tiles = std::max(
+      1.0,
+      std::ceil((positions - kMaxPositions + kTilePositions) / kTilePositions));
   const bool is_near = tiles > 1 || window * layer.out_channels <= kSecondCache;
   const int groups = positions <= kTileRows ? 1 : 2;
   return tiles * product_cycles(layer, window, groups,
@@ -68,6 +71,10 @@ inline double patches_cycles(const Layer& layer) {
                                 is_near ? kFromSecond : kFromAfar) +
          positions * window / kCopied;
 }
+
+// Below this, other things than products take the time, and less of it where
+// codes are not decoded.
+constexpr int kLeastChannels = 32;
 
 // Of bit matrices, planes and dot products: multiply-accumulates in a cycle as
 // docs/performance.md has them. Dense layers wait for their weights.
@@ -77,6 +84,8 @@ inline double other_cycles(const Layer& layer) {
                            : bits_of_product == 2 ? 290
                            : bits_of_product == 4 ? 175
                                                   : 115;
+  if (layer.op == Operator::kConv2D && layer.in_channels < kLeastChannels)
+    return 0;
   const double weights = double{1} * layer.out_channels *
                          static_cast<double>(layer.weights_per_output());
   const double bytes = weights * layer.weight_bits / 8;
