@@ -29,13 +29,13 @@ bool is_listed(const char* name, const char* list) {
 
 // clang-format off: it would set several in a line, in columns.
 extern const Kernel* const kernel_table[] = {
+#if defined(__x86_64__)
+    &kConvLookupAvx512,
 #if defined(KERAS_AQE_AMX)
     &kConvRowsAmx,
     &kConvAmx,
     &kDenseAmx,
 #endif
-#if defined(__x86_64__)
-    &kConvLookupAvx512,
     &kConvRowsAvx512,
     &kConvXnorAvx512,
     &kConvPlanesAvx512,

@@ -72,10 +72,6 @@ inline double patches_cycles(const Layer& layer) {
          positions * window / kCopied;
 }
 
-// Below this, other things than products take the time, and less of it where
-// codes are not decoded.
-constexpr int kLeastChannels = 32;
-
 // Of bit matrices, planes and dot products: multiply-accumulates in a cycle as
 // docs/performance.md has them. Dense layers wait for their weights.
 inline double other_cycles(const Layer& layer) {
@@ -84,8 +80,6 @@ inline double other_cycles(const Layer& layer) {
                            : bits_of_product == 2 ? 290
                            : bits_of_product == 4 ? 175
                                                   : 115;
-  if (layer.op == Operator::kConv2D && layer.in_channels < kLeastChannels)
-    return 0;
   const double weights = double{1} * layer.out_channels *
                          static_cast<double>(layer.weights_per_output());
   const double bytes = weights * layer.weight_bits / 8;
