@@ -115,7 +115,7 @@ class Multiplier {
         const bool two_splits = split + 1 < splits, two = index + 1 < all;
         const auto run = two          ? two_splits ? &Multiplier::add_up<2, 2>
                                                    : &Multiplier::add_up<2, 1>
-                                  : two_splits ? &Multiplier::add_up<1, 2>
+                         : two_splits ? &Multiplier::add_up<1, 2>
                                       : &Multiplier::add_up<1, 1>;
         (this->*run)(pair, stride, first, split * kSplit);
       }
