@@ -120,6 +120,13 @@ def begin():
     build_parser().parse_args()
 
 
+def _text(error):
+    """An error in words, without the number that the system gives it."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 def main(argv=None):
     """Runs a subcommand and ends the process with its exit code.
 
@@ -136,7 +143,7 @@ def main(argv=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(3)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        print(f"keras-aqe: {error}", file=sys.stderr)
+        print(f"keras-aqe: {_text(error)}", file=sys.stderr)
         sys.exit(3)
     if args.json:
         print(json.dumps(result, indent=2))

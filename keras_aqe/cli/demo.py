@@ -23,7 +23,7 @@ def add_arguments(parser):
         default=5000,
         help="training images of CIFAR-10 (default: 5000)",
     )
-    add("--epochs", type=positive, default=12, help="(default: 12)")
+    add("--epochs", type=positive, default=8, help="(default: 8)")
     add("--seed", type=int, default=1)
     add(
         "--output",

@@ -37,14 +37,27 @@ def test_the_file_computes_what_the_twin_does(build, target, bits):
 
 
 @pytest.mark.long  # minutes for these
-@pytest.mark.parametrize("bits", [1, 2])
-@pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50"])
-def test_networks_of_keras_applications(name, bits):
+@pytest.mark.parametrize(
+    "name, size, bits, edges",
+    [
+        *(
+            (name, 64, bits, None)
+            for name in ("MobileNetV2", "ResNet50")
+            for bits in (1, 2)
+        ),
+        ("DenseNet121", 32, 2, 32),
+        ("EfficientNetV2B0", 32, 2, 32),
+        ("MobileNet", 32, 2, 32),
+        ("VGG16", 32, 2, 32),
+        ("Xception", 71, 2, 32),
+    ],
+)
+def test_networks_of_keras_applications(name, size, bits, edges):
     build = getattr(keras.applications, name)
-    model = build(input_shape=(64, 64, 3), weights=None)
-    x = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3))
+    model = build(input_shape=(size, size, 3), weights=None, classes=10)
+    x = np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3))
     x = x.astype("float32")
-    twin = aqe.quantize_model(model, bits, bits, first_last_bits=None, data=x)
+    twin = aqe.quantize_model(model, bits, bits, first_last_bits=edges, data=x)
     converted = converters.convert(twin, "packed")
     verification = converters.verify(twin, converted, x)
     assert verification.faultless and verification.labels_equal
