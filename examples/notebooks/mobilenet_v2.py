@@ -51,8 +51,8 @@ float_history = float_model.fit(
 )
 
 # %% [markdown]
-# Batch normalisation of `keras.applications` has a momentum of 0.999, so after a
-# short training its statistics are still those of the start.
+# Batch normalisation of `keras.applications` has a momentum of 0.999, so after
+# a short training its statistics are still those of the start.
 
 # %%
 aqe.recalibrate(float_model, x, batch_size=256)
