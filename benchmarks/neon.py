@@ -4,8 +4,9 @@
 
 prints two Markdown tables. Cycles of inner loops come from llvm-mca's models
 of three cores; they leave caches out. Instructions of whole inferences are
-counted in QEMU, in the real aarch64 LiteRT. Needs llvm-mca, Debian's or
-Ubuntu's g++-aarch64-linux-gnu, qemu-user (7.2 to 8) and mmdebstrap.
+counted in QEMU, in the real aarch64 LiteRT; those of int8, which does not run
+there, are its inner loops' for all multiply-accumulates. Needs llvm-mca,
+Debian's or Ubuntu's g++-aarch64-linux-gnu, qemu-user (7.2 to 8) and mmdebstrap.
 """
 
 import argparse
@@ -15,14 +16,20 @@ import subprocess
 import tempfile
 
 import keras_aqe as aqe
+from benchmarks import mobilenet
+from benchmarks.inference import BITS
 from keras_aqe import converters
 from tests.runtime import arm
 from tests.runtime.disassembly import functions
 from tests.runtime.native import build
 
 CORES = ("cortex-a53", "cortex-a55", "cortex-a76")
-# The emulated cores without and with the dot product.
-EMULATED = ("cortex-a53", "cortex-a76")
+# What is run on emulated cores.
+NETWORKS = {
+    "Model D": lambda bits: aqe.models.MINWNet("D", bits, bits),
+    "ResNet-110, 32x32": lambda bits: aqe.models.ResNet110(bits, bits),
+    "MobileNetV1, 224x224": lambda bits: mobilenet.mobilenet_v1(bits, bits),
+}
 HERE = pathlib.Path(__file__).parent
 
 # Widths of inputs and weights, what computes them, the function, and what does
@@ -182,6 +189,11 @@ WRITTEN = (
 )
 
 
+# The emulated cores without the dot product, with it, and with products of
+# matrices; what int8 is multiplied by there.
+EMULATED = {"cortex-a53": 1, "cortex-a76": 2, "max": 3}
+
+
 def innermost_loops(body):
     """The loops of a function that hold no other, as assembly text."""
     index = {address: i for i, (address, _, _) in enumerate(body)}
@@ -246,7 +258,7 @@ def print_cycles(folder):
 
 
 def instructions(file, library, core, plugin, root):
-    """Instructions of one inference: 6 inferences less 1, by 5."""
+    """Instructions of one inference: 4 inferences less 1, by 3."""
     python, environment = arm.python(
         root, core, ("qemu-aarch64", "-plugin", f"file={plugin}")
     )
@@ -255,7 +267,7 @@ def instructions(file, library, core, plugin, root):
     with tempfile.NamedTemporaryFile(suffix=".tflite") as stored:
         stored.write(file)
         stored.flush()
-        for invokes in (1, 6):
+        for invokes in (1, 4):
             text = subprocess.run(
                 [*python, "-c", CHILD, stored.name, library, str(invokes)],
                 check=True,
@@ -264,7 +276,7 @@ def instructions(file, library, core, plugin, root):
                 env=environment,
             ).stderr
             counts.append(int(re.search(r"instructions: (\d+)", text)[1]))
-    return (counts[1] - counts[0]) / 5
+    return (counts[1] - counts[0]) / 3
 
 
 def print_instructions(folder):
@@ -278,16 +290,20 @@ def print_instructions(folder):
         check=True,
     )
     library = str(folder / "libkeras_aqe_delegate.so")
-    print(f"| Model D | {' | '.join(EMULATED)} |")
-    print("|---" * (1 + len(EMULATED)) + "|")
-    for bits in (1, 2, 3):
-        model = aqe.models.MINWNet("D", bits, bits)
-        file = converters.convert(model).flatbuffer
-        cells = [
-            f"{instructions(file, library, core, plugin, root) / 1e6:.2f}"
-            for core in EMULATED
-        ]
-        print(f"| {bits}/{bits} | {' | '.join(cells)} |", flush=True)
+    pairs = [f"{bits}/{bits}" for bits in BITS]
+    print(f"| network | core | {' | '.join(pairs)} | int8, inner loops |")
+    print("|---" * (3 + len(BITS)) + "|")
+    for name, build_network in NETWORKS.items():
+        files = [converters.convert(build_network(bits)) for bits in BITS]
+        for core, index in EMULATED.items():
+            _, _, loop, macs = WRITTEN[index]
+            counts = [
+                instructions(file.flatbuffer, library, core, plugin, root)
+                for file in files
+            ]
+            counts.append(files[0].macs * len(loop) / macs)
+            cells = [f"{count / 1e6:.1f}" for count in counts]
+            print(f"| {name} | {core} | {' | '.join(cells)} |", flush=True)
 
 
 def main():

@@ -14,7 +14,11 @@ import sys
 import pytest
 
 from keras_aqe import runtime
-from tests.runtime.disassembly import multiplications, shared_functions
+from tests.runtime.disassembly import (
+    functions,
+    multiplications,
+    shared_functions,
+)
 from tests.runtime.native import build
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -108,6 +112,23 @@ def test_shift_has_no_multiply_instruction(built, function, multiplies):
     library = built / "libkeras_aqe_kernels.a"
     found = multiplications(library, function, machine)
     assert all(bool(names) == multiplies for names in found.values()), found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not any("amx" in kernel for kernel, _ in WIDTHS),
+    reason="needs a compiler that knows AMX",
+)
+def test_amx_multiplies_by_tiles(built):
+    """No CPU with AMX has run these kernels; they do have its products."""
+    loops = {
+        name: {i.mnemonic for i in body}
+        for name, body in functions(built / "libkeras_aqe_kernels.a").items()
+        if "amx::Multiplier" in name and "::add_up<" in name
+    }
+    assert loops
+    needed = {"tileloadd", "tdpbusd", "tilestored"}
+    assert all(needed <= found for found in loops.values()), loops
 
 
 @pytest.mark.slow
