@@ -10,7 +10,7 @@ extern const Kernel kConvPlanesPortable, kDensePlanesPortable;
 extern const Kernel kConvShiftPortable, kDepthwiseShiftPortable,
     kDenseShiftPortable;
 extern const Kernel kConvDotPortable, kDepthwiseDotPortable;
-extern const Kernel kDepthwiseRowsPortable;
+extern const Kernel kDepthwisePlanesPortable, kDepthwiseRowsPortable;
 extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable,
     kDequantizePortable;
 
@@ -22,7 +22,8 @@ extern const Kernel kConvPlanesAvx2, kDensePlanesAvx2;
 extern const Kernel kConvDotAvx2, kConvImageAvx2;
 extern const Kernel kDenseDotAvx2, kDenseFloatAvx2;
 extern const Kernel kConvShiftAvx2, kDenseShiftAvx2;
-extern const Kernel kDepthwiseAvx2, kMaxPoolAvx2, kAveragePoolAvx2;
+extern const Kernel kDepthwisePlanesAvx2, kDepthwiseAvx2;
+extern const Kernel kMaxPoolAvx2, kAveragePoolAvx2;
 extern const Kernel kQuantizeAvx2, kDequantizeAvx2;
 // x86/: avx512_vbmi_lookup.cc, avx512_gfni_xnor.cc, avx512_planes.cc,
 // avx512_rows.cc, avx512_dot.cc, avx512_dense.cc, avx512_vbmi_dense.cc,
@@ -31,7 +32,8 @@ extern const Kernel kConvLookupAvx512, kConvXnorAvx512;
 extern const Kernel kConvPlanesAvx512, kDensePlanesAvx512;
 extern const Kernel kConvRowsAvx512, kConvDotAvx512, kConvImageAvx512;
 extern const Kernel kDenseDotAvx512Vbmi, kDenseDotAvx512, kDenseFloatAvx512;
-extern const Kernel kDepthwiseAvx512, kMaxPoolAvx512, kAveragePoolAvx512;
+extern const Kernel kDepthwisePlanesAvx512, kDepthwiseAvx512;
+extern const Kernel kMaxPoolAvx512, kAveragePoolAvx512;
 extern const Kernel kQuantizeAvx512, kDequantizeAvx512;
 #if defined(KERAS_AQE_AMX)
 // x86/avx512_amx.cc
@@ -46,7 +48,8 @@ extern const Kernel kConvMatrixNeon, kConvDotNeon, kDenseDotNeon;
 extern const Kernel kConvMultiplyNeon, kDenseMultiplyNeon;
 extern const Kernel kConvShiftNeon, kDenseShiftNeon;
 extern const Kernel kConvFloatNeon, kDenseFloatNeon;
-extern const Kernel kDepthwiseNeon, kMaxPoolNeon, kAveragePoolNeon;
+extern const Kernel kDepthwisePlanesNeon, kDepthwiseNeon;
+extern const Kernel kMaxPoolNeon, kAveragePoolNeon;
 extern const Kernel kQuantizeNeon, kDequantizeNeon;
 #endif
 

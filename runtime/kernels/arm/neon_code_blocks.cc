@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "kernels/loops/code_blocks.h"
 #include "kernels/loops/depthwise.h"
+#include "kernels/loops/depthwise_planes.h"
 #include "kernels/loops/max_pool.h"
 
 namespace aqe {
@@ -44,6 +45,8 @@ struct Blocks {
 
 }  // namespace
 
+extern constexpr Kernel kDepthwisePlanesNeon =
+    depthwise_planes_kernel<Blocks>("depthwise_conv_2d_planes_neon", 0);
 extern constexpr Kernel kDepthwiseNeon =
     depthwise_kernel<Blocks>("depthwise_conv_2d_rows_neon", 0);
 extern constexpr Kernel kMaxPoolNeon =

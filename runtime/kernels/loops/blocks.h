@@ -66,23 +66,32 @@ inline const float* thresholds_of(const Layer& layer, const float*) {
   return layer.float_thresholds;
 }
 
-// The words of one 64-channel group from the channels that pass each threshold,
-// bit i of passes[k] for channel i. A code's number m in docs/format.md is at
-// least j where the threshold j above the middle is passed or the one j below
-// it is not; bit p of m changes at each multiple of 2^p.
+// The words of one 64-channel group, or vectors of such words, from the
+// channels that pass each threshold, bit i of passes[k] for channel i. A code's
+// number m in docs/format.md is at least j where the threshold j above the
+// middle is passed or the one j below it is not; bit p of m changes at each
+// multiple of 2^p.
+template <int kBits, class Words>
+inline __attribute__((always_inline)) void planes_of_passes(const Words* passes,
+                                                            const Words& valid,
+                                                            Words* planes) {
+  constexpr int middle = kBits == 1 ? 1 : (1 << (kBits - 1)) - 1;
+  for (int p = 0; p < kBits - 1; ++p) {
+    Words plane = {};
+    for (int j = 1 << p; j <= middle; j += 1 << p)
+      plane ^= passes[middle - 1 + j] | ~passes[middle - j];
+    planes[p] = plane & valid;
+  }
+  planes[kBits - 1] = ~passes[middle - 1] & valid;
+}
+
+// The same of so many channels.
 template <int kBits>
 inline void planes_from_passes(const uint64_t* passes, int count,
                                uint64_t* group) {
   const uint64_t valid =
       count == kBlock ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
-  constexpr int middle = kBits == 1 ? 1 : (1 << (kBits - 1)) - 1;
-  for (int p = 0; p < kBits - 1; ++p) {
-    uint64_t plane = 0;
-    for (int j = 1 << p; j <= middle; j += 1 << p)
-      plane ^= passes[middle - 1 + j] | ~passes[middle - j];
-    group[p] = plane & valid;
-  }
-  group[kBits - 1] = ~passes[middle - 1] & valid;
+  planes_of_passes<kBits>(passes, valid, group);
 }
 
 }  // namespace aqe

@@ -4,6 +4,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/loops/depthwise.h"
+#include "kernels/loops/depthwise_planes.h"
 #include "kernels/loops/max_pool.h"
 #include "kernels/loops/quantize.h"
 #include "kernels/portable/output.h"
@@ -39,6 +40,8 @@ struct Blocks {
 
 }  // namespace
 
+extern constexpr Kernel kDepthwisePlanesPortable =
+    depthwise_planes_kernel<Blocks>("depthwise_conv_2d_planes_portable", 0);
 extern constexpr Kernel kDepthwiseRowsPortable =
     depthwise_kernel<Blocks>("depthwise_conv_2d_rows_portable", 0);
 extern constexpr Kernel kMaxPoolPortable =

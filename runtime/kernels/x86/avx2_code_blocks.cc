@@ -11,6 +11,8 @@ using Blocks = CodeBlocks<Int32Lanes, FloatLanes>;
 
 }  // namespace
 
+extern constexpr Kernel kDepthwisePlanesAvx2 =
+    depthwise_planes_kernel<Blocks>("depthwise_conv_2d_planes_avx2", kAvx2);
 extern constexpr Kernel kDepthwiseAvx2 =
     depthwise_kernel<Blocks>("depthwise_conv_2d_rows_avx2", kAvx2);
 extern constexpr Kernel kMaxPoolAvx2 =

@@ -11,6 +11,8 @@ using Blocks = CodeBlocks<Int32Lanes, FloatLanes>;
 
 }  // namespace
 
+extern constexpr Kernel kDepthwisePlanesAvx512 =
+    depthwise_planes_kernel<Blocks>("depthwise_conv_2d_planes_avx512", kAvx512);
 extern constexpr Kernel kDepthwiseAvx512 =
     depthwise_kernel<Blocks>("depthwise_conv_2d_rows_avx512", kAvx512);
 extern constexpr Kernel kMaxPoolAvx512 =

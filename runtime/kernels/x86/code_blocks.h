@@ -4,6 +4,7 @@
 
 #include "kernels/loops/code_blocks.h"
 #include "kernels/loops/depthwise.h"
+#include "kernels/loops/depthwise_planes.h"
 #include "kernels/loops/max_pool.h"
 #include "kernels/x86/bytes.h"
 #include "kernels/x86/output.h"
