@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 
 // A thread that waits looks without a pause for so long, before it lets other
 // threads have the CPU between one look and the next.
-constexpr std::chrono::microseconds kEager{30};
+constexpr std::chrono::microseconds kEager{100};
 
 // The gate of a call, in one word that threads pass around: threads beside the
 // caller's that are inside, parts that nobody has taken, how many threads the

@@ -28,6 +28,9 @@ Speed speed_of(const Kernel& kernel) {
 // Products of floats, and of what is summed up for each channel by itself, take
 // as long as so many of bytes.
 constexpr int kSlowProduct = 8;
+// Quantize and dequantize wait for memory, and what another thread is given of
+// it has to leave the caller's cache: the elements count as a part of others.
+constexpr int kMovedElements = 32;
 
 double product_nanoseconds(const Speed& speed, const Layer& layer) {
   const double products = static_cast<double>(layer.weights_per_output()) *
@@ -48,6 +51,8 @@ int64_t estimate_nanoseconds(const Kernel& kernel, const Layer& layer) {
       static_cast<double>(layer.out_pixels()) * layer.out_channels;
   if (is_pooling(layer.op))
     elements *= static_cast<double>(layer.window.height) * layer.window.width;
+  if (layer.op == Operator::kQuantize || layer.op == Operator::kDequantize)
+    elements /= kMovedElements;
   double taken = elements / speed.elements;
   if (has_weights(layer.op)) taken += product_nanoseconds(speed, layer);
   return static_cast<int64_t>(std::min(taken, 1e15));

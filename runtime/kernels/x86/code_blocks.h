@@ -11,7 +11,9 @@
 
 namespace aqe {
 
-template <class IntLanes, class RealLanes>
+// `Decode::block(input, codes, count, to)` writes 64 codes as int16, from the
+// words of a block or its first `count` bytes.
+template <class IntLanes, class RealLanes, class Decode>
 struct CodeBlocks {
   static constexpr int kVectorBytes = kBytes;
 
@@ -20,16 +22,10 @@ struct CodeBlocks {
 
   AQE_TARGET static void decode(const Layer& layer, const char* pixel,
                                 int block, int16_t* codes) {
-    alignas(64) uint8_t raised[kBlock + 32] = {};
-    IntLanes::Set::decode_pixel(
-        layer.input,
-        pixel + (layer.input == Type::kInt8 ? kBlock : 8 * bits(layer.input)) *
-                    int64_t{block},
-        channels_in_block(layer.in_channels, block),
-        reinterpret_cast<char*>(raised));
-    const int raise = raise_of(layer.input);
-    for (int i = 0; i < kBlock; ++i)
-      codes[i] = static_cast<int16_t>(raised[i] - raise);
+    const int bytes =
+        layer.input == Type::kInt8 ? kBlock : 8 * bits(layer.input);
+    Decode::block(layer.input, pixel + int64_t{block} * bytes,
+                  channels_in_block(layer.in_channels, block), codes);
   }
 
   AQE_TARGET static void store(const Layer& layer, const void* constants,

@@ -129,7 +129,8 @@ struct VectorOutput {
     }
   }
 
-  // The number of thresholds passed by binary search.
+  // The number of thresholds passed, one by one if they are few, else by binary
+  // search.
   AQE_TARGET static void store_int8(const Layer& layer, const Acc* acc,
                                     int first, int count, int8_t* out) {
     const Acc* thresholds = thresholds_of(layer, acc);
@@ -140,6 +141,17 @@ struct VectorOutput {
       const auto value = Lanes::turn(Lanes::load(acc + i), directions.at(i));
       const auto channel = Set::add(Set::set(first + i), Set::lane_numbers());
       auto index = Set::set(0);
+      constexpr int kFew = 4;  // bits of a code
+      if (layer.code_bits <= kFew) {
+        const Acc* own = thresholds + first + i;
+        for (int k = 0; k < layer.levels(); ++k, own += layer.out_channels) {
+          index = Set::add_passed(
+              index, Lanes::compare(some, value, Set::load(some, own)), 1);
+        }
+        Set::store_bytes(count - i, Set::add(index, Set::set(layer.first_code)),
+                         out + i);
+        continue;
+      }
       for (int step = 1 << (layer.code_bits - 1); step > 0; step /= 2) {
         const auto k = Set::add(index, Set::set(step - 1));
         const auto at = Set::add(Set::multiply(k, channels), channel);
