@@ -57,8 +57,9 @@ class Wait {
       is_eager_ = now - began_ < kEager;
       return true;
     }
+    if (Clock::now() - began_ >= patience) return false;
     std::this_thread::yield();
-    return Clock::now() - began_ < patience;
+    return true;
   }
 
  private:

@@ -39,9 +39,11 @@ class ThreadPool {
   };
 
   // Threads begin asleep, and go back to it where there was no call for
-  // `patience`, while they looked for one.
+  // `patience`, while they looked for one. They look without a pause: a system
+  // with other work lets a thread that is woken run sooner than one that
+  // yields.
   explicit ThreadPool(int threads, std::chrono::nanoseconds patience =
-                                       std::chrono::microseconds(200));
+                                       std::chrono::microseconds(100));
   ~ThreadPool();
 
   int threads() const { return threads_; }

@@ -15,9 +15,9 @@ struct Speed {
 
 Speed speed_of(const Kernel& kernel) {
 #if defined(__x86_64__)
-  if (kernel.features & kAmx) return {1500, 1500, 2};
-  if (kernel.features & kAvx512) return {1200, 300, 2};
-  if (kernel.features & kAvx2) return {350, 90, 0.7};
+  if (kernel.features & kAmx) return {1500, 1500, 4};
+  if (kernel.features & kAvx512) return {1200, 300, 4};
+  if (kernel.features & kAvx2) return {350, 90, 2};
   return {30, 4, 0.1};
 #else
   if (kernel.features & kNeonI8mm) return {60, 30, 0.4};
@@ -30,7 +30,7 @@ Speed speed_of(const Kernel& kernel) {
 constexpr int kSlowProduct = 8;
 // Quantize and dequantize wait for memory, and what another thread is given of
 // it has to leave the caller's cache: the elements count as a part of others.
-constexpr int kMovedElements = 32;
+constexpr int kMovedElements = 16;
 
 double product_nanoseconds(const Speed& speed, const Layer& layer) {
   const double products = static_cast<double>(layer.weights_per_output()) *
