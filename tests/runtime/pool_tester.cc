@@ -253,7 +253,9 @@ void test_estimates_grow_with_work() {
         Layer wide = layer;
         wide.input = Type::kPacked3;
         wide.weight_bits = 3;
-        expect(estimate_nanoseconds(kernel, wide) > taken,
+        // A tile of AMX multiplies bytes, whatever their bits are.
+        const int64_t more = kernel.features & kAmx ? 0 : 1;
+        expect(estimate_nanoseconds(kernel, wide) >= taken + more,
                "more bits take longer");
       }
     }
