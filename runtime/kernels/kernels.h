@@ -41,8 +41,9 @@ extern const Kernel kConvRowsAmx, kConvAmx, kDenseAmx;
 #endif
 #endif
 #if defined(__aarch64__)
-// arm/: neon_planes.cc, neon_dot.cc, neon_multiply.cc, neon_shift.cc,
-// neon_float.cc, neon_code_blocks.cc, neon_quantize.cc
+// arm/: neon_lookup.cc, neon_planes.cc, neon_dot.cc, neon_multiply.cc,
+// neon_shift.cc, neon_float.cc, neon_code_blocks.cc, neon_quantize.cc
+extern const Kernel kConvLookupNeon;
 extern const Kernel kConvXnorNeon, kConvPlanesNeon, kDensePlanesNeon;
 extern const Kernel kConvMatrixNeon, kConvDotNeon, kDenseDotNeon;
 extern const Kernel kConvMultiplyNeon, kDenseMultiplyNeon;

@@ -69,6 +69,7 @@ extern const Kernel* const kernel_table[] = {
 #endif
 #if defined(__aarch64__)
     &kConvMatrixNeon,
+    &kConvLookupNeon,
     &kConvXnorNeon,
     &kConvDotNeon,
     &kConvPlanesNeon,

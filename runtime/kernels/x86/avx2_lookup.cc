@@ -2,6 +2,7 @@
 #include "kernels/x86/avx2.h"
 
 #include "kernels/kernels.h"
+#include "kernels/loops/lookup_slice.h"
 #include "kernels/x86/lookup.h"
 
 namespace aqe {
@@ -68,33 +69,17 @@ struct Avx2Lookup : LookupParts {
     return passes | (passed & bit);
   }
 
+  template <int kPlace>
+  AQE_TARGET static Part pick(Part part, int bit, uint8_t mask) {
+    const Part picked = _mm_srl_epi16(part, _mm_cvtsi32_si128(bit)) &
+                        _mm_set1_epi8(static_cast<char>(mask));
+    return _mm_slli_epi16(picked, kPlace);
+  }
   template <int kBits, class Word>
   AQE_TARGET static void slice(const Word* words, int64_t stride, int64_t count,
                                int indices, uint8_t* to, int64_t step) {
-    constexpr int kCodes = kIndexBits / kBits;
-    constexpr int kParts = sizeof(Word);  // of 16 pixels, and bytes of a pixel
-    const __m128i mask = _mm_set1_epi8((1 << kCodes) - 1);
-    for (int64_t k = 0; k < count; k += lookup::kPart) {
-      Part planes[kBits][kParts];
-      for (int p = 0; p < kBits; ++p) {
-        for (int i = 0; i < kParts; ++i) {
-          planes[p][i] =
-              load_part(words + p * stride + k + i * lookup::kPart / kParts);
-        }
-        // Four times, from bytes of one pixel to those of neighbours.
-        for (int i = 0; i < 4; ++i) interleave_bytes<kParts>(planes[p]);
-      }
-      for (int i = 0; i < indices; ++i) {
-        const int bit = i * kCodes;
-        Part index = no_part();
-        for (int p = 0; p < kBits; ++p) {
-          const Part codes =
-              _mm_srl_epi16(planes[p][bit / 8], _mm_cvtsi32_si128(bit % 8));
-          index |= _mm_slli_epi16(codes & mask, p * kCodes);
-        }
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i * step + k), index);
-      }
-    }
+    lookup::slice_words<Avx2Lookup, kBits>(words, stride, count, indices, to,
+                                           step);
   }
 };
 

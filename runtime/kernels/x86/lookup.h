@@ -19,6 +19,9 @@ struct LookupParts {
   AQE_TARGET static Part load_part(const void* from) {
     return _mm_loadu_si128(static_cast<const __m128i*>(from));
   }
+  AQE_TARGET static void store_part(void* to, Part part) {
+    _mm_storeu_si128(static_cast<__m128i*>(to), part);
+  }
   AQE_TARGET static Part no_part() { return _mm_setzero_si128(); }
   AQE_TARGET static void store_words(Part part, uint64_t* to, int64_t step) {
     _mm_storel_epi64(reinterpret_cast<__m128i*>(to), part);
