@@ -255,12 +255,12 @@ class Conv {
                              run.x;
         for (int kx = 0; kx < window.width; ++kx) {
           const uint8_t* from = row + rows_.tap_offset(kx);
-          for (int index = 0; index < indices; ++index) {
-            for (int k = 0; k < run.count; k += Set::kCopied)
-              Set::copy(from + k, to + k);
-            from += from_step;
-            to += to_step;
+          for (int k = 0; k < run.count; k += Set::kCopied) {
+            for (int index = 0; index < indices; ++index) {
+              Set::copy(from + index * from_step + k, to + index * to_step + k);
+            }
           }
+          to += indices * to_step;
         }
       }
     }

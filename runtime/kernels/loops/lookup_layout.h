@@ -117,8 +117,9 @@ inline int count_classes(const Layer& layer) {
 // The output channels from `first` on that are summed up at a time: of one
 // group of `own` channels, and one block, which ends at `end` if not before.
 inline int part_channels(int first, int own, int end) {
+  const int before = first < own ? first : first % own;  // divisions take long
   return std::min(
-      {kChannels, own - first % own, kBlock - first % kBlock, end - first});
+      {kChannels, own - before, kBlock - first % kBlock, end - first});
 }
 
 template <class Visit>
