@@ -68,8 +68,13 @@ struct Avx2 {
     return _mm256_mask_i32gather_ps(_mm256_setzero_ps(), from, at,
                                     _mm256_castsi256_ps(some.mask), 4);
   }
+  // Stores with a mask take many cycles on AMD's CPUs.
   AQE_TARGET static void store(const Some& some, __m256 values, float* to) {
-    _mm256_maskstore_ps(to, some.mask, values);
+    if (some.bits == 0xff) {
+      _mm256_storeu_ps(to, values);
+    } else {
+      _mm256_maskstore_ps(to, some.mask, values);
+    }
   }
   AQE_TARGET static __m256i add(__m256i a, __m256i b) {
     return _mm256_add_epi32(a, b);
@@ -155,11 +160,16 @@ struct Avx2 {
 
   // Copies so many 32-bit words.
   AQE_TARGET static void copy_words(const void* from, int64_t count, void* to) {
-    for (int64_t i = 0; i < count; i += kLanes) {
-      const Some some(static_cast<int>(std::min<int64_t>(count - i, kLanes)));
-      _mm256_maskstore_epi32(static_cast<int32_t*>(to) + i, some.mask,
-                             load(some, static_cast<const int32_t*>(from) + i));
+    const auto* words = static_cast<const int32_t*>(from);
+    auto* copy = static_cast<int32_t*>(to);
+    for (; count >= kLanes; count -= kLanes, words += kLanes, copy += kLanes) {
+      _mm256_storeu_si256(
+          reinterpret_cast<__m256i*>(copy),
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)));
     }
+    if (count == 0) return;
+    const Some some(static_cast<int>(count));
+    _mm256_maskstore_epi32(copy, some.mask, load(some, words));
   }
 
   AQE_TARGET static void decode_pixel(Type input, const char* pixel,
