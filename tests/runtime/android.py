@@ -13,6 +13,7 @@ import pathlib
 import shutil
 import subprocess
 
+from tests.runtime.arm import CPUS
 from tests.runtime.native import ROOT
 
 PROJECT = ROOT / "examples" / "android"
@@ -22,8 +23,6 @@ ABIS = {
     "arm64-v8a": ("aarch64-linux-android", "aarch64-linux-android", "aarch64"),
     "x86_64": ("x86_64-linux-android", "x86_64-linux-android", "x86_64"),
 }
-# Without and with the dot product instructions.
-CPUS = ("cortex-a53", "neoverse-n1")
 
 _BUILDS = ROOT / "build" / "android"
 _ZIG = os.environ.get("ZIG")
