@@ -90,6 +90,7 @@ KERAS_AQE_EXPORT const char* keras_aqe_kernel_table(void) {
 // What the operators that a delegate was given run as, and took where it was
 // made with the option profile=1: see aqe::profile_text.
 KERAS_AQE_EXPORT const char* keras_aqe_profile(TfLiteDelegate* delegate) {
+  if (delegate == nullptr) return "";
   try {
     return aqe::profile_text(from_c(delegate));
   } catch (...) {
@@ -109,9 +110,17 @@ KERAS_AQE_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(
   try {
     int num_threads = 0;
     bool is_timed = false;
+    if (count > 0 && (keys == nullptr || values == nullptr))
+      return fail("keras-aqe: the delegate options are null");
     for (size_t i = 0; i < count; ++i) {
+      if (keys[i] == nullptr || values[i] == nullptr)
+        return fail("keras-aqe: a delegate option is null");
       if (std::strcmp(keys[i], "profile") == 0) {
         is_timed = std::strcmp(values[i], "1") == 0;
+        if (!is_timed && std::strcmp(values[i], "0") != 0)
+          return fail(std::string("keras-aqe: profile must be 0 or 1, but "
+                                  "is: ") +
+                      values[i]);
         continue;
       }
       if (std::strcmp(keys[i], "num_threads") != 0)
