@@ -2,7 +2,8 @@
 Python and LiteRT.
 
 Needs Debian's or Ubuntu's g++-aarch64-linux-gnu, qemu-user-static and
-mmdebstrap. The root is made once, in build/arm64-root.
+mmdebstrap, for 32 bits g++-arm-linux-gnueabihf. The root is made once, in
+build/arm64-root.
 """
 
 import importlib.metadata
@@ -20,11 +21,16 @@ TOOLS = (
     "mmdebstrap",
 )
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
+# For 32 bits: kernels alone, since LiteRT has no wheels for them.
+TOOLS_32_BIT = ("cmake", "ninja", "arm-linux-gnueabihf-g++", "qemu-arm-static")
+MISSING_32_BIT = [tool for tool in TOOLS_32_BIT if shutil.which(tool) is None]
 # Without the dot product, with it, and with products of matrices as well.
 CPUS = ("cortex-a53", "neoverse-n1", "max")
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
-TOOLCHAIN = _REPOSITORY / "runtime" / "cmake" / "aarch64-linux-gnu.cmake"
+_TOOLCHAINS = _REPOSITORY / "runtime" / "cmake"
+TOOLCHAIN = _TOOLCHAINS / "aarch64-linux-gnu.cmake"
+TOOLCHAIN_32_BIT = _TOOLCHAINS / "arm-linux-gnueabihf.cmake"
 _ROOT = _REPOSITORY / "build" / "arm64-root"
 
 
