@@ -11,6 +11,7 @@ MKDOCS := .venv/bin/mkdocs
 INSTALLED := .venv/installed
 OLDEST := .venv-oldest/installed
 NEWEST := .venv-newest/installed
+BUILD := .venv-build/installed
 # Other backends of Keras, each without TensorFlow: `make test` tests in them.
 BACKENDS := .venv-jax/installed .venv-torch/installed
 RUNTIME := $(shell find runtime -name "*.cc" -o -name "*.h" -o -name CMakeLists.txt)
@@ -20,7 +21,8 @@ export TF_CPP_MIN_LOG_LEVEL := 2
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo notebooks backends test test-programs test-fast test-oldest \
-	test-newest test-masked test-arm test-android test-micro test-browser lint tidy docs wheels
+	test-newest test-masked test-arm test-android test-micro test-browser test-dist \
+	lint tidy docs wheels dist
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -57,7 +59,7 @@ test-masked: $(INSTALLED) ## the suite as with AVX2, SSE 4.1, no oneDNN, no XNNP
 	.venv/bin/python -m tests.masked -n 2 $(ARGS)
 
 # Says what is missing where the cross compiler or the emulator is not there.
-test-arm: $(INSTALLED) ## the runtime and LiteRT on emulated 64-bit ARM
+test-arm: $(INSTALLED) ## the runtime and LiteRT on emulated ARM, kernels alone at 32 bits
 	.venv/bin/python -m pytest -m long -rs tests/runtime/kernels/arm tests/examples/arm \
 	$(ARGS)
 
@@ -130,11 +132,22 @@ docs: $(INSTALLED) ## build the site into site/; fails on a broken link
 	cp -r runtime build/docs/keras_aqe_runtime
 	NO_MKDOCS_2_WARNING=1 $(MKDOCS) build $(ARGS)
 
-wheels: ## build the source archives and this machine's wheels into dist/
+wheels: $(BUILD) ## build the source archives and this machine's wheels into dist/
+	.venv-build/bin/python -m build --outdir dist .
+	.venv-build/bin/python -m build --outdir dist runtime
+
+# Says which cross compiler is missing; ARGS="x86_64" builds without any.
+dist: $(BUILD) ## build all that is released for Linux into dist/
+	.venv-build/bin/python distribution/build.py $(ARGS)
+
+# Says what is not tested, where dist/ lacks it or there is no emulator.
+test-dist: $(INSTALLED) dist ## install each of these, and run a file there
+	.venv/bin/python -m pytest -m long -rs tests/distribution
+
+$(BUILD): distribution/requirements.txt
 	$(PYTHON) -m venv .venv-build
-	.venv-build/bin/python -m pip install --quiet build
-	.venv-build/bin/python -m build --outdir dist $(ARGS) .
-	.venv-build/bin/python -m build --outdir dist $(ARGS) runtime
+	.venv-build/bin/python -m pip install --quiet --requirement $<
+	touch $@
 
 # The stamp is written last, so an install that broke off is done again.
 $(INSTALLED): setup.cfg setup.py pyproject.toml $(RUNTIME)

@@ -8,7 +8,7 @@ import pytest
 TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent
 # Folders whose modules have tests by the rule.
-PYTHON = ("converters", "examples", "keras_aqe", "runtime")
+PYTHON = ("converters", "distribution", "examples", "keras_aqe", "runtime")
 # Folders whose modules are tested alike, by a table of all that they define.
 ALIKE = (
     "keras_aqe/cli",
