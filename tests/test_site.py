@@ -39,7 +39,13 @@ def test_every_public_name_is_in_the_reference(site):
     missing = {
         name
         for name, item in API.items()
-        if not found & {name, f"{item.__module__}.{item.__qualname__}"}
+        if not found
+        & {
+            name,
+            f"{item.__module__}.{item.__qualname__}",
+            # What keras_aqe takes from keras_aqe_runtime has its name there.
+            f"{item.__module__.partition('.')[0]}.{item.__qualname__}",
+        }
     }
     assert not missing
 
