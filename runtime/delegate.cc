@@ -125,23 +125,23 @@ class DelegatedNode {
   void prepare(tflite::Context* context) {
     kernel_ = nullptr;
     graph_->inputs.check(*context);
-    if (outputs_.size() != 1)
-      throw FormatError("it must have 1 output, but has " +
-                        std::to_string(outputs_.size()));
-    std::vector<const tflite::Tensor*> inputs;
+    std::vector<const tflite::Tensor*> inputs, outputs;
     for (const int index : inputs_) {
-      if (index == outputs_[0])
-        throw FormatError("its output is also its input");
       inputs.push_back(find(context, index));
       if (inputs.back() != nullptr && inputs.back()->dims == nullptr)
         throw FormatError("an input has no shape");
     }
-    tflite::Tensor* output = find(context, outputs_[0]);
-    if (output == nullptr) throw FormatError("its output is missing");
+    for (const int index : outputs_) {
+      if (std::count(inputs_.begin(), inputs_.end(), index) != 0)
+        throw FormatError("its output is also its input");
+      if (std::count(outputs_.begin(), outputs_.end(), index) != 1)
+        throw FormatError("two of its outputs are the same");
+      outputs.push_back(find(context, index));
+    }
 
     prepared_.reset();
     prepared_.emplace(op_, Options(options_.data(), options_.size()), inputs,
-                      *output);
+                      outputs);
     const Layer& layer = prepared_->layer;
     const Kernel* kernel = select_kernel(layer, cpu_features());
     if (kernel == nullptr) throw FormatError("no kernel computes these widths");
@@ -154,7 +154,10 @@ class DelegatedNode {
     scratch_.reset();
     scratch_ = allocate_aligned(scratch_stride_ * split_.threads);
 
-    resize(context, output, prepared_->output_shape);
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      resize(context, &context->tensors[outputs_[i]],
+             prepared_->outputs[i].shape);
+    }
     kernel_ = kernel;
     profile_->kernel = kernel->name;
   }
@@ -166,21 +169,27 @@ class DelegatedNode {
       *error = "it was not prepared";
       return false;
     }
-    const tflite::Tensor& input = context->tensors[inputs_[0]];
-    const tflite::Tensor& output = context->tensors[outputs_[0]];
-    if (!is_usable(input, prepared_->input_bytes) ||
-        !is_usable(output, prepared_->output_bytes)) {
+    const Sum& sum = prepared_->layer.sum;
+    bool usable =
+        is_usable(context->tensors[inputs_[0]], prepared_->input_bytes) &&
+        (!sum.has_addend || is_usable(context->tensors[inputs_.back()],
+                                      prepared_->addend_bytes));
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      usable &= is_usable(context->tensors[outputs_[i]],
+                          prepared_->outputs[i].bytes);
+    }
+    if (!usable) {
       *error =
           "a tensor has another size than when it was prepared, or is not "
           "aligned to 8 bytes";
       return false;
     }
     if (!delegate_->is_timed) {
-      run(input.data, output.data);
+      run(*context);
       return true;
     }
     const auto began = std::chrono::steady_clock::now();
-    run(input.data, output.data);
+    run(*context);
     const auto took = std::chrono::steady_clock::now() - began;
     profile_->nanoseconds +=
         std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();
@@ -191,13 +200,23 @@ class DelegatedNode {
  private:
   struct Call {
     const DelegatedNode* node;
-    const Layer* layer;
+    Layer layer;
     const void* input;
     void* output;
   };
 
-  void run(const void* input, void* output) {
-    Call call{this, &prepared_->layer, input, output};
+  void run(const tflite::Context& context) {
+    const auto data = [&](int index) { return context.tensors[index].data; };
+    Call call{this, prepared_->layer, data(inputs_[0]), data(outputs_[0])};
+    if (call.layer.sums()) {
+      Sum& sum = call.layer.sum;
+      if (sum.has_addend)
+        sum.addend = static_cast<const float*>(data(inputs_.back()));
+      if (sum.quantizer != nullptr) sum.codes = data(outputs_.back());
+      if (sum.quantizer == nullptr || outputs_.size() == 2)
+        sum.floats = static_cast<float*>(data(outputs_[0]));
+      call.output = const_cast<void*>(sum.place());
+    }
     Split split = split_;
     split.wakes = graph_->nanoseconds >= kWakeNanoseconds;
     threads_->run(run_units, &call, kernel_->units(prepared_->layer), split);
@@ -207,7 +226,7 @@ class DelegatedNode {
     const Call& call = *static_cast<Call*>(state);
     const DelegatedNode& node = *call.node;
     node.kernel_->run(
-        *call.layer, node.constants_.get(), call.input, call.output,
+        call.layer, node.constants_.get(), call.input, call.output,
         node.scratch_.get() + thread * node.scratch_stride_, begin, end);
   }
 

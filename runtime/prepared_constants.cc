@@ -36,38 +36,10 @@ void PreparedLayer::read_constants(
       throw FormatError("pad_value " + text(code) + " is no code of the input");
   }
 
-  const int channels = layer.out_channels;
-  const bool has_stage = has_output_stage(layer.op);
-  const bool rounds = has_stage && options.get_or("rounding", 0, 0, 1);
-  if (rounds && layer.output != Type::kInt8)
-    throw FormatError("rounding needs 8-bit output");
-  const bool has_offset = has_stage && options.get_or("offset", 0, 0, 1);
-  if (has_offset && !rounds && layer.output != Type::kFloat32)
-    throw FormatError("offset needs float output or rounding");
-  if (layer.output == Type::kFloat32 || rounds) {
-    scale_ = read_constant<float>("scale", required(tensors, next, "scale"),
-                                  tflite::kFloat32, channels);
-    bias_ = read_constant<float>("bias", required(tensors, next + 1, "bias"),
-                                 tflite::kFloat32, channels);
-    layer.scale = scale_.data();
-    layer.bias = bias_.data();
-    next += 2;
-    if (has_offset) {
-      offset_ =
-          read_constant<float>("offset", required(tensors, next, "offset"),
-                               tflite::kFloat32, channels);
-      layer.offset = offset_.data();
-      ++next;
-    }
-  } else if (is_code(layer.output) && has_stage) {
-    if (layer.output == Type::kInt8) {
-      layer.code_bits = options.get_or("code_bits", 8, 1, 8);
-      layer.first_code = options.get_or("first_code", -128, -128,
-                                        128 - (1 << layer.code_bits));
-    }
-    read_thresholds(required(tensors, next, "thresholds"),
-                    required(tensors, next + 1, "direction"));
-    next += 2;
+  read_output_stage(options, "", tensors, &next, &layer, &output_constants_);
+  if (layer.sum.quantizer != nullptr) {
+    read_output_stage(options, "quantizer_", tensors, &next, &quantizer_,
+                      &quantizer_constants_);
   }
 
   if (layer.input == Type::kUInt8) {
@@ -81,6 +53,7 @@ void PreparedLayer::read_constants(
     layer.input_offset = input_offset_.data();
     next += 2;
   }
+  if (layer.sum.has_addend) check_addend(required(tensors, next++, "addend"));
   if (tensors.size() != next) {
     throw FormatError("it must have " + text(static_cast<int64_t>(next)) +
                       " inputs, but has " +
@@ -106,30 +79,86 @@ void PreparedLayer::read_weights(const tflite::Tensor& tensor) {
   layer.weight_plane_bytes = static_cast<size_t>(plane_bytes);
 }
 
-void PreparedLayer::read_thresholds(const tflite::Tensor& thresholds,
-                                    const tflite::Tensor& direction) {
-  const int channels = layer.out_channels;
-  const int64_t count = product({layer.levels(), channels});
-  if (layer.float_accumulator()) {
-    float_thresholds_ =
-        read_constant<float>("thresholds", thresholds, tflite::kFloat32, count);
-    check_ascending(float_thresholds_, channels);
-    layer.float_thresholds = float_thresholds_.data();
-  } else {
-    thresholds_ =
-        read_constant<int32_t>("thresholds", thresholds, tflite::kInt32, count);
-    check_ascending(thresholds_, channels);
-    layer.thresholds = thresholds_.data();
+// The constants of an output stage from tensor `next` on, whose options begin
+// with `prefix`.
+void PreparedLayer::read_output_stage(
+    const Options& options, const std::string& prefix,
+    const std::vector<const tflite::Tensor*>& tensors, size_t* next, Layer* of,
+    OutputConstants* constants) {
+  const bool has_stage = has_output_stage(of->op);
+  const bool rounds = has_stage && options.get_or(prefix + "rounding", 0, 0, 1);
+  if (rounds && of->output != Type::kInt8)
+    throw FormatError(prefix + "rounding needs 8-bit output");
+  const bool has_offset =
+      has_stage && options.get_or(prefix + "offset", 0, 0, 1);
+  if (has_offset && !rounds && of->output != Type::kFloat32)
+    throw FormatError(prefix + "offset needs float output or rounding");
+  const auto read_floats = [&](const char* name, std::vector<float>* to) {
+    const std::string own = prefix + name;
+    *to = read_constant<float>(own.c_str(),
+                               required(tensors, (*next)++, own.c_str()),
+                               tflite::kFloat32, of->out_channels);
+    return to->data();
+  };
+  if (of->output == Type::kFloat32 || rounds) {
+    of->scale = read_floats("scale", &constants->scale);
+    of->bias = read_floats("bias", &constants->bias);
+    if (has_offset) of->offset = read_floats("offset", &constants->offset);
+  } else if (is_code(of->output) && has_stage) {
+    if (of->output == Type::kInt8) {
+      of->code_bits = options.get_or(prefix + "code_bits", 8, 1, 8);
+      of->first_code = options.get_or(prefix + "first_code", -128, -128,
+                                      128 - (1 << of->code_bits));
+    }
+    const auto& thresholds = required(tensors, (*next)++, "thresholds");
+    read_thresholds(thresholds, required(tensors, (*next)++, "direction"), of,
+                    constants);
   }
-  direction_ =
+}
+
+void PreparedLayer::read_thresholds(const tflite::Tensor& thresholds,
+                                    const tflite::Tensor& direction, Layer* of,
+                                    OutputConstants* constants) {
+  const int channels = of->out_channels;
+  const int64_t count = product({of->levels(), channels});
+  if (of->float_accumulator()) {
+    constants->float_thresholds =
+        read_constant<float>("thresholds", thresholds, tflite::kFloat32, count);
+    check_ascending(constants->float_thresholds, channels);
+    of->float_thresholds = constants->float_thresholds.data();
+  } else {
+    constants->thresholds =
+        read_constant<int32_t>("thresholds", thresholds, tflite::kInt32, count);
+    check_ascending(constants->thresholds, channels);
+    of->thresholds = constants->thresholds.data();
+  }
+  constants->direction =
       read_constant<int8_t>("direction", direction, tflite::kInt8, channels);
   for (int c = 0; c < channels; ++c) {
-    if (direction_[c] != 1 && direction_[c] != -1) {
-      throw FormatError("direction must be 1 or -1, but is " +
-                        text(direction_[c]) + " for channel " + text(c));
+    const int sign = constants->direction[c];
+    if (sign != 1 && sign != -1) {
+      throw FormatError("direction must be 1 or -1, but is " + text(sign) +
+                        " for channel " + text(c));
     }
   }
-  layer.direction = direction_.data();
+  of->direction = constants->direction.data();
+}
+
+// It has the shape of the output's floats.
+void PreparedLayer::check_addend(const tflite::Tensor& tensor) {
+  check_type("addend", tensor, tflite::kFloat32);
+  if (tensor.allocation_type == tflite::kReadOnly)
+    throw FormatError("addend must not be a constant");
+  std::vector<int> shape = outputs[0].shape;
+  shape.back() = layer.out_channels;
+  if (std::vector<int>(tensor.dims->data,
+                       tensor.dims->data + tensor.dims->size) != shape) {
+    throw FormatError("addend must have the shape of the output's floats, " +
+                      shape_text(shape) + ", but its shape is " +
+                      shape_text(tensor));
+  }
+  addend_bytes =
+      tensor_bytes(Type::kFloat32, layer.out_pixels(), layer.out_channels);
 }
 
 }  // namespace aqe

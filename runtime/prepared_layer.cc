@@ -8,7 +8,7 @@
 namespace aqe {
 namespace {
 
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
 
 struct NamedOperator {
   const char* name;
@@ -39,7 +39,7 @@ bool find_operator(const char* name, Operator* op) {
 
 PreparedLayer::PreparedLayer(Operator op, const Options& options,
                              const std::vector<const tflite::Tensor*>& tensors,
-                             const tflite::Tensor& output) {
+                             const std::vector<const tflite::Tensor*>& output_tensors) {
   layer.op = op;
   const int format = options.get("format", 1, INT32_MAX);
   if (format > kFormat) {
@@ -49,7 +49,8 @@ PreparedLayer::PreparedLayer(Operator op, const Options& options,
   }
   read_input(options, tensors);
   read_windows(options);
-  read_outputs(options, output);
+  read_channels(options);
+  read_outputs(options, output_tensors);
   read_constants(options, tensors);
   check_accumulator();
 }
@@ -98,11 +99,10 @@ void PreparedLayer::read_input(
   layer.in_height = is_image ? input.dims->data[1] : 1;
   layer.in_width = is_image ? input.dims->data[2] : static_cast<int>(pixels);
   input_bytes = tensor_bytes(layer.input, layer.in_pixels(), layer.in_channels);
-  output_shape.assign(input.dims->data, input.dims->data + rank);
+  input_shape_.assign(input.dims->data, input.dims->data + rank);
 }
 
-void PreparedLayer::read_outputs(const Options& options,
-                                 const tflite::Tensor& output) {
+void PreparedLayer::read_channels(const Options& options) {
   if (layer.op == Operator::kConv2D) {
     layer.out_channels = options.get("output_channels", 1, kMaxChannels);
     layer.groups = options.get_or("groups", 1, 1, kMaxChannels);
@@ -122,14 +122,38 @@ void PreparedLayer::read_outputs(const Options& options,
   } else {
     layer.out_channels = layer.in_channels;
   }
+}
+
+void PreparedLayer::read_outputs(
+    const Options& options, const std::vector<const tflite::Tensor*>& tensors) {
+  for (const tflite::Tensor* tensor : tensors) {
+    if (tensor == nullptr) throw FormatError("an output is missing");
+  }
+  if (tensors.empty()) throw FormatError("it must have an output");
+  const tflite::Tensor& output = *tensors[0];
+  Sum& sum = layer.sum;
+  const int code_bits =
+      has_weights(layer.op) ? options.get_or("quantizer_bits", 0, 0, 8) : 0;
+  sum.has_addend =
+      has_weights(layer.op) && options.get_or("addend", 0, 0, 1) == 1;
+  const bool keeps_floats = code_bits == 0 || tensors.size() == 2;
+  if (tensors.size() != (keeps_floats && code_bits != 0 ? 2u : 1u)) {
+    throw FormatError(std::string("it must have 1 output") +
+                      (code_bits == 0 ? "" : " or 2") + ", but has " +
+                      text(static_cast<int64_t>(tensors.size())));
+  }
+  if (!keeps_floats && !sum.has_addend)
+    throw FormatError("only codes of a sum with an addend can be its one output");
 
   if (layer.op == Operator::kMaxPool2D) {
     layer.output = layer.input;
   } else if (layer.op == Operator::kDequantize) {
     layer.output = output.type == tflite::kInt8 ? Type::kInt8 : Type::kFloat32;
   } else {
-    layer.output =
-        type_of_bits("output", output, options.get("output_bits", 1, 32));
+    const int output_bits = options.get("output_bits", 1, 32);
+    layer.output = keeps_floats || output_bits != 32
+                       ? type_of_bits("output", output, output_bits)
+                       : Type::kFloat32;
     const bool accepted =
         layer.op == Operator::kQuantize ? is_code(layer.output)
         : layer.output == Type::kInt32  ? !layer.float_accumulator()
@@ -138,23 +162,36 @@ void PreparedLayer::read_outputs(const Options& options,
       throw FormatError(std::string("its output cannot be ") +
                         type_name(output.type));
   }
-  check_type("output", output, stored_as(layer.output));
-  if (output.allocation_type == tflite::kReadOnly)
-    throw FormatError("its output is a constant");
+  if ((sum.has_addend || code_bits != 0) && layer.output != Type::kFloat32)
+    throw FormatError("addend and quantizer_bits need float output");
+  if (keeps_floats) add_output(layer, output);
+  if (code_bits == 0) return;
+  const tflite::Tensor& codes = *tensors.back();
+  quantizer_ = layer;
+  quantizer_.op = Operator::kQuantize;
+  quantizer_.input = Type::kFloat32;
+  quantizer_.output = type_of_bits("quantizer", codes, code_bits);
+  quantizer_.sum = {};
+  sum.quantizer = &quantizer_;
+  add_output(quantizer_, codes);
+}
 
-  output_bytes =
-      tensor_bytes(layer.output, layer.out_pixels(), layer.out_channels);
-  const int last =
-      static_cast<int>(pixel_elements(layer.output, layer.out_channels));
+// Of `layer` or of its sum's quantizer.
+void PreparedLayer::add_output(const Layer& of, const tflite::Tensor& tensor) {
+  check_type("output", tensor, stored_as(of.output));
+  if (tensor.allocation_type == tflite::kReadOnly)
+    throw FormatError("its output is a constant");
+  const int last = static_cast<int>(pixel_elements(of.output, of.out_channels));
+  std::vector<int> shape = input_shape_;
   if (layer.op == Operator::kFullyConnected) {
-    output_shape = {layer.batch, last};
-  } else {
-    if (is_convolution(layer.op) || is_pooling(layer.op)) {
-      output_shape[1] = layer.out_height;
-      output_shape[2] = layer.out_width;
-    }
-    output_shape.back() = last;
+    shape = {layer.batch, last};
+  } else if (is_convolution(layer.op) || is_pooling(layer.op)) {
+    shape[1] = layer.out_height;
+    shape[2] = layer.out_width;
   }
+  shape.back() = last;
+  outputs.push_back(
+      {shape, tensor_bytes(of.output, of.out_pixels(), of.out_channels)});
 }
 
 void PreparedLayer::check_accumulator() const {

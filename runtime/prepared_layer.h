@@ -15,35 +15,55 @@ namespace aqe {
 bool find_operator(const char* name, Operator* op);
 
 struct PreparedLayer {
+  // What the interpreter is to make of an output.
+  struct Output {
+    std::vector<int> shape;
+    size_t bytes = 0;
+  };
+
   Layer layer;
-  std::vector<int> output_shape;
-  size_t input_bytes = 0;
-  size_t output_bytes = 0;
+  size_t input_bytes = 0, addend_bytes = 0;
+  std::vector<Output> outputs;
 
   // `tensors` are the operator's inputs in order, null where one is left out.
   // Throws FormatError.
   PreparedLayer(Operator op, const Options& options,
                 const std::vector<const tflite::Tensor*>& tensors,
-                const tflite::Tensor& output);
+                const std::vector<const tflite::Tensor*>& output_tensors);
   PreparedLayer(const PreparedLayer&) = delete;
   PreparedLayer& operator=(const PreparedLayer&) = delete;
 
  private:
-  // What layer's pointers point to, but the weights, which stay in the file.
-  std::vector<int32_t> thresholds_;
-  std::vector<float> float_thresholds_, offset_, scale_, bias_, input_scale_,
-      input_offset_;
-  std::vector<int8_t> direction_;
+  // What a layer's pointers point to, but the weights, which stay in the file.
+  struct OutputConstants {
+    std::vector<int32_t> thresholds;
+    std::vector<float> float_thresholds, offset, scale, bias;
+    std::vector<int8_t> direction;
+  };
+
+  OutputConstants output_constants_, quantizer_constants_;
+  std::vector<float> input_scale_, input_offset_;
+  Layer quantizer_;  // of layer.sum
+  std::vector<int> input_shape_;
 
   void read_input(const Options& options,
                   const std::vector<const tflite::Tensor*>& tensors);
   void read_windows(const Options& options);
-  void read_outputs(const Options& options, const tflite::Tensor& output);
+  void read_channels(const Options& options);
+  void read_outputs(const Options& options,
+                    const std::vector<const tflite::Tensor*>& tensors);
+  void add_output(const Layer& of, const tflite::Tensor& tensor);
   void read_constants(const Options& options,
                       const std::vector<const tflite::Tensor*>& tensors);
   void read_weights(const tflite::Tensor& tensor);
-  void read_thresholds(const tflite::Tensor& thresholds,
-                       const tflite::Tensor& direction);
+  static void read_output_stage(
+      const Options& options, const std::string& prefix,
+      const std::vector<const tflite::Tensor*>& tensors, size_t* next,
+      Layer* of, OutputConstants* constants);
+  static void read_thresholds(const tflite::Tensor& thresholds,
+                              const tflite::Tensor& direction, Layer* of,
+                              OutputConstants* constants);
+  void check_addend(const tflite::Tensor& tensor);
   void check_accumulator() const;
 };
 

@@ -6,11 +6,16 @@ namespace aqe {
 
 std::string text(int64_t value) { return std::to_string(value); }
 
-std::string shape_text(const tflite::Tensor& tensor) {
+std::string shape_text(const std::vector<int>& sizes) {
   std::string shape = "[";
-  for (int i = 0; i < tensor.dims->size; ++i)
-    shape += (i ? ", " : "") + text(tensor.dims->data[i]);
+  for (size_t i = 0; i < sizes.size(); ++i)
+    shape += (i ? ", " : "") + text(sizes[i]);
   return shape + "]";
+}
+
+std::string shape_text(const tflite::Tensor& tensor) {
+  return shape_text(std::vector<int>(tensor.dims->data,
+                                     tensor.dims->data + tensor.dims->size));
 }
 
 int64_t product(std::initializer_list<int64_t> factors) {

@@ -14,6 +14,7 @@
 namespace aqe {
 
 std::string text(int64_t value);
+std::string shape_text(const std::vector<int>& sizes);
 std::string shape_text(const tflite::Tensor& tensor);
 const char* type_name(tflite::TensorType type);
 

@@ -30,6 +30,9 @@ Acc input_value(const Layer& layer, const void* input, int64_t pixel, int c) {
 }
 
 inline void clear_output(const Layer& layer, void* output) {
+  if (layer.sum.quantizer != nullptr)
+    clear_output(*layer.sum.quantizer, layer.sum.codes);
+  if (layer.sums() && layer.sum.floats == nullptr) return;
   std::memset(
       output, 0,
       layer.out_pixels() * pixel_bytes(layer.output, layer.out_channels));
@@ -45,6 +48,19 @@ inline bool passes(const Layer& layer, int k, int c, float acc) {
          layer.float_thresholds[int64_t{k} * layer.out_channels + c];
 }
 
+template <class Acc>
+void store(const Layer& layer, void* output, int64_t pixel, int c, Acc acc);
+
+// Behind float output: the sum with the addend, and its code.
+inline void store_sum(const Layer& layer, int64_t pixel, int c, float value) {
+  const Sum& sum = layer.sum;
+  const int64_t at = pixel * layer.out_channels + c;
+  if (sum.has_addend) value = sum.addend[at] + value;
+  if (sum.floats != nullptr) sum.floats[at] = value;
+  if (sum.quantizer != nullptr)
+    store(*sum.quantizer, sum.codes, pixel, c, value);
+}
+
 // The output stage for one accumulator.
 template <class Acc>
 void store(const Layer& layer, void* output, int64_t pixel, int c, Acc acc) {
@@ -57,6 +73,8 @@ void store(const Layer& layer, void* output, int64_t pixel, int c, Acc acc) {
     const float value = scaled + layer.bias[c];
     if (layer.rounds()) {
       store_code(layer.output, start, c, nearest_code(value));
+    } else if (layer.sums()) {
+      store_sum(layer, pixel, c, value);
     } else {
       reinterpret_cast<float*>(start)[c] = value;
     }

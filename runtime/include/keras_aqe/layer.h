@@ -90,6 +90,26 @@ struct Window {
   int pad_top = 0, pad_left = 0;
 };
 
+struct Layer;
+
+// What becomes of float output while it is at hand: the addend is added to it,
+// and codes are made of the sum.
+struct Sum {
+  bool has_addend = false;
+  const Layer* quantizer = nullptr;  // an AqeQuantize whose input is the sum
+
+  // Tensors of one run: the first two as the output that a kernel is given,
+  // which is the addend where only the codes are kept.
+  const float* addend = nullptr;
+  float* floats = nullptr;
+  void* codes = nullptr;
+
+  // What a kernel is given for its output.
+  const void* place() const {
+    return floats != nullptr ? static_cast<const void*>(floats) : addend;
+  }
+};
+
 // One operator. A dense layer is the convolution whose window is its whole
 // input: in_height * in_width counts its pixels (in_width alone, in_height =
 // 1), the window has the same size, and the output is 1 x 1. A depthwise
@@ -133,6 +153,9 @@ struct Layer {
   const float* scale = nullptr;
   const float* bias = nullptr;
 
+  // Float output only.
+  Sum sum;
+
   // kUInt8 input: [in_channels].
   const float* input_scale = nullptr;
   const float* input_offset = nullptr;
@@ -144,6 +167,8 @@ struct Layer {
   }
   // Whether the code is the nearest integer to what float output would be.
   bool rounds() const { return output == Type::kInt8 && scale != nullptr; }
+  // Whether more is done with float output than to write it.
+  bool sums() const { return sum.has_addend || sum.quantizer != nullptr; }
   bool float_accumulator() const {
     return input == Type::kFloat32 || input == Type::kUInt8;
   }

@@ -21,13 +21,24 @@ inline int output_rows(const Layer& layer) {
                                  : 0;
 }
 
-inline size_t output_bytes(const Layer& layer) {
+inline size_t own_output_bytes(const Layer& layer) {
   return size_t{4} * kBlock * block_count(layer.out_channels) *
          output_rows(layer);
 }
 
+// With those of a sum's quantizer, which come behind.
+inline size_t output_bytes(const Layer& layer) {
+  const Layer* quantizer = layer.sum.quantizer;
+  return own_output_bytes(layer) +
+         (quantizer == nullptr ? 0 : own_output_bytes(*quantizer));
+}
+
 inline void pack_output(const Layer& layer, void* constants) {
-  std::memset(constants, 0, output_bytes(layer));
+  if (layer.sum.quantizer != nullptr) {
+    pack_output(*layer.sum.quantizer,
+                static_cast<char*>(constants) + own_output_bytes(layer));
+  }
+  std::memset(constants, 0, own_output_bytes(layer));
   const int rows = output_rows(layer);
   const auto put = [&](int row, const auto* values) {
     for (int o = 0; o < layer.out_channels; ++o) {
@@ -155,6 +166,33 @@ inline void round_block(const float* values, int8_t* codes) {
   }
 }
 
+template <class Acc>
+void store_pixel(const Layer& layer, const void* constants, const Acc* acc,
+                 int block, void* pixel);
+
+// Behind float output: sums with the addend, and their codes. The pixel is one
+// of sum.place().
+inline void store_sums(const Layer& layer, const void* constants, float* values,
+                       int block, int count, float* pixel) {
+  const Sum& sum = layer.sum;
+  const int64_t at = pixel - static_cast<const float*>(sum.place()) +
+                     int64_t{block} * kBlock;
+  if (sum.has_addend) {
+    float addend[kBlock];
+    std::memcpy(addend, sum.addend + at, sizeof(float) * count);
+    for (int i = 0; i < count; i += 4)
+      store(values + i, vaddq_f32(load(addend + i), load(values + i)));
+  }
+  if (sum.floats != nullptr)
+    std::memcpy(sum.floats + at, values, sizeof(float) * count);
+  if (sum.quantizer != nullptr) {
+    store_pixel(
+        *sum.quantizer,
+        static_cast<const char*>(constants) + own_output_bytes(layer), values,
+        block, codes_at(layer, pixel));
+  }
+}
+
 // The stage for one block of a pixel. `acc` has 64 elements; those of channels
 // that do not exist may be anything.
 template <class Acc>
@@ -171,6 +209,10 @@ void store_pixel(const Layer& layer, const void* constants, const Acc* acc,
   if (layer.scale != nullptr) {
     float values[kBlock];
     scale_block(layer, acc, row, values);
+    if (layer.sums()) {
+      return store_sums(layer, constants, values, block, count,
+                        static_cast<float*>(pixel));
+    }
     if (!layer.rounds()) return copy(values);
     int8_t codes[kBlock];
     round_block(values, codes);

@@ -55,6 +55,18 @@ inline RowBlock row_block(const Layer& layer, int64_t unit) {
           static_cast<int>(unit % blocks), row * layer.out_width};
 }
 
+// Where the codes of the sum stand whose floats are those of a pixel.
+inline char* codes_at(const Layer& layer, const void* pixel) {
+  const Layer& quantizer = *layer.sum.quantizer;
+  const int64_t bytes = static_cast<const char*>(pixel) -
+                        static_cast<const char*>(layer.sum.place());
+  // Divides exactly, and faster than integers do.
+  const double pixels =
+      static_cast<double>(bytes) * (0.25 / layer.out_channels) + 0.5;
+  return pixel_at(quantizer.output, quantizer.out_channels, layer.sum.codes,
+                  static_cast<int64_t>(pixels));
+}
+
 inline size_t no_bytes(const Layer&) { return 0; }
 inline void no_constants(const Layer&, void*) {}
 

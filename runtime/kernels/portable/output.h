@@ -74,6 +74,26 @@ inline void store_codes(const Layer& layer, const int8_t* codes, int block,
 }
 
 template <class Acc>
+void store_block(const Layer& layer, const Acc* acc, int block, void* pixel);
+
+// Behind float output: sums with the addend, and their codes. The pixel is one
+// of sum.place().
+inline void store_sums(const Layer& layer, float* values, int block,
+                       void* pixel) {
+  const Sum& sum = layer.sum;
+  const int count = channels_in_block(layer.out_channels, block);
+  const int64_t at = static_cast<const float*>(pixel) -
+                     static_cast<const float*>(sum.place()) +
+                     int64_t{block} * kBlock;
+  if (sum.has_addend) {
+    for (int i = 0; i < count; ++i) values[i] = sum.addend[at + i] + values[i];
+  }
+  if (sum.floats != nullptr) std::copy_n(values, count, sum.floats + at);
+  if (sum.quantizer != nullptr)
+    store_block(*sum.quantizer, values, block, codes_at(layer, pixel));
+}
+
+template <class Acc>
 void store_block(const Layer& layer, const Acc* acc, int block, void* pixel) {
   const int first = block * kBlock;
   const int count = channels_in_block(layer.out_channels, block);
@@ -83,7 +103,11 @@ void store_block(const Layer& layer, const Acc* acc, int block, void* pixel) {
     if (layer.offset != nullptr) real += layer.offset[first + i];
     return real * layer.scale[first + i] + layer.bias[first + i];
   };
-  if (layer.output == Type::kFloat32) {
+  if (layer.sums()) {
+    float values[kBlock];
+    for (int i = 0; i < count; ++i) values[i] = scaled(i);
+    store_sums(layer, values, block, pixel);
+  } else if (layer.output == Type::kFloat32) {
     float* out = static_cast<float*>(pixel) + first;
     for (int i = 0; i < count; ++i) out[i] = scaled(i);
   } else if (layer.rounds()) {

@@ -80,8 +80,10 @@ struct VectorOutput {
                               : store_int8(layer, acc, first, count, codes);
       }
       case Type::kFloat32:
-        return store_real(layer, acc, first, count,
-                          reinterpret_cast<float*>(pixel) + first);
+        return layer.sums() ? store_sums(layer, acc, block, count, pixel)
+                            : store_real(layer, acc, first, count,
+                                         reinterpret_cast<float*>(pixel) +
+                                             first);
       default:
         std::memcpy(reinterpret_cast<int32_t*>(pixel) + first, acc,
                     count * sizeof(int32_t));
@@ -180,6 +182,29 @@ struct VectorOutput {
     for (int i = 0; i < count; i += kLanes) {
       const Some some(count - i);
       Set::store(some, scaled(layer, acc + i, first + i, some), out + i);
+    }
+  }
+
+  // Behind float output: sums with the addend, and their codes. The pixel is
+  // one of sum.place().
+  AQE_TARGET static void store_sums(const Layer& layer, const Acc* acc,
+                                    int block, int count, char* pixel) {
+    const Sum& sum = layer.sum;
+    const int first = block * kBlock;
+    const int64_t at = reinterpret_cast<const float*>(pixel) -
+                       static_cast<const float*>(sum.place()) + first;
+    alignas(64) float values[kBlock];
+    for (int i = 0; i < count; i += kLanes) {
+      const Some some(count - i);
+      auto value = scaled(layer, acc + i, first + i, some);
+      if (sum.has_addend)
+        value = Set::add(Set::load(some, sum.addend + at + i), value);
+      if (sum.floats != nullptr) Set::store(some, value, sum.floats + at + i);
+      FloatLanes::store(values + i, value);
+    }
+    if (sum.quantizer != nullptr) {
+      VectorOutput<FloatLanes>::store(*sum.quantizer, nullptr, values, block,
+                                      codes_at(layer, pixel));
     }
   }
 

@@ -212,8 +212,9 @@ void choose_constants(Random& random, Case* c) {
     c->scale = reals(random, outputs);
     c->bias = reals(random, outputs);
     // Some codes at either end, most between.
+    const float reach = rounding ? 200.0f : layer.sums() ? 2.0f : 0.0f;
     for (float& scale : c->scale)
-      scale *= rounding ? 200.0f / static_cast<float>(spread(layer)) : 1.0f;
+      scale *= reach ? reach / static_cast<float>(spread(layer)) : 1.0f;
     layer.scale = c->scale.data();
     layer.bias = c->bias.data();
     if (has_stage && random.chance(50)) {
@@ -273,7 +274,7 @@ Type choose_output(Random& random, const Layer& layer) {
     case Operator::kDequantize:
       return random.pick({Type::kFloat32, Type::kInt8});
     default:
-      if (random.chance(70)) return code;
+      if (random.chance(60)) return code;
       return layer.float_accumulator() || random.chance(50) ? Type::kFloat32
                                                             : Type::kInt32;
   }
@@ -283,6 +284,28 @@ int choose_pad_value(Random& random, const Layer& layer) {
   if (layer.weight_bits == 0 || random.chance(60)) return 0;
   if (layer.float_accumulator()) return random.pick({-1, 1});
   return code_at(layer.input, random.between(0, threshold_count(layer.input)));
+}
+
+// What goes on behind float output.
+void choose_sum(Random& random, Case* c) {
+  Layer& layer = c->layer;
+  if (!has_weights(layer.op) || layer.output != Type::kFloat32 ||
+      random.chance(30))
+    return;
+  layer.sum.has_addend = random.chance(70);
+  if (layer.sum.has_addend && random.chance(30)) return;
+  c->keeps_floats = !layer.sum.has_addend || random.chance(50);
+  c->quantizer = std::make_unique<Case>();
+  Layer& quantizer = c->quantizer->layer;
+  quantizer.op = Operator::kQuantize;
+  quantizer.batch = layer.batch;
+  quantizer.out_height = layer.out_height;
+  quantizer.out_width = layer.out_width;
+  quantizer.in_channels = quantizer.out_channels = layer.out_channels;
+  quantizer.input = Type::kFloat32;
+  quantizer.output = choose_output(random, quantizer);
+  choose_constants(random, c->quantizer.get());
+  layer.sum.quantizer = &quantizer;
 }
 
 }  // namespace
@@ -297,6 +320,7 @@ Case make_case(Random& random, const Kernel& kernel, Type input,
   c.is_extreme = random.chance(20);
   choose_shape(random, kernel, &c);
   c.layer.pad_value = choose_pad_value(random, c.layer);
+  choose_sum(random, &c);
   choose_constants(random, &c);
   return c;
 }
@@ -339,7 +363,7 @@ std::string describe(const Layer& layer) {
       "input type %d %dx%dx%dx%d, weights %d bits, window %dx%d stride %dx%d "
       "dilation %dx%d pad %d,%d value %d, groups %d, "
       "conv %dx%d, pool %d %dx%d stride %dx%d pad %d,%d, output type %d "
-      "of %d bits from %d, %dx%dx%d",
+      "of %d bits from %d, %dx%dx%d, addend %d, quantizer type %d",
       static_cast<int>(layer.input), layer.batch, layer.in_height,
       layer.in_width, layer.in_channels, layer.weight_bits, layer.window.height,
       layer.window.width, layer.window.stride_y, layer.window.stride_x,
@@ -348,7 +372,11 @@ std::string describe(const Layer& layer) {
       layer.conv_width, layer.has_pool, layer.pool.height, layer.pool.width,
       layer.pool.stride_y, layer.pool.stride_x, layer.pool.pad_top,
       layer.pool.pad_left, static_cast<int>(layer.output), layer.code_bits,
-      layer.first_code, layer.out_height, layer.out_width, layer.out_channels);
+      layer.first_code, layer.out_height, layer.out_width, layer.out_channels,
+      layer.sum.has_addend,
+      layer.sum.quantizer == nullptr
+          ? 0
+          : static_cast<int>(layer.sum.quantizer->output));
   return text;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct Case {
   std::vector<float> float_thresholds, offset, scale, bias;
   std::vector<float> input_scale, input_offset;
   std::vector<int8_t> direction;
+  std::unique_ptr<Case> quantizer;  // of layer.sum
+  bool keeps_floats = true;         // of layer.sum
 };
 
 // A layer of these widths, of sizes around the kernel's tile.

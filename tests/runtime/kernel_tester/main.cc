@@ -40,6 +40,41 @@ struct Options {
   bool lists = false;
 };
 
+size_t output_bytes(const Layer& layer) {
+  return layer.out_pixels() * pixel_bytes(layer.output, layer.out_channels);
+}
+
+// What a call writes.
+class Outputs {
+ public:
+  Outputs(const Case& c, const float* addend, int fill)
+      : floats_(c.keeps_floats ? output_bytes(c.layer) : 0, fill),
+        codes_(c.quantizer ? output_bytes(c.quantizer->layer) : 0, fill),
+        layer(c.layer) {
+    Sum& sum = layer.sum;
+    sum.addend = addend;
+    if (c.keeps_floats) sum.floats = static_cast<float*>(floats_.data());
+    sum.codes = codes_.data();
+    output =
+        layer.sums() ? const_cast<void*>(sum.place()) : floats_.data();
+  }
+
+  bool operator==(const Outputs& other) const {
+    return equal(floats_, other.floats_) && equal(codes_, other.codes_);
+  }
+
+ private:
+  static bool equal(const Buffer& a, const Buffer& b) {
+    return std::memcmp(a.data(), b.data(), a.size()) == 0;
+  }
+
+  Buffer floats_, codes_;
+
+ public:
+  Layer layer;  // with these as tensors of its sum
+  void* output;
+};
+
 // What every call for a layer reads.
 struct Work {
   const Kernel& kernel;
@@ -93,26 +128,35 @@ bool agrees(Random& random, const Kernel& kernel, const Case& c,
   Buffer input(layer.in_pixels() * pixel_bytes(layer.input, layer.in_channels),
                0);
   fill_input(random, c, input.data());
-  Buffer expected(
-      layer.out_pixels() * pixel_bytes(layer.output, layer.out_channels), 0x5a);
-  reference::run(layer, input.data(), expected.data());
-  const auto is_expected = [&](const Buffer& actual) {
-    return std::memcmp(expected.data(), actual.data(), expected.size()) == 0;
-  };
+  std::vector<float> values(layer.sum.has_addend
+                                ? layer.out_pixels() * layer.out_channels
+                                : 0);
+  for (float& value : values) value = random.real();
+  Buffer addend(values.size() * sizeof(float), 0);
+  std::memcpy(addend.data(), values.data(), addend.size());
+  const auto* addends = static_cast<const float*>(addend.data());
+  Outputs expected(c, addends, 0x5a);
+  reference::run(expected.layer, input.data(), expected.output);
 
   Layer one = layer;  // constants do not depend on the batch
   one.batch = 1;
   Buffer constants(kernel.constants_bytes(one), 0xa5);
   kernel.pack_constants(one, constants.data());
-  const Work work = {kernel, layer, constants.data(), input.data()};
-  Buffer actual(expected.size(), 0xa5);
+  const auto work = [&](const Outputs& outputs) {
+    return Work{kernel, outputs.layer, constants.data(), input.data()};
+  };
+  const auto is_expected = [&](const Outputs& actual) {
+    return actual == expected && std::memcmp(addend.data(), values.data(),
+                                             addend.size()) == 0;
+  };
+  Outputs actual(c, addends, 0xa5);
   if (pool.threads() == 1) {
-    run_in_parts(random, work, actual.data());
+    run_in_parts(random, work(actual), actual.output);
     return is_expected(actual);
   }
-  Buffer others(expected.size(), 0xa5);
-  std::thread other([&] { run_on_pool(pool, work, others.data()); });
-  run_on_pool(pool, work, actual.data());
+  Outputs others(c, addends, 0xa5);
+  std::thread other([&] { run_on_pool(pool, work(others), others.output); });
+  run_on_pool(pool, work(actual), actual.output);
   other.join();
   return is_expected(actual) && is_expected(others);
 }
