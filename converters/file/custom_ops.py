@@ -44,6 +44,20 @@ def custom_op(name, inputs, shape, dtype, options):
     model, _ = to_model(infer)
     ```
     """
+    (result,) = custom_op_outputs(name, inputs, [(shape, dtype)], options)
+    return result
+
+
+def custom_op_outputs(name, inputs, results, options):
+    """`custom_op` of an operator with several outputs.
+
+    Args:
+        name, inputs, options: See there.
+        results: Shape and type of each output.
+
+    Returns:
+        A list of `tf.Tensor`s.
+    """
     attributes = "".join(
         f' attr {{ key: "{key}" value {{ i: {int(value)} }} }}'
         for key, value in options.items()
@@ -52,7 +66,8 @@ def custom_op(name, inputs, shape, dtype, options):
         f'name: "{name}" attr {{ key: "tfl_fusable_op" '
         f"value {{ b: true }} }}{attributes}"
     )
-    composite = _composite(implements, tuple(shape), dtype)
+    results = tuple((tuple(shape), dtype) for shape, dtype in results)
+    composite = _composite(implements, results)
     # The converter drops the scope, so it comes as a constant.
     scope = _SCOPE + tf.get_current_name_scope().encode()
     tensors = [*inputs, np.frombuffer(scope, "uint8")]
@@ -61,13 +76,16 @@ def custom_op(name, inputs, shape, dtype, options):
 
 # Like layers of a deep network share one, which is traced and saved once.
 @functools.lru_cache(maxsize=64)
-def _composite(implements, shape, dtype):
+def _composite(implements, results):
     """The function that the converter takes for a custom operator."""
 
     @tf.function(autograph=False, experimental_implements=implements)
     def composite(*tensors):
         # It is never run, and small bodies are traced and saved fast.
-        return tf.raw_ops.Placeholder(dtype=dtype, shape=shape)
+        return [
+            tf.raw_ops.Placeholder(dtype=dtype, shape=shape)
+            for shape, dtype in results
+        ]
 
     return composite
 

@@ -102,6 +102,14 @@ def is_flatten(operation):
     )
 
 
+def is_addition(operation):
+    """Whether an operation adds its arguments up, one after the other."""
+    return is_known(operation, (keras.layers.Add,)) or (
+        type(operation).__module__.startswith("keras.src.ops")
+        and type(operation).__name__ == "Add"
+    )
+
+
 def is_reshape(operation):
     """Whether an operation gives a shape and leaves the elements' order."""
     return is_flatten(operation) or is_known(operation, (keras.layers.Reshape,))

@@ -11,7 +11,12 @@ from keras_aqe.converters.graph import folding
 from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.graph.known import is_known, is_reshape
 from keras_aqe.converters.targets.emitter import Emitter
-from keras_aqe.converters.targets.packed import fits, packing, pooling
+from keras_aqe.converters.targets.packed import (
+    fits,
+    packing,
+    pooling,
+    stages,
+)
 from keras_aqe.converters.targets.packed import operators as ops
 from keras_aqe.quantizers import FixedPoint
 
@@ -48,6 +53,9 @@ class PackedEmitter(Emitter):
         self._uses = collections.Counter(graph.outputs)
         for node in graph.nodes:
             self._uses.update(node.sources())
+        self._stages = stages.find(
+            graph, self._is_scaled_sum, self._is_in_a_stage
+        )
 
     def write(self, node):
         # Whether anything needs another form is not known yet.
@@ -139,11 +147,12 @@ class PackedEmitter(Emitter):
         return ops.reshape(codes, node.shape)
 
     def _write_packed_quantize(self, node):
-        quantizer, factor = node.quantizer, 1 / node.unit
-        if len(node.levels) <= folding.MOST_LEVELS or not is_known(
-            quantizer, (FixedPoint,)
-        ):
+        _, source = folding.chain_of(node.source, pools=False)
+        if source in self._stages and self._stages[source].quantizer is node:
+            return self._staged(source)[1]
+        if _is_compared(node):
             return self._write_compared_value(node)
+        factor = 1 / node.unit
         codes = None
         if node.bits == 8:
             codes = self._rounded(node.source, factor)
@@ -163,10 +172,7 @@ class PackedEmitter(Emitter):
             output = _compared_average(node, chain, source)
             if output is not None:
                 return self._average_pool(source, output, node.shape)
-        direction, thresholds = folding.fold_floats(
-            chain, node.quantizer, node.shape
-        )
-        return self._compared(node, self.value(source), thresholds, direction)
+        return ops.quantize(self.value(source), _compared_floats(node, chain))
 
     def _packed(self, node, x):
         """Packs codes that a float tensor holds."""
@@ -280,7 +286,46 @@ class PackedEmitter(Emitter):
 
     # Floats that come from sums or from codes.
 
+    def _is_scaled_sum(self, node):
+        scaled = self._scaled_source(node)
+        return scaled is not None and isinstance(scaled[0], g.Sum)
+
+    def _is_in_a_stage(self, node, chain):
+        return fits.is_packed(node) and (
+            _is_compared(node) or _rounded_floats(node, chain) is not None
+        )
+
+    def _staged(self, node):
+        """The floats and the codes of a stage, `None` what it has not."""
+        key = ("stage", node)
+        if key not in self._tensors:
+            stage = self._stages[node]
+            source, pool, constants = self._scaled_source(stage.branch)
+            output = ops.to_float(node.shape[-1], *constants)
+            if stage.addend is not None:
+                addend = self.value(stage.addend)
+                output = ops.added(
+                    output, ops.reshape(addend, _as_image(node.shape))
+                )
+            if stage.quantizer is not None:
+                quantizer = _rounded_floats(stage.quantizer, stage.chain)
+                if _is_compared(stage.quantizer):
+                    quantizer = _compared_floats(stage.quantizer, stage.chain)
+                output = ops.quantized(output, quantizer, stage.keeps_floats)
+            # The layer's, whose operator it is.
+            with self._scope(source):
+                results = self._sum(source, output, source.kernel, pool)
+                if stage.quantizer is None:
+                    results = (results, None)
+                self._tensors[key] = tuple(
+                    None if x is None else ops.reshape(x, node.shape)
+                    for x in results
+                )
+        return self._tensors[key]
+
     def _write_apply(self, node):
+        if node in self._stages:
+            return self._staged(node)[0]
         scaled = self._scaled_source(node)
         if scaled is None:
             return super()._write_apply(node)
@@ -334,7 +379,8 @@ class PackedEmitter(Emitter):
         """What one operator can hold of a sum, a max pool and a scale.
 
         In the place of sum and pool may be an average pool of codes; the scale
-        is batch normalisation or a power of two.
+        is batch normalisation or a power of two, and may stand in front of the
+        pool if it is above 0, since the greatest stays the greatest then.
 
         Returns:
             The sum, the pooling layer or `None`, and the scale, bias and
@@ -342,6 +388,8 @@ class PackedEmitter(Emitter):
         """
         norm = pool = None
         source, factor = node, 1.0
+        if _is_max_of_floats(node):
+            return self._pooled_scale(node)
         if isinstance(source, g.Apply):
             if folding.is_batch_norm(source.operation):
                 norm, source = source.operation, source.args[0]
@@ -368,6 +416,22 @@ class PackedEmitter(Emitter):
         constants = _scale(np.float32(unit), bias, norm, np.float32(factor))
         return source, pool, constants
 
+    def _pooled_scale(self, node):
+        """`_scaled_source` where the pool is behind the scale."""
+        (pooled,) = node.args
+        scaled = self._scaled_source(pooled)
+        if scaled is None or self._uses[pooled] != 1:
+            return None
+        source, pool, constants = scaled
+        if (
+            pool is not None
+            or not isinstance(source, g.Sum)
+            or source.window is None
+            or not np.all(constants[0] > 0)
+        ):
+            return None
+        return source, node.operation, constants
+
 
 def _scale(unit, bias, norm, factor):
     """Scale, bias and offset for a layer, batch normalisation and a factor."""
@@ -384,6 +448,56 @@ def _only_source(node):
     """The one node that a node is computed from, `None` if there are more."""
     sources = node.sources()
     return sources[0] if len(sources) == 1 else None
+
+
+def _is_max_of_floats(node):
+    """Whether a node is a max pool of what another layer returns in floats."""
+    source = _only_source(node)
+    return (
+        isinstance(node, g.Apply)
+        and node.levels is None
+        and isinstance(source, g.Apply)
+        and pooling.is_max(node.operation, source.shape)
+    )
+
+
+def _is_compared(node):
+    """Whether a quantizer's codes are found by thresholds."""
+    return len(node.levels) <= folding.MOST_LEVELS or not is_known(
+        node.quantizer, (FixedPoint,)
+    )
+
+
+def _compared_floats(node, chain):
+    """An output stage of a quantizer's codes, from floats before a chain."""
+    direction, thresholds = folding.fold_floats(
+        chain, node.quantizer, node.shape
+    )
+    channels = node.shape[-1]
+    thresholds = np.broadcast_to(thresholds, (len(thresholds), channels))
+    return _to_codes(node, thresholds, direction, packing.float_thresholds)
+
+
+def _rounded_floats(node, chain):
+    """`_compared_floats` of 8 bits, by rounding; `None` if that cannot be.
+
+    See `PackedEmitter._rounded`.
+    """
+    if node.bits != 8 or not is_known(node.quantizer, (FixedPoint,)):
+        return None
+    layers = [layer for layer in chain if not folding.is_hard_tanh(layer)]
+    # Hard tanh in front would cut off what the others move.
+    if chain[: len(layers)] != layers or len(layers) > 1:
+        return None
+    norm = layers[0] if layers else None
+    if norm is not None and not folding.is_batch_norm(norm):
+        return None
+    scale, bias, _ = _scale(
+        np.float32(1), None, norm, np.float32(1 / node.unit)
+    )
+    if not (np.isfinite(scale).all() and np.isfinite(bias).all()):
+        return None
+    return ops.to_rounded(node.shape[-1], scale, bias)
 
 
 def _is_average_of_codes(node):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_aqe.converters.file.custom_ops import custom_op
+from keras_aqe.converters.file.custom_ops import custom_op_outputs
 from keras_aqe.converters.targets.packed import packing, pooling
 
 # Begins the names of all of them.
@@ -13,6 +13,8 @@ PREFIX = "Aqe"
 _FORMAT = 1
 # Of operators that write fewer codes of 8 bits than all.
 _FORMAT_OF_FEWER_CODES = 2
+# Of those that add to their floats or quantize them.
+_FORMAT_OF_STAGES = 3
 # By parts of the names of the runtime's kernels; all others multiply.
 _ARITHMETIC = {"planes": "XNOR", "xnor": "XNOR", "shift": "SHIFT"}
 
@@ -49,12 +51,18 @@ class Output:
             an offset.
         rounding: Whether codes are found by scale and bias.
         first: The least of the codes of 8 bits that thresholds tell apart.
+        addend: What is added to floats, a tensor of their shape, or `None`.
+        quantizer: An `Output` of codes of these floats, or `None`.
+        keeps_floats: Whether they are written as well.
     """
 
     bits: int
     constants: list
     rounding: bool = False
     first: int = -128
+    addend: tf.Tensor | None = None
+    quantizer: "Output | None" = None
+    keeps_floats: bool = True
 
     def options(self):
         """Those that say so in the file."""
@@ -69,6 +77,14 @@ class Output:
                 options["first_code"] = self.first
         if len(self.constants) == 3:
             options["offset"] = 1
+        if self.addend is not None:
+            options |= {"format": _FORMAT_OF_STAGES, "addend": 1}
+        if self.quantizer is not None:
+            own = self.quantizer.options()
+            own["bits"] = own.pop("output_bits")
+            own.pop("format", None)
+            options |= {f"quantizer_{key}": own[key] for key in own}
+            options["format"] = _FORMAT_OF_STAGES
         return options
 
 
@@ -95,6 +111,25 @@ def to_float(channels, scale=1.0, bias=0.0, offset=None):
     return Output(32, constants)
 
 
+def added(output, addend):
+    """An output stage of floats that are added to a tensor of their shape."""
+    return dataclasses.replace(output, addend=addend)
+
+
+def quantized(output, quantizer, keeps_floats):
+    """An output stage of floats that are quantized.
+
+    Args:
+        output: The stage of the floats.
+        quantizer: The one of their codes.
+        keeps_floats: Whether the floats are written as well; codes alone are
+            those of an addition.
+    """
+    return dataclasses.replace(
+        output, quantizer=quantizer, keeps_floats=keeps_floats
+    )
+
+
 def to_rounded(channels, scale, bias=0.0, offset=None):
     """An output stage of int8 codes: what `to_float` has, rounded."""
     output = to_float(channels, scale, bias, offset)
@@ -118,7 +153,8 @@ def weighted_sum(
         image: Scale and offset for each channel of an uint8 image.
 
     Returns:
-        `Codes` or a float tensor.
+        `Codes` or a float tensor; where the output has a quantizer the float
+        tensor, or `None`, and its `Codes`.
     """
     channels = kernel.shape[-1]
     options = {"weight_bits": bits, "output_channels": channels}
@@ -227,22 +263,36 @@ def _write(name, x, constants, output, last_constants, shape, options):
         **output.options(),
         **options,
     }
-    channels, dtype = shape[-1], tf.float32
-    if output.bits != 32:
-        shape = (*shape[:-1], packing.words(channels, output.bits))
-        dtype = tf.int8 if output.bits == 8 else tf.int64
-    tensor = custom_op(
+    channels, quantizer = shape[-1], output.quantizer
+    results = []
+    if quantizer is None or output.keeps_floats:
+        results.append(_result(output.bits, shape))
+    if quantizer is not None:
+        results.append(_result(quantizer.bits, shape))
+    tensors = custom_op_outputs(
         name,
         [
             x.tensor if is_codes else x,
             *constants,
             *output.constants,
+            *(() if quantizer is None else quantizer.constants),
             *last_constants,
+            *(() if output.addend is None else [output.addend]),
         ],
-        (None, *shape[1:]),
-        dtype,
+        results,
         options,
     )
+    if quantizer is not None:
+        floats = tensors[0] if output.keeps_floats else None
+        return floats, Codes(tensors[-1], quantizer.bits, channels)
     if output.bits == 32:
-        return tensor
-    return Codes(tensor, output.bits, channels)
+        return tensors[0]
+    return Codes(tensors[0], output.bits, channels)
+
+
+def _result(bits, shape):
+    """Shape and type of an output of so many bits."""
+    if bits == 32:
+        return (None, *shape[1:]), tf.float32
+    elements = packing.words(shape[-1], bits)
+    return (None, *shape[1:-1], elements), tf.int8 if bits == 8 else tf.int64
