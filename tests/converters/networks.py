@@ -393,16 +393,30 @@ class RandomNetwork:
         return x
 
     def _residual_block(self, x):
-        branches = [
-            block(
-                x,
-                self._conv(["same"], filters=9, strides=1, dilation_rate=1),
-                None,
-                "bn",
-            )
-            for _ in range(2)
-        ]
-        return self._quantized(keras.layers.Add()(branches))
+        """Sums that go on as floats, to a quantizer and to a shortcut."""
+        shortcut = block(x, self._branch(), None, "bn")
+        x = self._normalized(shortcut)
+        if self._draw(st.booleans()):
+            shortcut = x
+        branch = block(self._quantized(x), self._branch(), None, "bn")
+        both = self._draw(st.permutations([shortcut, branch]))
+        x = keras.layers.Add()(both)
+        if self._draw(st.booleans()):
+            x = keras.layers.Concatenate()([x, shortcut])
+        return self._quantized(self._normalized(x))
+
+    def _branch(self):
+        return self._conv(["same"], filters=9, strides=1, dilation_rate=1)
+
+    def _normalized(self, x):
+        orders = ["", "bn", "bn tanh", "relu", "relu bn"]
+        for step in self._draw(st.sampled_from(orders)).split():
+            x = {
+                "bn": keras.layers.BatchNormalization,
+                "tanh": layers.HardTanh,
+                "relu": keras.layers.ReLU,
+            }[step]()(x)
+        return x
 
     def _nested_block(self, x):
         """A network in the network, called twice."""

@@ -35,8 +35,8 @@ class Reader:
         """What all operators compute, in their order.
 
         Returns:
-            A list of pairs: the operator's name, and its output; codes as
-            integers where the operator computes codes.
+            A list of pairs: the operator's name, and each of its outputs;
+            codes as integers where the operator computes codes.
         """
         values = {
             i: self._constant(tensor)
@@ -47,13 +47,24 @@ class Reader:
         for operator in self._graph.operators:
             name, options = self._read(operator)
             tensors = [values[i] for i in operator.inputs]
+            addend = tensors.pop() if options.get("addend", 0) else None
             output = getattr(self, "_" + name)(options, *tensors)
-            bits = options.get("output_bits", 32)
+            if addend is not None:
+                output = addend + output
+            widths = [options.get("output_bits", 32)]
             if name == "AqeMaxPool2D":
-                bits = options["input_bits"]
-            (target,) = operator.outputs
-            values[target] = output if bits == 32 else pack(output, bits)
-            results.append((name, output))
+                widths = [options["input_bits"]]
+            outputs = [output]
+            if "quantizer_bits" in options:
+                outputs.append(_quantized(options, output, tensors))
+                widths.append(options["quantizer_bits"])
+            # The codes are the last, and may be the only one.
+            kept = len(operator.outputs)
+            for target, output, bits in zip(
+                operator.outputs, outputs[-kept:], widths[-kept:], strict=True
+            ):
+                values[target] = output if bits == 32 else pack(output, bits)
+                results.append((name, output))
         return results
 
     def _constant(self, tensor):
@@ -66,7 +77,7 @@ class Reader:
     def _read(self, operator):
         code = self._model.operatorCodes[operator.opcodeIndex]
         options = flexbuffers.Loads(bytes(operator.customOptions))
-        assert options["format"] in (1, 2)
+        assert options["format"] in (1, 2, 3)
         return code.customCode.decode(), options
 
     def _AqeConv2D(self, options, x, weights, *constants):
@@ -231,6 +242,18 @@ def _windows(options, x):
         _patches(x, -np.inf, size, stride, (1, 1), places),
         _patches(inside, False, size, stride, (1, 1), places),
     )
+
+
+def _quantized(options, values, tensors):
+    """Codes of float output: an AqeQuantize behind it."""
+    first = 4 + options.get("offset", 0)
+    own = {
+        key.removeprefix("quantizer_"): value
+        for key, value in options.items()
+        if key.startswith("quantizer_")
+    }
+    own["output_bits"] = own.pop("bits")
+    return _finish(own, values, tensors[first:])
 
 
 def _finish(options, acc, constants):

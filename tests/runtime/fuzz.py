@@ -108,7 +108,83 @@ def zoo():
         )
         real = file.tensor((1, 6, 6, 70), np.float32)
         file.operator("AqeDequantize", [codes, *scales], [real], common)
-        yield file, source, [pooled, depthwise, mean, rounded, fewer, real]
+        sums = _sums(file, codes, real, bits)
+        yield (
+            file,
+            source,
+            [pooled, depthwise, mean, rounded, fewer, real, *sums],
+        )
+
+
+def _sums(file, codes, addend, bits):
+    """Convolutions whose floats are added up and quantized; their outputs."""
+    rng = np.random.default_rng(bits)
+    common = {
+        "format": 3,
+        "input_channels": 70,
+        "input_bits": bits,
+        "weight_bits": bits,
+        "output_channels": 70,
+        "output_bits": 32,
+        **window_options((3, 1), (1, 1), (1, 1), "SAME"),
+    }
+    weights = [
+        file.constant(
+            rng.integers(0, 256, (bits, 70 * 70 * 3 // 8 + 1)).astype(np.uint8)
+            & np.r_[[255] * (70 * 70 * 3 // 8), 15].astype(np.uint8)
+        )
+    ]
+    floats = [
+        file.constant(rng.normal(size=70).astype(np.float32)) for _ in range(3)
+    ]
+    levels = 1 if bits == 1 else 2**bits - 2
+    thresholds = np.sort(10 * rng.normal(size=(levels, 70)), axis=0)
+    compared = [
+        file.constant(thresholds.astype(np.float32)),
+        file.constant(rng.choice([-1, 1], 70).astype(np.int8)),
+    ]
+    shape, words = (1, 6, 6, 70), (1, 6, 6, 2 * bits)
+    both = file.tensor(shape, np.float32), file.tensor(words, np.int64)
+    file.operator(
+        "AqeConv2D",
+        [codes, *weights, *floats[:2], *compared, addend],
+        both,
+        common | {"addend": 1, "quantizer_bits": bits},
+    )
+    alone = file.tensor(shape, np.int8)
+    file.operator(
+        "AqeConv2D",
+        [codes, *weights, *floats, *floats, both[0]],
+        [alone],
+        common
+        | {
+            "addend": 1,
+            "offset": 1,
+            "quantizer_bits": 8,
+            "quantizer_rounding": 1,
+            "quantizer_offset": 1,
+        },
+    )
+    last = file.tensor(shape, np.float32), file.tensor(shape, np.int8)
+    file.operator(
+        "AqeDepthwiseConv2D",
+        [
+            codes,
+            file.constant(np.zeros((bits, 70 * 3 // 8 + 1), np.uint8)),
+            *floats[:2],
+            file.constant(thresholds[:1].astype(np.float32)),
+            compared[1],
+        ],
+        last,
+        common
+        | {
+            "depth_multiplier": 1,
+            "quantizer_bits": 8,
+            "quantizer_code_bits": 1,
+            "quantizer_first_code": 3,
+        },
+    )
+    return [*both, alone, *last]
 
 
 class Mutator:

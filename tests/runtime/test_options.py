@@ -10,6 +10,7 @@ from keras_aqe import runtime
 from tests.runtime.engines import run, run_in_child
 from tests.runtime.packed_files import (
     LEVELS,
+    PackedFile,
     one_operator,
     pack_activations,
     pack_weights,
@@ -76,12 +77,12 @@ def test_missing_option(name):
     expect_error(f"option '{name}' is missing", without=[name])
 
 
-NEWER = "format version 3, this runtime reads versions up to 2"
+NEWER = "format version 4, this runtime reads versions up to 3"
 
 
 @pytest.mark.parametrize("engine", ["litert", "tf"])
 def test_newer_format(engine):
-    file, x = conv_file({"format": 3})
+    file, x = conv_file({"format": 4})
     with pytest.raises((RuntimeError, ValueError), match=NEWER):
         run(file, x, engine=engine)
 
@@ -89,7 +90,7 @@ def test_newer_format(engine):
 def test_newer_format_in_tflite_runtime(capfd):
     if importlib.util.find_spec("tflite_runtime") is None:
         pytest.skip("tflite-runtime ends with Python 3.11")
-    file, x = conv_file({"format": 3})
+    file, x = conv_file({"format": 4})
     with pytest.raises(subprocess.CalledProcessError) as error:
         run_in_child(file, x, "tflite_runtime", runtime.library_path())
     assert error.value.returncode == 1  # an exception, no crash
@@ -134,3 +135,91 @@ def test_option_out_of_range(options, message):
 def test_fewer_codes_out_of_range(options, message):
     options = {"format": 2, "output_bits": 8, "code_bits": 2, **options}
     expect_error(message, options, output_dtype="int8")
+
+
+def sum_file(options=(), addend=(1, 5), outputs=2, constants=None):
+    """A dense layer whose floats are added to an input and quantized."""
+    file = PackedFile()
+    inputs = [file.tensor((1, 4), np.int64)]
+    inputs += [
+        file.constant(pack_weights(np.ones((5, 70), int), 1)),
+        file.constant(np.ones(5, np.float32)),
+        file.constant(np.zeros(5, np.float32)),
+        file.constant(np.zeros((1, 5), np.float32)),
+        file.constant(np.ones(5, np.int8)),
+    ]
+    inputs = inputs[:constants]
+    fed = [inputs[0]]
+    if addend is not None:
+        fed.append(file.tensor(addend, np.float32))
+        inputs.append(fed[-1])
+    targets = [
+        file.tensor((1, 5), np.float32),
+        file.tensor((1, 1), np.int64),
+        file.tensor((1, 1), np.int64),
+    ][outputs == 1 :][:outputs]
+    merged = {
+        "format": 3,
+        "input_channels": 70,
+        "input_bits": 2,
+        "weight_bits": 1,
+        "output_channels": 5,
+        "output_bits": 32,
+        "addend": 1,
+        "quantizer_bits": 1,
+        **dict(options),
+    }
+    file.operator("AqeFullyConnected", inputs, targets, merged)
+    x = [np.zeros((1, 4), np.int64)]
+    if addend is not None:
+        x.append(np.full(addend, -0.5, np.float32))
+    return file.write(fed, targets), x
+
+
+def test_the_file_of_a_sum_is_right():
+    file, x = sum_file()
+    floats, codes = run(file, *x)
+    np.testing.assert_array_equal(floats, np.full((1, 5), -0.5, "float32"))
+    np.testing.assert_array_equal(codes, [[0b11111]])
+    file, x = sum_file(outputs=1)
+    np.testing.assert_array_equal(run(file, *x), codes)
+
+
+@pytest.mark.parametrize(
+    "options, others, message",
+    [
+        ({"addend": 2}, {}, "'addend' must lie between 0 and 1"),
+        ({"addend": 0}, {}, "must have 6 inputs, but has 7"),
+        ({}, {"addend": None}, r"input 6 \(addend\) is missing"),
+        (
+            {},
+            {"addend": (1, 6)},
+            r"output's floats, \[1, 5\], but its shape is",
+        ),
+        (
+            {},
+            {"addend": (2, 5)},
+            r"output's floats, \[1, 5\], but its shape is",
+        ),
+        ({}, {"addend": (1, 1, 5)}, "must have the shape of the output's"),
+        ({"quantizer_bits": 9}, {}, "'quantizer_bits' must lie between 0 and"),
+        ({"quantizer_bits": 5}, {}, "quantizer_bits must be 1, 2, 3, 4, 8"),
+        ({"quantizer_bits": 0}, {}, "must have 1 output, but has 2"),
+        ({"quantizer_bits": 2}, {}, "thresholds must hold 10 elements"),
+        ({"quantizer_bits": 8}, {}, "output must be INT8, but is INT64"),
+        ({"quantizer_rounding": 1}, {}, "rounding needs 8-bit output"),
+        ({"quantizer_offset": 1}, {}, "offset needs float output or rounding"),
+        ({"output_bits": 1}, {}, "addend and quantizer_bits need float output"),
+        ({}, {"outputs": 3}, "must have 1 output or 2, but has 3"),
+        (
+            {"addend": 0},
+            {"outputs": 1, "addend": None},
+            "only codes of a sum with an addend",
+        ),
+        ({}, {"constants": 4}, "thresholds must be FLOAT32|is missing"),
+    ],
+)
+def test_sums_that_are_refused(options, others, message):
+    file, x = sum_file(options, **others)
+    with pytest.raises((RuntimeError, ValueError), match=message):
+        run(file, *x)

@@ -1,0 +1,170 @@
+"""Which additions and quantizers an operator takes in."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_aqe import layers
+from keras_aqe.converters.graph import nodes
+from keras_aqe.converters.graph.build import build
+from keras_aqe.converters.targets.packed import stages
+from tests.converters.networks import images, randomise
+from tests.converters.targets.packed.networks import assert_equal, operators
+
+K = keras.layers
+
+
+def conv(x, filters=5, size=1):
+    layer = layers.QuantConv2D(
+        filters, size, padding="same", kernel_quantizer="ternary"
+    )
+    return layer(x)
+
+
+def norm(x):
+    return K.BatchNormalization()(x)
+
+
+def quantized(x, quantizer="ternary"):
+    return layers.QuantActivation(quantizer)(x)
+
+
+def found(outputs):
+    """The stages of a network on images, any convolution a scaled sum."""
+    graph = build(keras.Model(IMAGE, outputs))
+    return list(
+        stages.find(
+            graph,
+            lambda node: isinstance(node, nodes.Sum),
+            lambda node, chain: True,
+        ).values()
+    )
+
+
+IMAGE = keras.Input((4, 4, 5))
+
+
+def test_codes_alone():
+    x = norm(K.Add()([IMAGE, conv(IMAGE)]))
+    (stage,) = found(conv(quantized(layers.HardTanh()(x))))
+    assert isinstance(stage.branch, nodes.Sum)
+    assert isinstance(stage.addend, nodes.Input)
+    assert isinstance(stage.quantizer, nodes.Quantize)
+    assert [type(layer).__name__ for layer in stage.chain] == [
+        "BatchNormalization",
+        "HardTanh",
+    ]
+    assert not stage.keeps_floats
+
+
+def the_sum(x):
+    return [conv(quantized(x)), x]
+
+
+def the_normalized(x):
+    x = norm(x)
+    return [conv(quantized(x)), K.GlobalAveragePooling2D()(x)]
+
+
+def two_quantizers(x):
+    return [conv(quantized(x)), conv(quantized(norm(x), "binary"))]
+
+
+def nothing(x):
+    return x
+
+
+@pytest.mark.parametrize(
+    "readers, is_quantized",
+    [
+        (the_sum, True),
+        (the_normalized, True),
+        (two_quantizers, True),
+        (nothing, False),
+    ],
+)
+def test_floats_that_something_else_reads(readers, is_quantized):
+    (stage,) = found(readers(K.Add()([conv(IMAGE), IMAGE])))
+    assert stage.keeps_floats
+    assert (stage.quantizer is not None) == is_quantized
+
+
+@pytest.mark.parametrize(
+    "add", [lambda x, y: x + y, keras.ops.add, lambda x, y: K.add([x, y])]
+)
+def test_additions(add):
+    (stage,) = found(quantized(add(IMAGE, conv(IMAGE))))
+    assert stage.addend is not None
+
+
+def doubled(x, y):
+    return y + y
+
+
+def read_twice(x, y):
+    return K.Concatenate()([x + y, y])
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda x, y: x - y,
+        lambda x, y: K.Add()([x, y, x]),
+        lambda x, y: K.GlobalAveragePooling2D(keepdims=True)(x) + y,
+        lambda x, y: x + norm(y),
+        lambda x, y: y + 1.0,
+        doubled,
+        read_twice,
+    ],
+)
+def test_what_is_no_addition_of_a_sum_read_once(combine):
+    assert found(quantized(combine(IMAGE, conv(IMAGE)))) == []
+
+
+@pytest.mark.slow
+def test_shortcuts_of_all_kinds_keep_the_codes():
+    """Strides, pools, both branches sums, normalised sums used twice."""
+    codes = []
+
+    def of(x, quantizer):
+        codes.append(quantized(x, quantizer))
+        return codes[-1]
+
+    x = conv(IMAGE_OF_8, 6, 3)
+    x = K.MaxPooling2D(3, 1, padding="same")(K.Rescaling(0.25)(x))
+    y = of(layers.HardTanh()(norm(x)), "po2_3")
+    x = x + K.Rescaling(0.125)(conv(y, 6, 3))
+    # Both branches are sums; then all read the normalised sum.
+    y = of(norm(x), "unsigned_2")
+    x = norm(K.Add()([norm(conv(y, 70)), norm(conv(y, 70, 3))]))
+    y = of(x, "binary")
+    depthwise = layers.QuantDepthwiseConv2D(
+        3, padding="same", kernel_quantizer="binary"
+    )
+    x = K.ReLU()(K.Add()([norm(depthwise(y)), x]))
+    strided = layers.QuantConv2D(
+        9, 3, strides=2, padding="same", kernel_quantizer="po2_3"
+    )
+    y = of(norm(x), "unsigned_3")
+    short = conv(K.MaxPooling2D(1, 2)(y), 9)
+    x = K.Add()([norm(strided(y)), short])
+    # Rounded, by thresholds of another quantizer, and as they are.
+    y = K.Add()([norm(conv(of(norm(x), "fixed_8"), 9)), x])
+    y = of(y, "po2_4")
+    y = K.Flatten()(K.Add()([norm(conv(y, 9)), x]))
+    y = norm(layers.QuantDense(12, kernel_quantizer="binary")(of(y, "ternary")))
+    z = layers.QuantDense(12, kernel_quantizer="binary")(codes[-1])
+    z = of(norm(K.Add()([y, z])), "ternary")
+    z = layers.QuantDense(4, kernel_quantizer="binary")(z)
+    model = randomise(keras.Model(IMAGE_OF_8, [*codes, z]))
+    x = images((8, 8, 3))
+    converted = assert_equal(model, x)
+    assert all(len(np.unique(c)) > 1 for c in model.predict(x, verbose=0)[:-1])
+    written = operators(converted)
+    # All additions are parts of operators; the normalised sum is a MUL and ADD.
+    assert written.count("ADD") == written.count("MUL") == 1
+    assert "MAX_POOL_2D" not in written
+    assert written.count("AqeQuantize") == 0
+
+
+IMAGE_OF_8 = keras.Input((8, 8, 3))
