@@ -56,6 +56,10 @@ def find(graph, is_scaled_sum, is_quantizer):
     for node in graph.nodes:
         quantizer, chain = quantizers.get(node, (None, []))
         branch, addend = _branches(node, readers, is_scaled_sum)
+        if quantizer is None and None in readers[node]:
+            # An operator that only writes an output of the file is named after
+            # that, so that its layer could not be told from the other branch.
+            continue
         keeps_floats = not _is_only_reader(quantizer, node, readers)
         # What codes alone are made of is folded into their thresholds, unless
         # it is an addition.

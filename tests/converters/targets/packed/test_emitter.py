@@ -36,7 +36,9 @@ def test_a_residual_block_is_one_operator():
     # It scales its sum, adds the shortcut and quantizes for the next.
     written = operators(converted)
     assert written.count("AqeQuantize") == 1  # of the image
-    assert set(written) == {"AqeQuantize", "AqeConv2D", "AqeDequantize"}
+    # The last sum is an output.
+    assert set(written) == {"AqeQuantize", "AqeConv2D", "AqeDequantize", "ADD"}
+    assert written.count("ADD") == 1
 
 
 @pytest.mark.slow

@@ -70,8 +70,8 @@ def two_quantizers(x):
     return [conv(quantized(x)), conv(quantized(norm(x), "binary"))]
 
 
-def nothing(x):
-    return x
+def no_quantizer(x):
+    return K.GlobalAveragePooling2D()(x)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def nothing(x):
         (the_sum, True),
         (the_normalized, True),
         (two_quantizers, True),
-        (nothing, False),
+        (no_quantizer, False),
     ],
 )
 def test_floats_that_something_else_reads(readers, is_quantized):
@@ -95,6 +95,13 @@ def test_floats_that_something_else_reads(readers, is_quantized):
 def test_additions(add):
     (stage,) = found(quantized(add(IMAGE, conv(IMAGE))))
     assert stage.addend is not None
+
+
+def test_an_addition_that_is_an_output():
+    total = K.Add()([conv(IMAGE), IMAGE])
+    assert found(total) == []
+    (stage,) = found([total, conv(quantized(total))])
+    assert stage.keeps_floats
 
 
 def doubled(x, y):
