@@ -172,11 +172,11 @@ class DelegatedNode {
     const Sum& sum = prepared_->layer.sum;
     bool usable =
         is_usable(context->tensors[inputs_[0]], prepared_->input_bytes) &&
-        (!sum.has_addend || is_usable(context->tensors[inputs_.back()],
-                                      prepared_->addend_bytes));
+        (!sum.has_addend ||
+         is_usable(context->tensors[inputs_.back()], prepared_->addend_bytes));
     for (size_t i = 0; i < outputs_.size(); ++i) {
-      usable &= is_usable(context->tensors[outputs_[i]],
-                          prepared_->outputs[i].bytes);
+      usable &=
+          is_usable(context->tensors[outputs_[i]], prepared_->outputs[i].bytes);
     }
     if (!usable) {
       *error =

@@ -111,11 +111,11 @@ void add_window(const Window& window, Fingerprint* print) {
                      window.pad_top, window.pad_left);
 }
 
-// Of everything in a layer but the batch.
-Fingerprint fingerprint(const Layer& layer) {
-  static_assert(sizeof(void*) != 8 || sizeof(Layer) == 216,
+// Everything in a layer but the batch and the tensors of a run.
+void add_layer(const Layer& layer, Fingerprint* to) {
+  static_assert(sizeof(void*) != 8 || sizeof(Layer) == 256,
                 "a field was added: add it here as well");
-  Fingerprint print;
+  Fingerprint& print = *to;
   print.add_numbers(layer.op, layer.in_height, layer.in_width,
                     layer.in_channels, layer.conv_height, layer.conv_width,
                     layer.out_height, layer.out_width, layer.out_channels,
@@ -136,6 +136,14 @@ Fingerprint fingerprint(const Layer& layer) {
   print.add_array(layer.bias, channels);
   print.add_array(layer.input_scale, layer.in_channels);
   print.add_array(layer.input_offset, layer.in_channels);
+  const Layer* quantizer = layer.sum.quantizer;
+  print.add_numbers(layer.sum.has_addend, quantizer != nullptr);
+  if (quantizer != nullptr) add_layer(*quantizer, to);
+}
+
+Fingerprint fingerprint(const Layer& layer) {
+  Fingerprint print;
+  add_layer(layer, &print);
   return print;
 }
 

@@ -37,9 +37,10 @@ bool find_operator(const char* name, Operator* op) {
   return false;
 }
 
-PreparedLayer::PreparedLayer(Operator op, const Options& options,
-                             const std::vector<const tflite::Tensor*>& tensors,
-                             const std::vector<const tflite::Tensor*>& output_tensors) {
+PreparedLayer::PreparedLayer(
+    Operator op, const Options& options,
+    const std::vector<const tflite::Tensor*>& tensors,
+    const std::vector<const tflite::Tensor*>& output_tensors) {
   layer.op = op;
   const int format = options.get("format", 1, INT32_MAX);
   if (format > kFormat) {
@@ -143,7 +144,8 @@ void PreparedLayer::read_outputs(
                       text(static_cast<int64_t>(tensors.size())));
   }
   if (!keeps_floats && !sum.has_addend)
-    throw FormatError("only codes of a sum with an addend can be its one output");
+    throw FormatError(
+        "only codes of a sum with an addend can be its one output");
 
   if (layer.op == Operator::kMaxPool2D) {
     layer.output = layer.input;

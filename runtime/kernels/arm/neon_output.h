@@ -175,8 +175,8 @@ void store_pixel(const Layer& layer, const void* constants, const Acc* acc,
 inline void store_sums(const Layer& layer, const void* constants, float* values,
                        int block, int count, float* pixel) {
   const Sum& sum = layer.sum;
-  const int64_t at = pixel - static_cast<const float*>(sum.place()) +
-                     int64_t{block} * kBlock;
+  const int64_t at =
+      pixel - static_cast<const float*>(sum.place()) + int64_t{block} * kBlock;
   if (sum.has_addend) {
     float addend[kBlock];
     std::memcpy(addend, sum.addend + at, sizeof(float) * count);
@@ -186,10 +186,9 @@ inline void store_sums(const Layer& layer, const void* constants, float* values,
   if (sum.floats != nullptr)
     std::memcpy(sum.floats + at, values, sizeof(float) * count);
   if (sum.quantizer != nullptr) {
-    store_pixel(
-        *sum.quantizer,
-        static_cast<const char*>(constants) + own_output_bytes(layer), values,
-        block, codes_at(layer, pixel));
+    store_pixel(*sum.quantizer,
+                static_cast<const char*>(constants) + own_output_bytes(layer),
+                values, block, codes_at(layer, pixel));
   }
 }
 
@@ -275,6 +274,13 @@ struct NeonOutput {
   static void store(const Layer& layer, const void* constants, const Acc* acc,
                     int block, char* pixel) {
     store_pixel(layer, constants, acc, block, pixel);
+  }
+
+  static void store_pixels(const Layer& layer, const void* constants,
+                           const Acc* acc, int pixels, int block, char* pixel) {
+    const int64_t step = pixel_bytes(layer.output, layer.out_channels);
+    for (int i = 0; i < pixels; ++i)
+      store_pixel(layer, constants, acc + i * kBlock, block, pixel + i * step);
   }
 };
 

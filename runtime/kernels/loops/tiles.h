@@ -24,6 +24,8 @@
 //                                           rows `stride` apart
 //   store(layer, constants, acc, block, pixel)
 //                                           the output stage
+//   store_pixels(layer, constants, acc, pixels, block, pixel)
+//                                           the same for pixels side by side
 //   Set::copy_words(from, count, to)        so many 32-bit words
 // VectorOutput of x86/ and NeonOutput of arm/ have Set, Acc and what comes
 // after multiply.
@@ -141,13 +143,17 @@ AQE_TARGET void run_tiles(const Layer& layer, const void* constants,
           }
         }
       }
+      char* pixel =
+          pixel_at(layer.output, layer.out_channels, output, tile.first_output);
+      if (!layer.has_pool) {
+        Method::store_pixels(layer, constants, acc, tile.outputs, block, pixel);
+        continue;
+      }
       for (int i = 0; i < tile.outputs; ++i) {
-        char* pixel = pixel_at(layer.output, layer.out_channels, output,
-                               tile.first_output + i);
         alignas(64) Acc best[kBlock];
-        if (layer.has_pool) pool_output<Method>(layer, tile, i, acc, best);
-        Method::store(layer, constants,
-                      layer.has_pool ? best : acc + i * kBlock, block, pixel);
+        pool_output<Method>(layer, tile, i, acc, best);
+        Method::store(layer, constants, best, block, pixel);
+        pixel += pixel_bytes(layer.output, layer.out_channels);
       }
     }
   }

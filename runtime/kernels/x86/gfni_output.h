@@ -21,16 +21,20 @@ AQE_TARGET void store_sums(const Layer& layer, const Tiling& tiling,
   for (int y = tile.y; y < tile.y + tile.rows; ++y) {
     const Span rows = rows_of(layer, tiling, tile, y);
     char* pixel = first_pixel(layer, tile, y, output);
+    if (!layer.has_pool) {
+      const Span columns = columns_of(layer, tiling, tile, tile.x);
+      VectorOutput<Int32Lanes>::store_pixels(
+          layer, nullptr, acc + rows.begin * stride + columns.begin * kBlock,
+          tile.columns, block, pixel);
+      continue;
+    }
     for (int x = tile.x; x < tile.x + tile.columns; ++x) {
       const Span columns = columns_of(layer, tiling, tile, x);
       const int32_t* own = acc + rows.begin * stride + columns.begin * kBlock;
       alignas(64) int32_t best[kBlock];
-      if (layer.has_pool) {
-        VectorOutput<Int32Lanes>::max(own, rows.end - rows.begin, stride,
-                                      columns.end - columns.begin, best);
-        own = best;
-      }
-      VectorOutput<Int32Lanes>::store(layer, nullptr, own, block, pixel);
+      VectorOutput<Int32Lanes>::max(own, rows.end - rows.begin, stride,
+                                    columns.end - columns.begin, best);
+      VectorOutput<Int32Lanes>::store(layer, nullptr, best, block, pixel);
       pixel += pixel_bytes(layer.output, layer.out_channels);
     }
   }

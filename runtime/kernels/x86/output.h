@@ -18,10 +18,55 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "kernels/loops/tap_sums.h"
 
 namespace aqe {
+
+// The channels of a block that end within kVectors registers, for many pixels:
+// what the output stage compares sums with, kept in registers.
+template <class Lanes, int kBits, int kVectors>
+class FewThresholds {
+ public:
+  using Set = typename Lanes::Set;
+  using Some = typename Set::Some;
+
+  AQE_TARGET FewThresholds(const Layer& layer, int block, int count,
+                           const Some* some)
+      : count_(count) {
+    const typename Set::Directions directions(layer, block * kBlock, count);
+    const auto* own =
+        thresholds_of(layer, static_cast<const typename Lanes::Acc*>(nullptr)) +
+        block * kBlock;
+    for (int v = 0; v < kVectors; ++v) turns_[v] = directions.at(v * kLanes);
+    for (int k = 0; k < kThresholds; ++k, own += layer.out_channels) {
+      for (int v = 0; v < kVectors; ++v)
+        thresholds_[k][v] = Set::load(some[v], own + v * kLanes);
+    }
+  }
+
+  AQE_TARGET void store(const Some* some, const typename Lanes::Vector* values,
+                        void* group) const {
+    uint64_t passes[kThresholds] = {};
+    for (int v = 0; v < kVectors; ++v) {
+      const auto value = Lanes::turn(values[v], turns_[v]);
+      for (int k = 0; k < kThresholds; ++k) {
+        const auto passed = Lanes::compare(some[v], value, thresholds_[k][v]);
+        passes[k] |= Set::bits(some[v], passed) << v * kLanes;
+      }
+    }
+    planes_from_passes<kBits>(passes, count_, static_cast<uint64_t*>(group));
+  }
+
+ private:
+  static constexpr int kThresholds = threshold_count(static_cast<Type>(kBits));
+
+  int count_;
+  decltype(std::declval<const typename Set::Directions&>().at(
+      0)) turns_[kVectors];
+  typename Lanes::Vector thresholds_[kThresholds][kVectors];
+};
 
 template <class Lanes>
 struct VectorOutput {
@@ -80,17 +125,139 @@ struct VectorOutput {
                               : store_int8(layer, acc, first, count, codes);
       }
       case Type::kFloat32:
-        return layer.sums() ? store_sums(layer, acc, block, count, pixel)
-                            : store_real(layer, acc, first, count,
-                                         reinterpret_cast<float*>(pixel) +
-                                             first);
+        return layer.sums()
+                   ? store_sums(layer, acc, block, count, pixel)
+                   : store_real(layer, acc, first, count,
+                                reinterpret_cast<float*>(pixel) + first);
       default:
         std::memcpy(reinterpret_cast<int32_t*>(pixel) + first, acc,
                     count * sizeof(int32_t));
     }
   }
 
+  // `store` for pixels side by side, whose sums are kBlock apart.
+  AQE_TARGET static void store_pixels(const Layer& layer, const void*,
+                                      const Acc* acc, int pixels, int block,
+                                      char* pixel) {
+    const int count = channels_in_block(layer.out_channels, block);
+    if (count <= kLanes) return store_few<1>(layer, acc, pixels, block, pixel);
+    if (count <= 2 * kLanes)
+      return store_few<2>(layer, acc, pixels, block, pixel);
+    store_each(layer, acc, pixels, block, pixel);
+  }
+
  private:
+  AQE_TARGET static void store_each(const Layer& layer, const Acc* acc,
+                                    int pixels, int block, char* pixel) {
+    const int64_t step = pixel_bytes(layer.output, layer.out_channels);
+    for (int i = 0; i < pixels; ++i)
+      store(layer, nullptr, acc + i * kBlock, block, pixel + i * step);
+  }
+
+  template <int kVectors>
+  AQE_TARGET static void store_few(const Layer& layer, const Acc* acc,
+                                   int pixels, int block, char* pixel) {
+    switch (layer.output) {
+      case Type::kPacked1:
+        return store_few_codes<1, kVectors>(layer, acc, pixels, block, pixel);
+      case Type::kPacked2:
+        return store_few_codes<2, kVectors>(layer, acc, pixels, block, pixel);
+      case Type::kPacked3:
+        return store_few_codes<3, kVectors>(layer, acc, pixels, block, pixel);
+      case Type::kFloat32:
+        break;
+      default:
+        return store_each(layer, acc, pixels, block, pixel);
+    }
+    const Layer* quantizer = layer.sum.quantizer;
+    if (quantizer == nullptr)
+      return store_few_floats<0, kVectors>(layer, acc, pixels, block, pixel);
+    switch (quantizer->output) {
+      case Type::kPacked1:
+        return store_few_floats<1, kVectors>(layer, acc, pixels, block, pixel);
+      case Type::kPacked2:
+        return store_few_floats<2, kVectors>(layer, acc, pixels, block, pixel);
+      case Type::kPacked3:
+        return store_few_floats<3, kVectors>(layer, acc, pixels, block, pixel);
+      default:
+        store_each(layer, acc, pixels, block, pixel);
+    }
+  }
+
+  template <int kBits, int kVectors>
+  AQE_TARGET static void store_few_codes(const Layer& layer, const Acc* acc,
+                                         int pixels, int block, char* pixel) {
+    const int count = channels_in_block(layer.out_channels, block);
+    const int64_t step = pixel_bytes(layer.output, layer.out_channels);
+    const Some some[] = {Some(count), Some(count - kLanes)};
+    const FewThresholds<Lanes, kBits, kVectors> codes(layer, block, count,
+                                                      some);
+    pixel += int64_t{8} * block * kBits;
+    for (int i = 0; i < pixels; ++i, acc += kBlock, pixel += step) {
+      typename Lanes::Vector sums[kVectors];
+      for (int v = 0; v < kVectors; ++v)
+        sums[v] = Lanes::load(acc + v * kLanes);
+      codes.store(some, sums, pixel);
+    }
+  }
+
+  // Floats, and where kBits is not 0 codes of so many bits.
+  template <int kBits, int kVectors>
+  AQE_TARGET static void store_few_floats(const Layer& layer, const Acc* acc,
+                                          int pixels, int block, char* pixel) {
+    using Real = typename FloatLanes::Vector;
+    const int first = block * kBlock;
+    const int count = channels_in_block(layer.out_channels, block);
+    const Sum& sum = layer.sum;
+    const Some some[] = {Some(count), Some(count - kLanes)};
+    Real scale[kVectors], bias[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      scale[v] = Set::load(some[v], layer.scale + first + v * kLanes);
+      bias[v] = Set::load(some[v], layer.bias + first + v * kLanes);
+    }
+    const auto run = [&](const auto* codes, char* to,
+                         int64_t to_step) AQE_TARGET {
+      float* floats = reinterpret_cast<float*>(pixel) + first;
+      const float* addend = nullptr;
+      if (layer.sums()) {
+        const int64_t at = floats - static_cast<const float*>(sum.place());
+        floats = sum.floats == nullptr ? nullptr : sum.floats + at;
+        addend = sum.has_addend ? sum.addend + at : nullptr;
+      }
+      for (int i = 0; i < pixels; ++i, acc += kBlock) {
+        Real values[kVectors];
+        for (int v = 0; v < kVectors; ++v) {
+          auto value = Lanes::real(Lanes::load(acc + v * kLanes));
+          if (layer.offset != nullptr) {
+            value = Set::add(
+                value, Set::load(some[v], layer.offset + first + v * kLanes));
+          }
+          value = Set::add(Set::multiply(value, scale[v]), bias[v]);
+          if (addend != nullptr)
+            value = Set::add(Set::load(some[v], addend + v * kLanes), value);
+          if (floats != nullptr)
+            Set::store(some[v], value, floats + v * kLanes);
+          values[v] = value;
+        }
+        if (addend != nullptr) addend += layer.out_channels;
+        if (floats != nullptr) floats += layer.out_channels;
+        if constexpr (kBits != 0) {
+          codes->store(some, values, to);
+          to += to_step;
+        }
+      }
+    };
+    if constexpr (kBits == 0) {
+      run(static_cast<const char*>(nullptr), nullptr, 0);
+    } else {
+      const Layer& quantizer = *sum.quantizer;
+      const FewThresholds<FloatLanes, kBits, kVectors> codes(quantizer, block,
+                                                             count, some);
+      run(&codes, codes_at(layer, pixel) + int64_t{8} * block * kBits,
+          pixel_bytes(quantizer.output, quantizer.out_channels));
+    }
+  }
+
   template <int kBits>
   AQE_TARGET static void store_packed(const Layer& layer, const Acc* acc,
                                       int block, int count, char* pixel) {

@@ -93,12 +93,12 @@ struct RowsKernel {
   AQE_TARGET static void store_row(const Layer& layer, const int32_t* acc,
                                    int conv_rows, int block, char* pixel) {
     using Output = VectorOutput<Lanes>;
+    if (!layer.has_pool) {
+      Output::store_pixels(layer, nullptr, acc, layer.out_width, block, pixel);
+      return;
+    }
     const int64_t step = pixel_bytes(layer.output, layer.out_channels);
     for (int x = 0; x < layer.out_width; ++x, pixel += step) {
-      if (!layer.has_pool) {
-        Output::store(layer, nullptr, acc + int64_t{x} * kBlock, block, pixel);
-        continue;
-      }
       const int left = x * layer.pool.stride_x - layer.pool.pad_left;
       const int begin = std::max(left, 0);
       const int end = std::min(left + layer.pool.width, layer.conv_width);

@@ -55,8 +55,7 @@ class Outputs {
     sum.addend = addend;
     if (c.keeps_floats) sum.floats = static_cast<float*>(floats_.data());
     sum.codes = codes_.data();
-    output =
-        layer.sums() ? const_cast<void*>(sum.place()) : floats_.data();
+    output = layer.sums() ? const_cast<void*>(sum.place()) : floats_.data();
   }
 
   bool operator==(const Outputs& other) const {
@@ -128,9 +127,8 @@ bool agrees(Random& random, const Kernel& kernel, const Case& c,
   Buffer input(layer.in_pixels() * pixel_bytes(layer.input, layer.in_channels),
                0);
   fill_input(random, c, input.data());
-  std::vector<float> values(layer.sum.has_addend
-                                ? layer.out_pixels() * layer.out_channels
-                                : 0);
+  std::vector<float> values(
+      layer.sum.has_addend ? layer.out_pixels() * layer.out_channels : 0);
   for (float& value : values) value = random.real();
   Buffer addend(values.size() * sizeof(float), 0);
   std::memcpy(addend.data(), values.data(), addend.size());
@@ -146,8 +144,8 @@ bool agrees(Random& random, const Kernel& kernel, const Case& c,
     return Work{kernel, outputs.layer, constants.data(), input.data()};
   };
   const auto is_expected = [&](const Outputs& actual) {
-    return actual == expected && std::memcmp(addend.data(), values.data(),
-                                             addend.size()) == 0;
+    return actual == expected &&
+           std::memcmp(addend.data(), values.data(), addend.size()) == 0;
   };
   Outputs actual(c, addends, 0xa5);
   if (pool.threads() == 1) {
