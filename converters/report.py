@@ -5,9 +5,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
+import struct
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from flatbuffers import flexbuffers
 from rich.table import Table
 
 from keras_aqe import costs, tables
@@ -22,6 +24,8 @@ from keras_aqe_runtime.load import load
 if TYPE_CHECKING:
     from keras_aqe.converters.convert import Converted
 
+# What operators of the packed format do besides, by their options.
+_BESIDES = {"addend": "addition", "quantizer_bits": "quantizer"}
 # The note of a layer that runs in float though nothing allows it to.
 RUNS_IN_FLOAT = "runs in float"
 # And of one that no file can have, of which only `check` has rows.
@@ -38,7 +42,8 @@ class Row(costs.LayerCosts):
         weight_bits: Width of its kernel; 32 is float.
         operation: XNOR, SHIFT or MAC, "ADDER" added where the wider of the
             two is a float width (Chen et al., 2020, Table I).
-        op: Operators in the file, as `"LceBconv2d"` or `"4 LceBconv2d"`;
+        op: Operators in the file, as `"LceBconv2d"` or `"4 LceBconv2d"`, and
+            what they do besides, as `"AqeConv2D + addition + quantizer"`;
             `"folded"` if it has none of its own.
         weight_bytes: Bytes that its kernel takes in the file; of a layer
             without a kernel, those of its constants.
@@ -259,7 +264,13 @@ def report(
         )
     except ConversionError:
         raise
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ) as error:
         raise DamagedError(
             f"its description does not fit it ({error})"
         ) from error
@@ -371,7 +382,7 @@ class _Reader:
         return sum(self._left.pop(buffer, 0) for buffer in buffers)
 
     def _listed(self, operators):
-        counts = collections.Counter(self._names[i] for i in operators)
+        counts = collections.Counter(map(self._name, operators))
         return (
             ", ".join(
                 name if count == 1 else f"{count} {name}"
@@ -379,3 +390,13 @@ class _Reader:
             )
             or "folded"
         )
+
+    def _name(self, index):
+        """The name of an operator, and what it does besides."""
+        operator = self._model.subgraphs[0].operators[index]
+        name = self._names[index]
+        if name not in KERNELS or operator.customOptions is None:
+            return name
+        options = flexbuffers.Loads(bytes(bytearray(operator.customOptions)))
+        besides = [text for key, text in _BESIDES.items() if key in options]
+        return " + ".join([name, *besides])

@@ -39,6 +39,10 @@ def test_a_residual_block_is_one_operator():
     # The last sum is an output.
     assert set(written) == {"AqeQuantize", "AqeConv2D", "AqeDequantize", "ADD"}
     assert written.count("ADD") == 1
+    assert [row.op for row in converted.report] == [
+        *["AqeConv2D + addition + quantizer"] * 2,
+        "AqeConv2D",
+    ]
 
 
 @pytest.mark.slow
