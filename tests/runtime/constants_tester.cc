@@ -94,7 +94,7 @@ void share_alike() {
 }
 
 void keep_apart() {
-  const Owner known;
+  static const Owner known, quantizer(1);
   const auto constants = known.constants();
   const std::vector<std::function<void(Owner&)>> changes = {
       [](Owner& o) { o.weights.front() ^= 1; },
@@ -113,6 +113,9 @@ void keep_apart() {
       [](Owner& o) { o.layer.groups = 3; },
       [](Owner& o) { o.layer.in_width = 2; },
       [](Owner& o) { o.layer.in_height = 2; },
+      [](Owner& o) { o.layer.sum.has_addend = true; },
+      [](Owner& o) { o.layer.sum.quantizer = &quantizer.layer; },
+      [](Owner& o) { o.layer.sum.quantizer = &known.layer; },
   };
   std::vector<std::shared_ptr<const char>> all = {constants};
   for (size_t i = 0; i < changes.size(); ++i) {

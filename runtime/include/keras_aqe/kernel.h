@@ -46,9 +46,11 @@ constexpr WidthSet kWeightWidths = width_set(1, 2, 3, 4);
 // `constants` is what the kernel made of weights and thresholds when the layer
 // was prepared; `scratch` belongs to one thread while it runs. Both are aligned
 // to 64 bytes; `input` and `output` to 8. Constants do not depend on the batch,
-// and layers that are alike in all else share them. A kernel reads and writes
-// these tensors only within their sizes, allocates nothing in `run`, throws
-// nothing, and writes the zero bits of channels that do not exist.
+// and layers that are alike in all else share them. Where Layer::sums, `output`
+// is Sum::place, and the output stage reads and writes the tensors of the sum.
+// A kernel reads and writes tensors only within their sizes, allocates nothing
+// in `run`, throws nothing, and writes the zero bits of channels that do not
+// exist.
 //
 // `run` computes the units [begin, end) of the layer. What a unit is, the
 // kernel decides (rows of the output, blocks of output channels, both); the

@@ -11,12 +11,16 @@ namespace {
 struct Neon {
   template <class Value>
   static void quantize(const Layer& layer, const void* constants,
-                       const Value* values, int block, char* pixel) {
+                       const Value* values, int pixels, int block,
+                       char* pixel) {
     const int count = channels_in_block(layer.out_channels, block);
-    Value acc[kBlock];
-    std::copy_n(values, count, acc);
-    std::fill(acc + count, acc + kBlock, Value{0});
-    neon::store_pixel(layer, constants, acc, block, pixel);
+    const int64_t step = pixel_bytes(layer.output, layer.out_channels);
+    for (int i = 0; i < pixels; ++i, pixel += step) {
+      Value acc[kBlock];
+      std::copy_n(values + int64_t{i} * layer.in_channels, count, acc);
+      std::fill(acc + count, acc + kBlock, Value{0});
+      neon::store_pixel(layer, constants, acc, block, pixel);
+    }
   }
 };
 
@@ -34,7 +38,7 @@ extern constexpr Kernel kQuantizeNeon = {
     neon::output_bytes,
     neon::pack_output,
     no_bytes,
-    row_block_units,
+    quantize_units,
     run_quantize<Neon>};
 
 }  // namespace aqe

@@ -33,8 +33,13 @@ struct Blocks {
 
   template <class Value>
   static void quantize(const Layer& layer, const void* constants,
-                       const Value* values, int block, char* pixel) {
-    store(layer, constants, values, block, pixel);
+                       const Value* values, int pixels, int block,
+                       char* pixel) {
+    const int64_t step = pixel_bytes(layer.output, layer.out_channels);
+    for (int i = 0; i < pixels; ++i) {
+      store(layer, constants, values + int64_t{i} * layer.in_channels, block,
+            pixel + i * step);
+    }
   }
 };
 
@@ -62,7 +67,7 @@ extern constexpr Kernel kQuantizePortable = {
     no_bytes,
     no_constants,
     no_bytes,
-    row_block_units,
+    quantize_units,
     run_quantize<Blocks>};
 
 }  // namespace aqe

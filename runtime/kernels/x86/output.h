@@ -24,17 +24,16 @@
 
 namespace aqe {
 
-// The channels of a block that end within kVectors registers, for many pixels:
-// what the output stage compares sums with, kept in registers.
+// The thresholds of a block whose channels fill kVectors registers, for many
+// pixels.
 template <class Lanes, int kBits, int kVectors>
 class FewThresholds {
  public:
   using Set = typename Lanes::Set;
   using Some = typename Set::Some;
 
-  AQE_TARGET FewThresholds(const Layer& layer, int block, int count,
-                           const Some* some)
-      : count_(count) {
+  AQE_TARGET FewThresholds(const Layer& layer, int block, int count)
+      : count_(count), last_(count - (kVectors - 1) * kLanes) {
     const typename Set::Directions directions(layer, block * kBlock, count);
     const auto* own =
         thresholds_of(layer, static_cast<const typename Lanes::Acc*>(nullptr)) +
@@ -42,18 +41,23 @@ class FewThresholds {
     for (int v = 0; v < kVectors; ++v) turns_[v] = directions.at(v * kLanes);
     for (int k = 0; k < kThresholds; ++k, own += layer.out_channels) {
       for (int v = 0; v < kVectors; ++v)
-        thresholds_[k][v] = Set::load(some[v], own + v * kLanes);
+        thresholds_[k][v] = Set::load(some(v), own + v * kLanes);
     }
   }
 
-  AQE_TARGET void store(const Some* some, const typename Lanes::Vector* values,
+  // The lanes of register v that are channels.
+  AQE_TARGET Some some(int v) const {
+    return v == kVectors - 1 ? last_ : Some(kLanes);
+  }
+
+  AQE_TARGET void store(const typename Lanes::Vector* values,
                         void* group) const {
     uint64_t passes[kThresholds] = {};
     for (int v = 0; v < kVectors; ++v) {
       const auto value = Lanes::turn(values[v], turns_[v]);
       for (int k = 0; k < kThresholds; ++k) {
-        const auto passed = Lanes::compare(some[v], value, thresholds_[k][v]);
-        passes[k] |= Set::bits(some[v], passed) << v * kLanes;
+        const auto passed = Lanes::compare(some(v), value, thresholds_[k][v]);
+        passes[k] |= Set::bits(some(v), passed) << v * kLanes;
       }
     }
     planes_from_passes<kBits>(passes, count_, static_cast<uint64_t*>(group));
@@ -63,6 +67,7 @@ class FewThresholds {
   static constexpr int kThresholds = threshold_count(static_cast<Type>(kBits));
 
   int count_;
+  Some last_;
   decltype(std::declval<const typename Set::Directions&>().at(
       0)) turns_[kVectors];
   typename Lanes::Vector thresholds_[kThresholds][kVectors];
@@ -189,15 +194,13 @@ struct VectorOutput {
                                          int pixels, int block, char* pixel) {
     const int count = channels_in_block(layer.out_channels, block);
     const int64_t step = pixel_bytes(layer.output, layer.out_channels);
-    const Some some[] = {Some(count), Some(count - kLanes)};
-    const FewThresholds<Lanes, kBits, kVectors> codes(layer, block, count,
-                                                      some);
+    const FewThresholds<Lanes, kBits, kVectors> codes(layer, block, count);
     pixel += int64_t{8} * block * kBits;
     for (int i = 0; i < pixels; ++i, acc += kBlock, pixel += step) {
       typename Lanes::Vector sums[kVectors];
       for (int v = 0; v < kVectors; ++v)
         sums[v] = Lanes::load(acc + v * kLanes);
-      codes.store(some, sums, pixel);
+      codes.store(sums, pixel);
     }
   }
 
@@ -242,7 +245,7 @@ struct VectorOutput {
         if (addend != nullptr) addend += layer.out_channels;
         if (floats != nullptr) floats += layer.out_channels;
         if constexpr (kBits != 0) {
-          codes->store(some, values, to);
+          codes->store(values, to);
           to += to_step;
         }
       }
@@ -252,7 +255,7 @@ struct VectorOutput {
     } else {
       const Layer& quantizer = *sum.quantizer;
       const FewThresholds<FloatLanes, kBits, kVectors> codes(quantizer, block,
-                                                             count, some);
+                                                             count);
       run(&codes, codes_at(layer, pixel) + int64_t{8} * block * kBits,
           pixel_bytes(quantizer.output, quantizer.out_channels));
     }
