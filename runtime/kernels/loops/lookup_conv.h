@@ -35,8 +35,9 @@
 //                                       of a plane `stride` apart; may read and
 //                                       write kSlack beyond
 //   output_bytes(layer), pack_output(layer, constants),
-//   store_output(layer, constants, acc, block, pixel)
-//                                       the output stage of sums
+//   store_output(layer, constants, acc, pixels, block, pixel)
+//                                       the output stage of sums, of pixels
+//                                       side by side
 #pragma once
 
 #include "keras_aqe/kernel.h"
@@ -45,8 +46,9 @@
 
 namespace aqe::lookup {
 
-constexpr int kPart = 16;  // bytes
-constexpr int kByte = 8;   // channels of a byte
+constexpr int kPart = 16;    // bytes
+constexpr int kByte = 8;     // channels of a byte
+constexpr int kPixels = 32;  // whose sums go through the output stage together
 
 // Neighbours among a tile's positions that are in one row of the output.
 struct Run {
@@ -399,18 +401,22 @@ class Conv {
     const auto* sums = reinterpret_cast<const uint16_t*>(sums_);
     const int channels = channels_in_block(layer_.out_channels, block);
     const int64_t step = pixel_bytes(layer_.output, layer_.out_channels);
-    alignas(64) int32_t acc[kByte][kBlock];
-    for (int k = 0; k < count; k += kByte) {
-      for (int c = 0; c < channels; c += kByte) {
-        typename Set::Part parts[kByte];
-        for (int i = 0; i < kByte; ++i)
-          parts[i] = Set::load_part(sums + (c + i) * kTile<Set> + k);
-        for (int i = 0; i < 3; ++i) Set::interleave_pairs(parts);
-        for (int i = 0; i < kByte; ++i)
-          Set::store_sums(parts[i], head_.halved, offset + c, acc[i] + c);
+    alignas(64) int32_t acc[kPixels][kBlock];
+    for (int first = 0; first < count; first += kPixels) {
+      const int pixels = std::min(kPixels, count - first);
+      for (int k = 0; k < pixels; k += kByte) {
+        for (int c = 0; c < channels; c += kByte) {
+          typename Set::Part parts[kByte];
+          for (int i = 0; i < kByte; ++i)
+            parts[i] = Set::load_part(sums + (c + i) * kTile<Set> + first + k);
+          for (int i = 0; i < 3; ++i) Set::interleave_pairs(parts);
+          for (int i = 0; i < kByte; ++i)
+            Set::store_sums(parts[i], head_.halved, offset + c, acc[k + i] + c);
+        }
       }
-      for (int i = 0; i < std::min(kByte, count - k); ++i, pixel += step)
-        Set::store_output(layer_, output_constants_, acc[i], block, pixel);
+      Set::store_output(layer_, output_constants_, acc[0], pixels, block,
+                        pixel);
+      pixel += pixels * step;
     }
   }
 

@@ -59,9 +59,10 @@ struct LookupParts {
   static size_t output_bytes(const Layer&) { return 0; }
   static void pack_output(const Layer&, void*) {}
   AQE_TARGET static void store_output(const Layer& layer, const void* constants,
-                                      const int32_t* acc, int block,
+                                      const int32_t* acc, int pixels, int block,
                                       char* pixel) {
-    VectorOutput<Int32Lanes>::store(layer, constants, acc, block, pixel);
+    VectorOutput<Int32Lanes>::store_pixels(layer, constants, acc, pixels, block,
+                                           pixel);
   }
 };
 
