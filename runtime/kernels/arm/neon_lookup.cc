@@ -110,8 +110,10 @@ struct NeonLookup {
     neon::pack_output(layer, constants);
   }
   static void store_output(const Layer& layer, const void* constants,
-                           const int32_t* acc, int block, char* pixel) {
-    neon::store_pixel(layer, constants, acc, block, pixel);
+                           const int32_t* acc, int pixels, int block,
+                           char* pixel) {
+    neon::NeonOutput<int32_t>::store_pixels(layer, constants, acc, pixels,
+                                            block, pixel);
   }
 };
 
