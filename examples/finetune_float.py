@@ -35,7 +35,8 @@ import tensorflow as tf
 
 import keras_aqe as aqe
 from keras_aqe import datasets
-from keras_aqe.cli.training import training_batches, write
+from keras_aqe.cli.training import training_batches
+from keras_aqe.files import write_whole
 
 MLPERF = {
     "fname": "pretrainedResnet.h5",
@@ -177,7 +178,7 @@ def run(args):
             if name not in ("data_dir", "output")
         }
         text = json.dumps({"arguments": arguments, "runs": lines}, indent=2)
-        write(
+        write_whole(
             args.output / "results.json",
             lambda path: path.write_text(text + "\n"),
         )
@@ -190,14 +191,14 @@ def run(args):
         model, epochs = resnet8(args.filters), args.float_epochs
         accuracy = train(model, epochs, data, args)
     note("float", 32, epochs, accuracy, model, began)
-    write(args.output / "float.keras", model.save)
+    write_whole(args.output / "float.keras", model.save)
     for bits in args.widths:
         began = time.monotonic()
         twin = quantized(model, bits, data)
         accuracy = train(twin, args.epochs, data, args)
         note("fine-tuned", bits, args.epochs, accuracy, twin, began)
         name = f"{bits}-bit.keras"
-        write(args.output / name, twin.save)
+        write_whole(args.output / name, twin.save)
         if args.scratch:
             began = time.monotonic()
             keras.utils.set_random_seed(args.seed)
