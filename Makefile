@@ -41,7 +41,7 @@ test: $(INSTALLED) $(BACKENDS) ## the test suite but for programs and what is lo
 	.venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-programs: $(INSTALLED) $(BACKENDS) ## pages, notebooks, experiments, other backends
-	.venv/bin/python -m pytest -n 2 --dist worksteal -m program $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist worksteal -m "program and not long" $(ARGS)
 
 test-fast: $(INSTALLED) ## what is neither long nor slow, for the inner loop
 	.venv/bin/python -m pytest -n 2 --dist worksteal -m $(FAST) $(ARGS)

@@ -31,7 +31,7 @@ class Fingerprint {
         words[i] = load(from + i * kWordBytes, sizeof words[i]) & kWordMask;
       for (int point = 0; point < kPoints; ++point) {
         const uint64_t* powers = points().powers[point];
-        unsigned __int128 sum = product(values_[point] + words[0], powers[3]);
+        Wide sum = product(values_[point] + words[0], powers[3]);
         for (int i = 1; i < kStep; ++i)
           sum += product(words[i], powers[kStep - 1 - i]);
         values_[point] = reduce(sum);
@@ -84,11 +84,31 @@ class Fingerprint {
     std::memcpy(&word, from, bytes);
     return word;
   }
-  static unsigned __int128 product(uint64_t a, uint64_t b) {
-    return static_cast<unsigned __int128>(a) * b;
+#ifdef __SIZEOF_INT128__
+  using Wide = unsigned __int128;
+
+  static Wide product(uint64_t a, uint64_t b) {
+    return static_cast<Wide>(a) * b;
   }
-  // Of up to 2^124.
-  static uint64_t reduce(unsigned __int128 sum) {
+#else
+  // 32-bit processors have no such numbers, and reduce each product.
+  using Wide = uint64_t;
+
+  // a = a1 2^32 + a0, and 2^61 is 1: terms stay below 2^64, b below 2^61.
+  static Wide product(uint64_t a, uint64_t b) {
+    constexpr uint64_t kLow = 0xffffffff;
+    const uint64_t a0 = a & kLow, a1 = a >> 32, b0 = b & kLow, b1 = b >> 32;
+    const uint64_t low = a0 * b0;
+    uint64_t middle = reduce(a0 * b1) + reduce(a1 * b0);
+    middle = reduce(middle);
+    // 2^32 middle = middle / 2^29 + 2^32 (middle mod 2^29), 2^64 = 8.
+    const uint64_t kept = middle & ((uint64_t{1} << 29) - 1);
+    return reduce(reduce(low) + (middle >> 29) + (kept << 32)) +
+           reduce(a1 * b1 * 8);
+  }
+#endif
+  // Of up to 2^124, or what the type holds.
+  static uint64_t reduce(Wide sum) {
     uint64_t folded = (static_cast<uint64_t>(sum) & kPrime) +
                       static_cast<uint64_t>(sum >> 61);
     folded = (folded & kPrime) + (folded >> 61);

@@ -349,6 +349,7 @@ class _Loop:
     def _save(self):
         leaves = jax.tree.leaves(self.state)
         arrays = {str(n): np.asarray(leaf) for n, leaf in enumerate(leaves)}
+        self.checkpoint.parent.mkdir(exist_ok=True)
         write_whole(
             self.checkpoint,
             lambda path: np.savez(path, done=self.done, **arrays),
