@@ -8,12 +8,15 @@ HELD_OUT = 5_000
 TRAIN_IMAGES = 50_000 - HELD_OUT
 
 
-def digits():
+def digits(size=32):
     """Scans of handwritten digits that scikit-learn ships.
+
+    Args:
+        size: Height and width of the images, in pixels, made of 8 by 8.
 
     Returns:
         Images and labels to train on, and a fifth of each class held out. The
-        images are floats in [-1, 1], of 32 by 32 pixels made of 8 by 8.
+        images are floats in [-1, 1].
 
     Raises:
         ImportError: If scikit-learn is not installed.
@@ -25,7 +28,7 @@ def digits():
         from sklearn.model_selection import train_test_split
 
     data = load_digits()
-    images = keras.ops.image.resize(data.images[..., np.newaxis], (32, 32))
+    images = keras.ops.image.resize(data.images[..., np.newaxis], (size, size))
     images = keras.ops.convert_to_numpy(images).astype("float32") / 8.0 - 1.0
     x_train, x_test, y_train, y_test = train_test_split(
         images, data.target, test_size=0.2, stratify=data.target, random_state=0

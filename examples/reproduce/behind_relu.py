@@ -14,12 +14,8 @@ import keras
 import numpy as np
 
 import keras_aqe as aqe
-from examples.reproduce.on_digits import (
-    digits,
-    fit,
-    print_row,
-    use_one_thread,
-)
+from examples.reproduce.on_digits import fit, print_row, use_one_thread
+from keras_aqe import datasets
 
 # Activations, and whether the quantizers behind them have a sign.
 FORMS = {
@@ -61,7 +57,7 @@ def network(bits, form, filters=8):
 
 def run(bits, form, seed, epochs=12, batch_size=32):
     """Trains and returns the hard network's test accuracy."""
-    x, x_test, y, y_test = digits()
+    (x, y), (x_test, y_test) = datasets.digits(size=16)
     keras.utils.set_random_seed(seed)
     model = network(bits, form)
     scheduler = aqe.callbacks.AlphaScheduler()

@@ -1,23 +1,7 @@
 """Training on scikit-learn's scanned digits, for comparisons in minutes."""
 
 import keras
-import numpy as np
 import tensorflow as tf
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-
-
-def digits():
-    """Images of 16x16 and labels: to train on, to test, and likewise."""
-    data = load_digits()
-    images = tf.image.resize(data.images[..., np.newaxis], (16, 16))
-    return train_test_split(
-        images.numpy() / 8 - 1,
-        data.target,
-        test_size=0.2,
-        stratify=data.target,
-        random_state=0,
-    )
 
 
 def fit(model, x, y, epochs, batch_size, callbacks):

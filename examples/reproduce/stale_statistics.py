@@ -12,12 +12,8 @@ python -m examples.reproduce.stale_statistics
 import keras
 
 import keras_aqe as aqe
-from examples.reproduce.on_digits import (
-    digits,
-    fit,
-    print_row,
-    use_one_thread,
-)
+from examples.reproduce.on_digits import fit, print_row, use_one_thread
+from keras_aqe import datasets
 
 # Epochs and batch size, by the number of batches at alpha = 1.
 RUNS = [(6, 128), (3, 32), (30, 128), (12, 32)]
@@ -66,7 +62,7 @@ class KerasStatistics(keras.callbacks.Callback):
 
 def run(bits, epochs, batch_size, seed=0):
     """Trains and returns the four accuracies: training, then the three."""
-    x, x_test, y, y_test = digits()
+    (x, y), (x_test, y_test) = datasets.digits(size=16)
     keras.utils.set_random_seed(seed)
     model = aqe.models.MINWNet(
         "D", bits, bits, input_shape=(16, 16, 1), filters=8, dense_units=32

@@ -9,11 +9,17 @@ import pytest
 from keras_aqe import datasets
 
 
-def test_digits_are_whole():
-    (x, y), (x_test, y_test) = datasets.digits()
-    assert len(x) + len(x_test) == 1797 and x.shape[1:] == (32, 32, 1)
+@pytest.mark.parametrize("size", [{}, {"size": 16}])
+def test_digits_are_whole(size):
+    (x, y), (x_test, y_test) = datasets.digits(**size)
+    side = size.get("size", 32)
+    assert len(x) + len(x_test) == 1797
+    assert x.shape[1:] == x_test.shape[1:] == (side, side, 1)
     assert (x.min(), x.max()) == (-1, 1)
+    assert np.abs(x_test).max() <= 1
     assert set(y) == set(y_test) == set(range(10))
+    share = np.bincount(y_test) / (np.bincount(y) + np.bincount(y_test))
+    np.testing.assert_allclose(share, 0.2, atol=0.01)
 
 
 def test_augmentation_only_crops_and_flips():

@@ -1,14 +1,17 @@
-"""The digits that comparisons are made on."""
+"""The training that comparisons on digits share."""
 
+import keras
 import numpy as np
+import pytest
 
-from examples.reproduce.on_digits import digits
+from examples.reproduce.on_digits import fit
 
 
-def test_digits_are_split_by_class():
-    x, x_test, y, y_test = digits()
-    assert x.shape[1:] == x_test.shape[1:] == (16, 16, 1)
-    assert len(x) + len(x_test) == 1797
-    assert np.abs(x).max() <= 1
-    share = np.bincount(y_test) / (np.bincount(y) + np.bincount(y_test))
-    np.testing.assert_allclose(share, 0.2, atol=0.01)
+def test_the_learning_rate_falls_to_a_fiftieth(eager):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    x = np.random.default_rng(0).normal(size=(10, 4)).astype("float32")
+    history = fit(model, x, np.arange(10) % 3, 3, 4, [])
+    assert len(history.history["accuracy"]) == 3
+    assert int(model.optimizer.iterations) == 9
+    rate = float(model.optimizer.learning_rate)
+    assert rate == pytest.approx(0.01 * 0.02)
