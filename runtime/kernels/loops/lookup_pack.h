@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/loops/lookup_layout.h"
+#include "kernels/loops/weights.h"
 
 namespace aqe::lookup {
 
@@ -16,6 +17,7 @@ class Packer {
       : layer_(layer),
         classes_(count_classes(layer)),
         at_(layer, index_bits, classes_),
+        rows_(layer),
         bytes_(static_cast<char*>(constants)) {}
 
   void pack() {
@@ -58,10 +60,10 @@ class Packer {
     outside_.assign(size_t{1} * layer_.out_channels * classes_, 0);
     const int own = layer_.group_channels();
     for (int o = 0; o < layer_.out_channels; ++o) {
+      const int8_t* codes = rows_.codes(o);
       for (int64_t tap = 0; tap < at_.indices.taps; ++tap) {
         int sum = 0;
-        for (int c = 0; c < own; ++c)
-          sum += weight_code(layer_, o, tap * own + c);
+        for (int c = 0; c < own; ++c) sum += codes[tap * own + c];
         for (int number = 0; number < classes_; ++number) {
           if (classes.is_outside(number, tap, layer_.window))
             outside_[o * classes_ + number] += sum;
@@ -130,18 +132,19 @@ class Packer {
     return number;
   }
 
-  // Weights of output channel o that meet index i of a tap; returns what those
-  // that are not there add, meeting channels that are not there.
-  int find_weights(int o, int64_t tap, int i, int* weights) const {
+  // Weights, of an output channel's `codes`, that meet index i of a tap, where
+  // its group begins at channel `first`; returns what those that are not there
+  // add, meeting channels that are not there.
+  int find_weights(const int8_t* codes, int first, int64_t tap, int i,
+                   int* weights) const {
     const int own = layer_.group_channels();
-    const int first = group_of(layer_, o) * own;
     const int start = i / at_.indices.word * kBlock +
                       i % at_.indices.word * at_.indices.codes;
     int absent = 0;
     for (int s = 0; s < at_.indices.codes; ++s) {
       const int c = start + s;
       if (c / kBlock == start / kBlock && c >= first && c < first + own) {
-        weights[s] = weight_code(layer_, o, tap * own + c - first);
+        weights[s] = codes[tap * own + c - first];
       } else {
         weights[s] = Layout::has_zero(layer_) ? 0 : 1;
         if (layer_.input == Type::kPacked1) absent += weights[s];
@@ -183,6 +186,10 @@ class Packer {
     std::fill_n(sums_, kChannels, 0);
     const int own = layer_.group_channels();
     const int start = group_of(layer_, first) * own;
+    const int64_t length = layer_.weights_per_output();
+    std::vector<int8_t> codes(static_cast<size_t>(count * length));
+    for (int c = 0; c < count; ++c)
+      std::copy_n(rows_.codes(first + c), length, &codes[c * length]);
     for (int64_t tap = 0; tap < at_.indices.taps; ++tap) {
       for (int i = at_.indices.at(start); i <= at_.indices.at(start + own - 1);
            ++i) {
@@ -190,7 +197,8 @@ class Packer {
         int greatest[kChannels];
         for (int c = 0; c < count; ++c) {
           int weights[kMostCodes];
-          const int absent = find_weights(first + c, tap, i, weights);
+          const int absent =
+              find_weights(&codes[c * length], start, tap, i, weights);
           offset_[first + c] += reach(weights) + absent;
           tables[c] = table_of(weights);
           greatest[c] = greatest_entry(weights);
@@ -289,6 +297,7 @@ class Packer {
   const Layer& layer_;
   const int classes_;
   const Layout at_;
+  WeightRows rows_;
   char* const bytes_;
   Head head_ = {};
   int32_t* offset_ = nullptr;
