@@ -174,7 +174,7 @@ $(NEWEST): setup.cfg setup.py pyproject.toml $(RUNTIME)
 
 # PyPI's PyTorch for Linux brings CUDA; where its own index cannot be reached,
 # PyPI's it is. The last line makes `keras_aqe` the one of this checkout.
-.venv-jax/installed: REQUIREMENTS := "jax >= 0.8" pillow
+.venv-jax/installed: REQUIREMENTS := "jax >= 0.8" pillow filelock
 .venv-torch/installed: REQUIREMENTS := torch==2.13.0 --retries 1 \
 	--extra-index-url https://download.pytorch.org/whl/cpu
 $(BACKENDS): .venv-%/installed: $(INSTALLED)

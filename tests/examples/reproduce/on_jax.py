@@ -16,6 +16,7 @@ import numpy as np
 
 import keras_aqe as aqe
 from examples.reproduce import (
+    __main__,
     images,
     jax_program,
     jax_training,
@@ -254,6 +255,23 @@ def settings(folder):
     program = jax_training._program(RUN, data)
     # With a teacher and without.
     return {"losses": losses, "compiled": program._step._cache_size()}
+
+
+def smoke(folder):
+    """All runs of an experiment that needs JAX, small, and once more."""
+    command = ["estimator", "--scale", "smoke"]
+    command += ["--images", str(folder / "images.npz")]
+    command += ["--output", str(folder / "smoke")]
+    __main__.main(command)
+    lines = (folder / "smoke" / "results.jsonl").read_text()
+    # A second time there is nothing left to train.
+    __main__.main(command)
+    return {
+        "runs": [
+            runs.key(json.loads(line)["run"]) for line in lines.splitlines()
+        ],
+        "same": (folder / "smoke" / "results.jsonl").read_text() == lines,
+    }
 
 
 def read(folder):

@@ -11,6 +11,8 @@ from tests.examples.reproduce import test_imagenet
 # The study, which draws all kinds of figures, and a table of ImageNet; the
 # others do the same and take ten seconds each.
 FEW = ("study", "table4")
+# Its runs have settings that only JAX trains with.
+ON_JAX = "estimator"
 
 
 @pytest.mark.program
@@ -21,7 +23,7 @@ FEW = ("study", "table4")
         *(
             pytest.param(name, marks=pytest.mark.long)
             for name in runs.NAMES
-            if name not in FEW
+            if name not in (*FEW, ON_JAX)
         ),
     ],
 )
@@ -48,6 +50,15 @@ def test_smoke(noise, name, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(training, "train", None)
     __main__.main(command)
     assert text.strip() in capsys.readouterr().out
+
+
+@pytest.mark.program
+@pytest.mark.long
+def test_smoke_on_jax(on_jax, tmp_path):
+    found = on_jax(tmp_path, "smoke")["smoke"]
+    planned = runs.expand(runs.load(ON_JAX), "smoke")
+    assert set(found["runs"]) == {runs.key(p.run) for p in planned}
+    assert found["same"]
 
 
 def test_jobs_are_for_one_device(capsys):
