@@ -10,6 +10,7 @@ import keras
 from keras_aqe import backend, quantizers
 from keras_aqe.backend import Tensor
 from keras_aqe.constraints import WeightClip
+from keras_aqe.layers import foreign
 
 # The arguments by which layers are given quantizers.
 QUANTIZER_ARGUMENTS = ("quantizer", "input_quantizer", "kernel_quantizer")
@@ -42,6 +43,7 @@ class Quantized:
         **kwargs: Any,
     ) -> None:
         name = kwargs.get("name") or type(self).__name__
+        foreign.refuse(kwargs, name)
         with naming("input_quantizer", name):
             input_quantizer = quantizers.get(input_quantizer)
         if kernel_quantizer == _SAME and input_quantizer is not None:
