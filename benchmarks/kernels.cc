@@ -85,6 +85,7 @@ constexpr Bound kBounds[] = {
     {"planes_avx512", 0, 0, 512, 3, 2},
     {"dot_avx512", 0, 0, 64, 1, 2},
     {"image_avx512", 0, 0, 16, 1, 2},
+    {"image_rows_avx512", 0, 0, 16, 1, 2},
     {"conv_2d_rows_avx512", 0, 0, 64, 1, 2},
 };
 

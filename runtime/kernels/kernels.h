@@ -19,7 +19,7 @@ extern const Kernel kMaxPoolPortable, kAveragePoolPortable, kQuantizePortable,
 // avx2_shift.cc, avx2_code_blocks.cc, avx2_quantize.cc
 extern const Kernel kConvLookupAvx2;
 extern const Kernel kConvPlanesAvx2, kDensePlanesAvx2;
-extern const Kernel kConvDotAvx2, kConvImageAvx2;
+extern const Kernel kConvDotAvx2, kConvImageRowsAvx2, kConvImageAvx2;
 extern const Kernel kDenseDotAvx2, kDenseFloatAvx2;
 extern const Kernel kConvShiftAvx2, kDenseShiftAvx2;
 extern const Kernel kDepthwisePlanesAvx2, kDepthwiseAvx2;
@@ -30,7 +30,8 @@ extern const Kernel kQuantizeAvx2, kDequantizeAvx2;
 // avx512_code_blocks.cc, avx512_quantize.cc
 extern const Kernel kConvLookupAvx512, kConvXnorAvx512;
 extern const Kernel kConvPlanesAvx512, kDensePlanesAvx512;
-extern const Kernel kConvRowsAvx512, kConvDotAvx512, kConvImageAvx512;
+extern const Kernel kConvRowsAvx512, kConvDotAvx512, kConvImageRowsAvx512,
+    kConvImageAvx512;
 extern const Kernel kDenseDotAvx512Vbmi, kDenseDotAvx512, kDenseFloatAvx512;
 extern const Kernel kDepthwisePlanesAvx512, kDepthwiseAvx512;
 extern const Kernel kMaxPoolAvx512, kAveragePoolAvx512;

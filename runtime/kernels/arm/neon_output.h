@@ -247,13 +247,15 @@ struct NeonOutput {
   static TapSums tap_sums(const Layer&, const void*) { return {}; }
   static bool decodes(const Layer&) { return false; }
 
-  static void max(const Acc* acc, int rows, int stride, int columns,
+  static void max(const Acc* const* rows, int count, int first, int columns,
                   Acc* best) {
     for (int i = 0; i < kBlock; i += 4) {
-      auto most = load(acc + i);
-      for (int y = 0; y < rows; ++y) {
-        for (int x = 0; x < columns; ++x)
-          most = greater(most, load(acc + y * stride + x * kBlock + i));
+      const int64_t from = int64_t{first} * kBlock + i;
+      auto most = load(rows[0] + from);
+      for (int y = 0; y < count; ++y) {
+        const Acc* at = rows[y] + from;
+        for (int x = 0; x < columns; ++x, at += kBlock)
+          most = greater(most, load(at));
       }
       neon::store(best + i, most);
     }

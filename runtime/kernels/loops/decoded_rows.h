@@ -34,8 +34,9 @@ class DecodedRows {
   }
 
   // Row y of image n, counted from the first row of padding, with padding on
-  // both sides; decode(pixel, to) writes a pixel, null being one of padding.
-  // `key` is what rows belong together by, the image or its part.
+  // both sides; decode(pixels, count, to) writes neighbouring pixels, null
+  // being padding. `key` is what rows belong together by, the image or its
+  // part.
   template <class Decode>
   AQE_TARGET const char* row(int64_t key, int64_t n, int64_t y,
                              const Decode& decode) {
@@ -47,15 +48,15 @@ class DecodedRows {
     keys_[slot] = key;
     const int64_t in_y = y - layer_.window.pad_top;
     const bool is_inside = in_y >= 0 && in_y < layer_.in_height;
-    char* to = row;
-    for (int64_t i = 0; i < columns_; ++i, to += pixel_bytes_) {
-      const int64_t x = i - layer_.window.pad_left;
-      const bool exists = is_inside && x >= 0 && x < layer_.in_width;
-      const int64_t pixel = (n * layer_.in_height + in_y) * layer_.in_width + x;
-      decode(exists ? pixel_at(layer_.input, layer_.in_channels, input_, pixel)
-                    : nullptr,
-             to);
+    const int64_t begin = is_inside ? layer_.window.pad_left : columns_;
+    const int64_t end = std::min(begin + layer_.in_width, columns_);
+    decode(nullptr, begin, row);
+    if (begin < end) {
+      decode(pixel_at(layer_.input, layer_.in_channels, input_,
+                      (n * layer_.in_height + in_y) * layer_.in_width),
+             end - begin, row + begin * pixel_bytes_);
     }
+    decode(nullptr, columns_ - end, row + end * pixel_bytes_);
     return row;
   }
 

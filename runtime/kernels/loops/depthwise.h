@@ -152,13 +152,17 @@ AQE_TARGET void run_depthwise(const Layer& layer, const void* constants,
     const int64_t part = unit / layer.out_height;
     const int block = static_cast<int>(part % blocks);
     const int64_t n = part / blocks;
-    const auto decode = [&](const char* pixel, char* to) AQE_TARGET {
+    const auto decode = [&](const char* pixels, int64_t count,
+                            char* to) AQE_TARGET {
       auto* codes = reinterpret_cast<int16_t*>(to);
-      if (pixel != nullptr) {
-        decode_depthwise<Method>(layer, pixel, block, codes);
-      } else {
-        std::fill_n(codes, kBlock, static_cast<int16_t>(layer.pad_value));
+      if (pixels == nullptr) {
+        std::fill_n(codes, count * kBlock,
+                    static_cast<int16_t>(layer.pad_value));
+        return;
       }
+      const int64_t step = pixel_bytes(layer.input, layer.in_channels);
+      for (; count > 0; --count, pixels += step, codes += kBlock)
+        decode_depthwise<Method>(layer, pixels, block, codes);
     };
     const int16_t* rows[kMostWindowRows];
     for (int ky = 0; ky < window.height; ++ky) {

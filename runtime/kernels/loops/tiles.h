@@ -20,8 +20,8 @@
 //                                           sums, to be taken back
 //   combine(plus, plus, minus, minus, minus, acc)
 //                                           adds to and takes from 64 sums
-//   max(acc, rows, stride, columns, best)   best[64] of acc[row][column][64],
-//                                           rows `stride` apart
+//   max(rows, count, first, columns, best)  best[64] of rows[row][column][64],
+//                                           so many of both, from `first` on
 //   store(layer, constants, acc, block, pixel)
 //                                           the output stage
 //   store_pixels(layer, constants, acc, pixels, block, pixel)
@@ -93,8 +93,9 @@ AQE_TARGET void pool_output(const Layer& layer, const Tile& tile, int i,
   const int origin = tile.position[0].x;
   const int begin = std::max(left, 0) - origin;
   const int end = std::min(left + pool.width, layer.conv_width) - origin;
-  Method::max(acc + begin * kBlock, tile.height, tile.width * kBlock,
-              end - begin, best);
+  const typename Method::Acc* rows[kMaxPositions];
+  for (int y = 0; y < tile.height; ++y) rows[y] = acc + y * tile.width * kBlock;
+  Method::max(rows, tile.height, begin, end - begin, best);
 }
 
 template <class Method>

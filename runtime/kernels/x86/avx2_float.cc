@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "kernels/x86/dot_conv.h"
 #include "kernels/x86/dot_dense.h"
+#include "kernels/x86/dot_rows.h"
 
 namespace aqe {
 namespace {
@@ -61,6 +62,10 @@ struct Methods {
 
 }  // namespace
 
+extern constexpr Kernel kConvImageRowsAvx2 =
+    RowsKernel<DotRows<FloatDot>>::kernel(
+        "conv_2d_image_rows_avx2", width_set(Type::kFloat32, Type::kUInt8),
+        kAvx2);
 extern constexpr Kernel kConvImageAvx2 = dot_conv_kernel<FloatDot>(
     "conv_2d_image_avx2", width_set(Type::kFloat32, Type::kUInt8), kAvx2);
 extern constexpr Kernel kDenseFloatAvx2 =

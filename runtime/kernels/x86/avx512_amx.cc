@@ -43,8 +43,8 @@ constexpr uint32_t kNeeds = kAvx512 | kAmx;
 
 }  // namespace
 
-extern constexpr Kernel kConvRowsAmx =
-    RowsKernel<amx::Rows<Tiles>>::kernel("conv_2d_rows_amx", kNeeds);
+extern constexpr Kernel kConvRowsAmx = RowsKernel<amx::Rows<Tiles>>::kernel(
+    "conv_2d_rows_amx", kCodeWidths, kNeeds);
 extern constexpr Kernel kConvAmx =
     amx::Patches<Tiles>::kernel("conv_2d_amx", Operator::kConv2D, kNeeds);
 extern constexpr Kernel kDenseAmx = amx::Patches<Tiles>::kernel(

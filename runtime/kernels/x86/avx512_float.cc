@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "kernels/x86/dot_conv.h"
 #include "kernels/x86/dot_dense.h"
+#include "kernels/x86/dot_rows.h"
 
 namespace aqe {
 namespace {
@@ -55,6 +56,10 @@ struct Methods {
 
 }  // namespace
 
+extern constexpr Kernel kConvImageRowsAvx512 =
+    RowsKernel<DotRows<FloatDot>>::kernel(
+        "conv_2d_image_rows_avx512", width_set(Type::kFloat32, Type::kUInt8),
+        kAvx512);
 extern constexpr Kernel kConvImageAvx512 = dot_conv_kernel<FloatDot>(
     "conv_2d_image_avx512", width_set(Type::kFloat32, Type::kUInt8), kAvx512);
 extern constexpr Kernel kDenseFloatAvx512 =

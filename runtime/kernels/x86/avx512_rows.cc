@@ -2,23 +2,13 @@
 #include "kernels/x86/avx512_dot.h"
 
 #include "kernels/kernels.h"
-#include "kernels/x86/dot_conv.h"
-#include "kernels/x86/rows.h"
+#include "kernels/x86/dot_rows.h"
 
 namespace aqe {
 namespace {
 
-class DotRows {
- public:
-  using Lanes = ByteDot::Lanes;
-  static constexpr int kMostRows = ByteDot::kMostRows;
-  static constexpr int kChannels = DotConv<ByteDot>::kChannels;
-  static constexpr size_t kBeyond = 0;
-  static constexpr auto constants_bytes = dot_constants_bytes;
-  static constexpr auto pack = pack_dot<kChannels>;
-  static constexpr auto pad_pixel = DotConv<ByteDot>::pad_pixel;
-
-  static int output_rows(const Layer&) { return 1; }
+struct ByteRows : DotRows<ByteDot> {
+  using DotRows::DotRows;
 
   static bool is_worthwhile(const Layer& layer) {
     if (layer.input <= Type::kPacked2 && layer.weight_bits <= 2) {
@@ -30,45 +20,13 @@ class DotRows {
              layer.in_channels <=
                  kMostChannels[bits(layer.input) + layer.weight_bits - 2];
     }
-    // Weights pass by once for each row of outputs.
-    constexpr int kLongRow = 12;
-    constexpr size_t kNear = 3 << 19;
-    return layer.conv_width >= kLongRow || dot_constants_bytes(layer) <= kNear;
+    return DotRows::is_worthwhile(layer);
   }
-
-  DotRows(const Layer& layer, const void* constants)
-      : layer_(layer),
-        at_(layer),
-        constants_(static_cast<const char*>(constants)) {}
-
-  void multiply(const WindowRows* rows, int count, int block, int32_t* acc,
-                int64_t acc_of_row) const {
-    const Window& window = layer_.window;
-    const size_t pixel = patch_pixel_bytes(layer_);
-    const int channels = channels_in_block(layer_.out_channels, block);
-    for (int c = 0; c < channels; c += kChannels) {
-      const int64_t channel = int64_t{block} * kBlock + c;
-      for (int row = 0; row < count; ++row) {
-        multiply_channels<ByteDot>(channels - c)(
-            layer_, rows[row], window.height, window.stride_x * pixel,
-            layer_.conv_width,
-            constants_ + at_.weights + channel * at_.steps * 4,
-            window.width * static_cast<int64_t>(pixel) / 4,
-            reinterpret_cast<const int32_t*>(constants_ + at_.init) + channel,
-            acc + row * acc_of_row + c);
-      }
-    }
-  }
-
- private:
-  const Layer& layer_;
-  const DotLayout at_;
-  const char* const constants_;
 };
 
 }  // namespace
 
-extern constexpr Kernel kConvRowsAvx512 =
-    RowsKernel<DotRows>::kernel("conv_2d_rows_avx512", kAvx512 | kAvx512Vnni);
+extern constexpr Kernel kConvRowsAvx512 = RowsKernel<ByteRows>::kernel(
+    "conv_2d_rows_avx512", kCodeWidths, kAvx512 | kAvx512Vnni);
 
 }  // namespace aqe

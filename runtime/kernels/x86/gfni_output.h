@@ -28,11 +28,14 @@ AQE_TARGET void store_sums(const Layer& layer, const Tiling& tiling,
           tile.columns, block, pixel);
       continue;
     }
+    const int count = rows.end - rows.begin;
+    const int32_t* own[kMostGroups];
+    for (int row = 0; row < count; ++row)
+      own[row] = acc + (rows.begin + row) * stride;
     for (int x = tile.x; x < tile.x + tile.columns; ++x) {
       const Span columns = columns_of(layer, tiling, tile, x);
-      const int32_t* own = acc + rows.begin * stride + columns.begin * kBlock;
       alignas(64) int32_t best[kBlock];
-      VectorOutput<Int32Lanes>::max(own, rows.end - rows.begin, stride,
+      VectorOutput<Int32Lanes>::max(own, count, columns.begin,
                                     columns.end - columns.begin, best);
       VectorOutput<Int32Lanes>::store(layer, nullptr, best, block, pixel);
       pixel += pixel_bytes(layer.output, layer.out_channels);

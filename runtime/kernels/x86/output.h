@@ -83,14 +83,15 @@ struct VectorOutput {
   static TapSums tap_sums(const Layer&, const void*) { return {}; }
   static bool decodes(const Layer&) { return false; }
 
-  AQE_TARGET static void max(const Acc* acc, int rows, int stride, int columns,
-                             Acc* best) {
+  AQE_TARGET static void max(const Acc* const* rows, int count, int first,
+                             int columns, Acc* best) {
     for (int i = 0; i < kBlock; i += kLanes) {
-      auto most = Lanes::load(acc + i);
-      for (int y = 0; y < rows; ++y) {
-        for (int x = 0; x < columns; ++x)
-          most =
-              Lanes::max(Lanes::load(acc + y * stride + x * kBlock + i), most);
+      const int64_t from = int64_t{first} * kBlock + i;
+      auto most = Lanes::load(rows[0] + from);
+      for (int y = 0; y < count; ++y) {
+        const Acc* at = rows[y] + from;
+        for (int x = 0; x < columns; ++x, at += kBlock)
+          most = Lanes::max(Lanes::load(at), most);
       }
       Lanes::store(best + i, most);
     }

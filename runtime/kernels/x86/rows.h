@@ -1,6 +1,6 @@
-// Convolutions as products of bytes, without patches: rows of the input are
-// decoded once, and where taps are side by side, so are the bytes of a window's
-// row. Those of the next position are a stride behind.
+// Convolutions as sums of products, without patches: rows of the input are
+// decoded once, and where taps are side by side, so are the bytes or floats of
+// a window's row. Those of the next position are a stride behind.
 //
 // A `Product` says how rows are multiplied:
 //   Lanes                         its vectors
@@ -33,11 +33,13 @@ using WindowRows = const char* [kMostWindowRows];
 template <class Product>
 struct RowsKernel {
   using Lanes = typename Product::Lanes;
+  using Acc = typename Lanes::Acc;
 
-  static constexpr Kernel kernel(const char* name, uint32_t features) {
+  static constexpr Kernel kernel(const char* name, WidthSet inputs,
+                                 uint32_t features) {
     return {name,
             Operator::kConv2D,
-            kCodeWidths,
+            inputs,
             kWeightWidths,
             features,
             Product::kMostRows,
@@ -52,6 +54,14 @@ struct RowsKernel {
   }
 
  private:
+  // Neighbouring rows of the convolution, and where their sums lie: in turns in
+  // as many places as there are rows below one of outputs.
+  struct ConvRows {
+    int first, count, places;
+
+    int place(int row) const { return (first + row) % places; }
+  };
+
   static int output_rows(const Layer& layer) {
     return layer.has_pool ? 1 : Product::output_rows(layer);
   }
@@ -59,6 +69,21 @@ struct RowsKernel {
   // Rows of the convolution that belong to those rows of outputs, at most.
   static int most_conv_rows(const Layer& layer) {
     return layer.has_pool ? layer.pool.height : output_rows(layer);
+  }
+
+  static ConvRows conv_rows(const Layer& layer, int y, int rows) {
+    const int places = most_conv_rows(layer);
+    if (!layer.has_pool) return {y, rows, places};
+    const int top = y * layer.pool.stride_y - layer.pool.pad_top;
+    const int first = std::max(top, 0);
+    return {first, std::min(top + layer.pool.height, layer.conv_height) - first,
+            places};
+  }
+
+  // Whether rows of outputs share rows of the convolution, whose sums of all
+  // blocks are kept for the next.
+  static bool keeps_sums(const Layer& layer) {
+    return layer.has_pool && layer.pool.stride_y < layer.pool.height;
   }
 
   static DecodedRows decoded_rows(const Layer& layer) {
@@ -70,8 +95,14 @@ struct RowsKernel {
     return kBlock * static_cast<int64_t>(round_up(layer.conv_width, 2));
   }
 
+  static int64_t acc_of_block(const Layer& layer) {
+    return keeps_sums(layer) ? most_conv_rows(layer) * acc_of_row(layer) : 0;
+  }
+
   static size_t acc_bytes(const Layer& layer) {
-    return sizeof(int32_t) * most_conv_rows(layer) * acc_of_row(layer);
+    return sizeof(Acc) *
+           (most_conv_rows(layer) * acc_of_row(layer) +
+            (block_count(layer.out_channels) - 1) * acc_of_block(layer));
   }
 
   static bool supports(const Layer& layer) {
@@ -90,21 +121,20 @@ struct RowsKernel {
   }
 
   // 64 sums at each position of a row of outputs, to codes or floats.
-  AQE_TARGET static void store_row(const Layer& layer, const int32_t* acc,
-                                   int conv_rows, int block, char* pixel) {
+  AQE_TARGET static void store_pooled(const Layer& layer, const Acc* acc,
+                                      const ConvRows& conv, int block,
+                                      char* pixel) {
     using Output = VectorOutput<Lanes>;
-    if (!layer.has_pool) {
-      Output::store_pixels(layer, nullptr, acc, layer.out_width, block, pixel);
-      return;
-    }
+    const Acc* rows[kMostConvRows];
+    for (int row = 0; row < conv.count; ++row)
+      rows[row] = acc + conv.place(row) * acc_of_row(layer);
     const int64_t step = pixel_bytes(layer.output, layer.out_channels);
     for (int x = 0; x < layer.out_width; ++x, pixel += step) {
       const int left = x * layer.pool.stride_x - layer.pool.pad_left;
       const int begin = std::max(left, 0);
       const int end = std::min(left + layer.pool.width, layer.conv_width);
-      alignas(64) int32_t best[kBlock];
-      Output::max(acc + int64_t{begin} * kBlock, conv_rows,
-                  static_cast<int>(acc_of_row(layer)), end - begin, best);
+      alignas(64) Acc best[kBlock];
+      Output::max(rows, conv.count, begin, end - begin, best);
       Output::store(layer, nullptr, best, block, pixel);
     }
   }
@@ -113,49 +143,66 @@ struct RowsKernel {
                   void* output, void* scratch, int64_t begin, int64_t end) {
     using Set = typename Lanes::Set;
     const Window& window = layer.window;
-    auto* acc = static_cast<int32_t*>(scratch);
+    auto* sums = static_cast<Acc*>(scratch);
     DecodedRows decoded = decoded_rows(layer);
     decoded.start(input, static_cast<char*>(scratch) + acc_bytes(layer));
     const char* pad_pixel = Product::pad_pixel(layer, constants);
-    const auto pad_words = static_cast<int64_t>(patch_pixel_bytes(layer) / 4);
-    const auto decode = [&](const char* pixel, char* to) AQE_TARGET {
-      if (pixel != nullptr) {
-        Set::decode_pixel(layer.input, pixel, layer.in_channels, to);
-      } else {
-        Set::copy_words(pad_pixel, pad_words, to);
+    const size_t patch_pixel = patch_pixel_bytes(layer);
+    const int64_t in_step = pixel_bytes(layer.input, layer.in_channels);
+    const auto decode = [&](const char* pixels, int64_t count,
+                            char* to) AQE_TARGET {
+      if (pixels != nullptr) {
+        load_pixels<Set>(layer, pixels, static_cast<int>(count),
+                         count * in_step, to);
+        return;
+      }
+      for (; count > 0; --count, to += patch_pixel) {
+        Set::copy_words(pad_pixel, static_cast<int64_t>(patch_pixel / 4), to);
       }
     };
     Product product(layer, constants);
+    const int64_t of_row = acc_of_row(layer);
     const int most = output_rows(layer);
     const int64_t units_of_image = units(layer) / layer.batch;
+    int64_t known = 0;  // rows of all images' convolutions, up to this one
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t n = unit / units_of_image;
       const int y = static_cast<int>(unit % units_of_image) * most;
       const int rows = std::min(most, layer.out_height - y);
-      const int top =
-          layer.has_pool ? y * layer.pool.stride_y - layer.pool.pad_top : y;
-      const int first = std::max(top, 0);
-      const int conv_rows =
-          layer.has_pool
-              ? std::min(top + layer.pool.height, layer.conv_height) - first
-              : rows;
+      const ConvRows conv = conv_rows(layer, y, rows);
       WindowRows parts[kMostConvRows];
-      for (int conv_row = 0; conv_row < conv_rows; ++conv_row) {
+      const int64_t first = n * layer.conv_height + conv.first;
+      const int kept = static_cast<int>(std::max<int64_t>(known - first, 0));
+      if (keeps_sums(layer)) known = first + conv.count;
+      for (int row = kept; row < conv.count; ++row) {
         for (int ky = 0; ky < window.height; ++ky) {
-          parts[conv_row][ky] =
+          parts[row][ky] =
               decoded.row(n, n,
-                          int64_t{first + conv_row} * window.stride_y +
+                          int64_t{conv.first + row} * window.stride_y +
                               int64_t{ky} * window.dilation_y,
                           decode);
         }
       }
       for (int block = 0; block < block_count(layer.out_channels); ++block) {
-        product.multiply(parts, conv_rows, block, acc, acc_of_row(layer));
+        Acc* acc = sums + block * acc_of_block(layer);
+        for (int row = kept, count; row < conv.count; row += count) {
+          // As many as lie behind each other.
+          const int place = conv.place(row);
+          count = std::min(conv.count - row, conv.places - place);
+          product.multiply(parts + row, count, block, acc + place * of_row,
+                           of_row);
+        }
+        char* pixel = pixel_at(layer.output, layer.out_channels, output,
+                               (n * layer.out_height + y) * layer.out_width);
+        if (layer.has_pool) {
+          store_pooled(layer, acc, conv, block, pixel);
+          continue;
+        }
         for (int row = 0; row < rows; ++row) {
-          store_row(
-              layer, acc + row * acc_of_row(layer), conv_rows, block,
-              pixel_at(layer.output, layer.out_channels, output,
-                       (n * layer.out_height + y + row) * layer.out_width));
+          VectorOutput<Lanes>::store_pixels(
+              layer, nullptr, acc + row * of_row, layer.out_width, block,
+              pixel_at(layer.output, layer.out_channels, pixel,
+                       int64_t{row} * layer.out_width));
         }
       }
     }

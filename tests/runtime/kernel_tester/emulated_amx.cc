@@ -81,7 +81,7 @@ class EmulatedTiles {
 };
 
 constexpr Kernel kConvRows = RowsKernel<amx::Rows<EmulatedTiles>>::kernel(
-    "conv_2d_rows_amx_emulated", kAvx2);
+    "conv_2d_rows_amx_emulated", kCodeWidths, kAvx2);
 constexpr Kernel kConv = amx::Patches<EmulatedTiles>::kernel(
     "conv_2d_amx_emulated", Operator::kConv2D, kAvx2);
 constexpr Kernel kDense = amx::Patches<EmulatedTiles>::kernel(
