@@ -1,5 +1,6 @@
 """Files that are whole or not there."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable
@@ -17,6 +18,9 @@ def write_whole(
         save: Writes the file to the `pathlib.Path` that it is given, whose
             suffix is that of `path`, since Keras and NumPy go by it.
 
+    Raises:
+        OSError: If it cannot be written; `filename` is `path`.
+
     Example:
 
     ```python
@@ -29,5 +33,11 @@ def write_whole(
     try:
         save(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # A full disk has no name, and others that of the temporary file.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

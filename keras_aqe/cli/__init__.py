@@ -6,10 +6,13 @@ comes at once.
 """
 
 import argparse
+import contextlib
 import json
+import math
 import os
 import pathlib
 import re
+import signal
 import sys
 
 from keras_aqe.cli import (
@@ -18,6 +21,7 @@ from keras_aqe.cli import (
     convert,
     demo,
     describe,
+    inputs,
     kernels,
     plot,
     quantize,
@@ -46,7 +50,10 @@ exit codes:
   1  the answer is no: a model that does not convert, a file with faults
   2  wrong usage
   3  it failed: a file that cannot be read, a package that is missing
+  130  it was interrupted (Ctrl-C)
 """
+# Set to anything, it shows where an error comes from that is a fault of ours.
+_TRACEBACK = "KERAS_AQE_TRACEBACK"
 _EXAMPLES = """\
 examples:
   keras-aqe demo
@@ -117,14 +124,10 @@ def begin():
     """
     # TensorFlow writes what it did not find.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    build_parser().parse_args()
-
-
-def _text(error):
-    """An error in words, without the number that the system gives it."""
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+    # Nothing has to be tidied up yet, so Ctrl-C may end the imports.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with _ending():
+        build_parser().parse_args()
 
 
 def main(argv=None):
@@ -133,18 +136,75 @@ def main(argv=None):
     Args:
         argv: Arguments; `None` means those of the process.
     """
-    args = build_parser().parse_args(argv)
-    try:
+    with _ending():
+        args = build_parser().parse_args(argv)
+        if argv is None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         code, result = COMMANDS[args.command].run(args)
+        if args.json:
+            print(json.dumps(_plain(result), indent=2, allow_nan=False))
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _ending():
+    """Ends the process with a line and an exit code where a command fails."""
+    try:
+        try:
+            yield
+        finally:
+            _flush()
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # Who reads has gone, and Python would write once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who reads has what they wanted.
         sys.exit(3)
+    except inputs.UsageError as error:
+        _fail(2, str(error))
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        print(f"keras-aqe: {_text(error)}", file=sys.stderr)
-        sys.exit(3)
-    if args.json:
-        print(json.dumps(result, indent=2))
+        _fail(3, _text(error))
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            raise
+        _fail(
+            3,
+            f"{type(error).__name__}: {error} (Set {_TRACEBACK}=1 to see where "
+            "this comes from, and please report it.)",
+        )
+
+
+def _flush():
+    """Writes what is left; a closed output has none."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Python would write it once more at its end, and fail loudly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _text(error):
+    """An error in words, without the number that the system gives it."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def _fail(code, message):
+    """Ends the process; Keras's messages are of several lines, and in bold."""
+    message = re.sub(r"\x1b\[\d*m", "", message)
+    print(f"keras-aqe: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
+
+
+def _plain(value):
+    """A result as what JSON has, which knows no NaN and nothing infinite."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

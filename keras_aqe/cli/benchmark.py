@@ -83,7 +83,7 @@ def _int8(args):
     if source is None:
         source = pathlib.Path(args.files[0]).with_suffix(".keras")
         if not source.exists():
-            raise ValueError(
+            raise inputs.UsageError(
                 f"--against int8 is made of a float network, and there is no "
                 f"{str(source)!r}. Name one: --float MODEL, a .keras file or a "
                 ".tflite file of floats."

@@ -23,6 +23,10 @@ def add_arguments(parser):
 
 
 def run(args):
+    path = pathlib.Path(args.model)
+    output = pathlib.Path(args.output or path.with_suffix(".tflite"))
+    if output.resolve() == path.resolve():
+        raise inputs.UsageError(f"{output} is the model; name another file")
     model = inputs.load_model(args)
     from keras_aqe import converters
 
@@ -32,9 +36,8 @@ def run(args):
         if not args.json:
             print(f"{error}\n`keras-aqe check` lists all faults.")
         return 1, {"ok": False, "error": str(error)}
-    output = args.output or str(pathlib.Path(args.model).with_suffix(".tflite"))
     converted.save(output)
     if not args.json:
         print(converted.report)
         print(f"Written: {output}")
-    return 0, {"ok": True, "output": output, **converted.to_dict()}
+    return 0, {"ok": True, "output": str(output), **converted.to_dict()}

@@ -2,10 +2,15 @@
 
 import argparse
 import importlib
+import math
 import pathlib
 import sys
 
 TARGETS = ("packed", "lce", "tflite")
+
+
+class UsageError(ValueError):
+    """Arguments that do not go together, or have no meaning here."""
 
 
 def add_model(parser):
@@ -83,6 +88,17 @@ def positive(text):
     return int(text)
 
 
+def above_zero(text):
+    """A finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
 def shows_progress(args):
     """Whether somebody is there to see a progress bar."""
     return not args.json and sys.stderr.isatty()
@@ -90,22 +106,36 @@ def shows_progress(args):
 
 def load_model(args):
     """The Keras model of `add_model`."""
+    path = pathlib.Path(args.model)
+    # Before the imports, which take seconds.
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder, not a .keras file")
     for module in args.modules:
-        importlib.import_module(module)
+        _import(module)
     import keras
 
     # Keras finds our classes in a file only once they are imported.
     import keras_aqe  # noqa: F401
 
-    if not pathlib.Path(args.model).exists():
-        raise FileNotFoundError(f"there is no file {args.model!r}")
     try:
-        return keras.models.load_model(args.model, compile=False)
-    except (OSError, TypeError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:
+        # Whatever Keras says of a file that is damaged, or of something else.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(
-            f"{args.model!r} is not a model that Keras can load: {first} "
+            f"{str(path)!r} is not a model that Keras can load: {lines[0]} "
             "Layers of your own are registered by --import MODULE."
+        ) from error
+
+
+def _import(module):
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        raise ImportError(
+            f"--import {module} failed: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -135,10 +165,24 @@ def loaded(path, tensors):
     """The arrays of a file, as a model of some inputs takes them."""
     import numpy as np
 
-    found = np.load(path, allow_pickle=False)
-    if isinstance(found, np.ndarray):
-        return found
-    names = [tensor.name for tensor in tensors]
-    # By name where the arrays have the names of the inputs.
-    arrays = [found[n] for n in (names if {*names} <= {*found} else found)]
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        names = [tensor.name for tensor in tensors]
+        # By name where the arrays have the names of the inputs.
+        chosen = names if {*names} <= {*found} else list(found)
+        arrays = [found[name] for name in chosen]
+    except OSError:
+        raise
+    except Exception as error:
+        # NumPy takes what it does not know for a pickle.
+        raise ValueError(
+            f"{path} is not a .npy or .npz file that can be read: {error}"
+        ) from error
+    if len(arrays) < len(tensors):
+        raise ValueError(
+            f"{path} has {len(arrays)} arrays, and the model takes "
+            f"{len(tensors)}: {', '.join(names)}"
+        )
     return arrays if len(tensors) > 1 else arrays[0]

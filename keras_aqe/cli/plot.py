@@ -1,7 +1,10 @@
 """`keras-aqe plot`."""
 
+import contextlib
 import json
 import pathlib
+
+from keras_aqe.cli.inputs import UsageError
 
 HELP = "draw the curves of training runs, or the kernels of a model"
 EXAMPLES = """\
@@ -38,6 +41,8 @@ def add_arguments(parser):
 
 def run(args):
     is_model = args.files[0].suffix == ".keras"
+    if is_model and len(args.files) > 1:
+        raise UsageError("the kernels of one .keras file are drawn at a time")
     figure, drawn = (_kernels if is_model else _curves)(args)
     from keras_aqe.files import write_whole
 
@@ -50,17 +55,23 @@ def run(args):
 def _curves(args):
     from keras_aqe import plots
 
-    histories = {}
-    for path in args.files:
-        path = path / "results.json" if path.is_dir() else path
-        results = json.loads(path.read_text())
-        if "history" not in results:
-            raise ValueError(
-                f"{path} has no history: it is no result of `keras-aqe train`."
-            )
-        histories[str(path.parent)] = results["history"]
+    histories = {
+        str(path if path.is_dir() else path.parent): _history(path)
+        for path in args.files
+    }
     metrics = args.metrics or ["val_accuracy", "val_loss"]
     return plots.training_curves(histories, metrics), list(histories)
+
+
+def _history(path):
+    path = path / "results.json" if path.is_dir() else path
+    text = path.read_bytes()
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return dict(json.loads(text)["history"])
+    raise ValueError(
+        f"{path} has no history: it is no result of `keras-aqe train`, nor a "
+        ".keras file."
+    )
 
 
 def _kernels(args):
@@ -80,12 +91,14 @@ def _kernels(args):
         if isinstance(layer, Quantized) and layer.kernel_quantizer is not None
         for name in layer.kernel_constraints
     }
+    if not kernels:
+        raise ValueError(f"{path} has no layer with a quantized kernel")
     names = args.layers or list(kernels)[:4]
     for name in names:
         if name not in kernels:
             raise ValueError(
                 f"the model has no layer {name!r} with a quantized kernel. It "
-                f"has {', '.join(kernels) or 'none'}."
+                f"has {', '.join(kernels)}."
             )
     chosen = {name: kernels[name] for name in names}
     return plots.blend_histograms(chosen, xlabel="latent weight"), names

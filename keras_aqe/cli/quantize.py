@@ -20,7 +20,7 @@ _WIDTHS = [1, 2, 3, 4, 8, 16, 32]
 def add_arguments(parser):
     inputs.add_model(parser)
     add = parser.add_argument
-    add("output", help="the .keras file to write")
+    add("output", type=_output, help="the .keras file to write")
     add("--input-bits", type=int, default=2, choices=_WIDTHS)
     add("--weight-bits", type=int, default=2, choices=_WIDTHS)
     add(
@@ -56,6 +56,12 @@ def add_arguments(parser):
     add("--estimator", choices=["aqe", "ste"], default="aqe")
 
 
+def _output(text):
+    if pathlib.Path(text).suffix != ".keras":
+        raise argparse.ArgumentTypeError(f"{text!r} does not end with .keras")
+    return text
+
+
 def _override(text):
     name, _, widths = text.rpartition("=")
     try:
@@ -65,6 +71,10 @@ def _override(text):
     if not name or len(bits) not in (1, 2):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not NAME=BITS or NAME=INPUT,WEIGHT"
+        )
+    if not {*bits} <= {*_WIDTHS}:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: a width is one of {', '.join(map(str, _WIDTHS))}"
         )
     return name, bits if len(bits) == 2 else bits[0]
 

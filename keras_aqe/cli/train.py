@@ -2,7 +2,12 @@
 
 import pathlib
 
-from keras_aqe.cli.inputs import TARGETS, positive
+from keras_aqe.cli.inputs import (
+    TARGETS,
+    UsageError,
+    above_zero,
+    positive,
+)
 
 HELP = "train a network of few bits on digits or CIFAR-10, and convert it"
 EXAMPLES = """\
@@ -40,7 +45,12 @@ def add_arguments(parser):
     )
     add("--epochs", type=positive, default=50, help="(default: 50)")
     add("--batch-size", type=positive, default=128, help="(default: 128)")
-    add("--learning-rate", type=float, default=5e-3, help="(default: 0.005)")
+    add(
+        "--learning-rate",
+        type=above_zero,
+        default=5e-3,
+        help="(default: 0.005)",
+    )
     add("--seed", type=int, default=0)
     add("--train-images", type=positive, default=45_000, help="at most")
     add(
@@ -66,7 +76,7 @@ def run(args):
     if args.augment is None:
         args.augment = args.dataset == "cifar10"
     if not args.batch_size <= args.train_images <= 45_000:
-        raise ValueError(
+        raise UsageError(
             f"--train-images must be from --batch-size ({args.batch_size}) to "
             f"45000. Received: {args.train_images}"
         )

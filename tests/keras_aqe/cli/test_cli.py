@@ -1,6 +1,8 @@
 """All subcommands: their help, their exit codes, what they print."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -192,6 +194,146 @@ def test_what_cannot_be_read(folder, capsys, tmp_path):
         code, out, err = run(capsys, *arguments)
         assert code == 3 and words in err and not out
         assert err.startswith("keras-aqe: ")
+
+
+USAGE = (
+    (["train", "mnist"], "mnist"),
+    (["train", "digits", "--input-bits", "5"], "5"),
+    (["train", "digits", "--learning-rate", "nan"], "above 0"),
+    (["train", "digits", "--train-images", "9"], "--batch-size"),
+    (["quantize", "a.keras", "b.h5"], ".keras"),
+    (["quantize", "a.keras", "b.keras", "--override", "x=5"], "a width"),
+    (["convert", "a.keras", "a.keras"], "is the model"),
+    (["plot", "a.keras", "b.keras"], "one .keras"),
+    (["benchmark", "{text}", "--against", "int8"], "--float"),
+)
+# The first word of each is a command, and the last what is said.
+FAILURES = (
+    (["check", "{folder}"], "is a folder"),
+    (["check", "{text}"], "not a model that Keras can load"),
+    (["check", "{h5}"], "not a model that Keras can load"),
+    (["check", "{model}", "--import", "no_such_module"], "no_such_module"),
+    (["convert", "{model}", "{none}/a.tflite"], "No such file"),
+    (["describe", "{folder}"], "Is a directory"),
+    (["describe", "{model}"], ".tflite"),
+    (["benchmark", "{text}"], ".tflite"),
+    (["verify", "{model}", "{none}"], "No such file"),
+    (["verify", "{model}", "{tflite}", "--data", "{none}"], "No such file"),
+    (["verify", "{model}", "{tflite}", "--data", "{text}"], ".npz"),
+    (["verify", "{model}", "{tflite}", "--data", "{empty}"], ".npz"),
+    (["verify", "{model}", "{tflite}", "--data", "{arrays}"], "0 arrays"),
+    (["plot", "{none}"], "No such file"),
+    (["plot", "{folder}"], "results.json: No such file"),
+    (["plot", "{text}"], "no history"),
+    (["plot", "{tflite}"], "no history"),
+    (["plot", "{float}"], "no layer with a quantized"),
+    (["quantize", "{float}", "{none}/a.keras"], "a.keras: No such file"),
+    (["train", "digits", "--output", "{text}"], "File exists"),
+    (["demo", "--output", "{text}"], "File exists"),
+)
+
+
+@pytest.fixture(scope="module")
+def places(folder):
+    """Paths of files of all kinds, good and bad."""
+    places = {"model": "model.keras", "tflite": "model.tflite"}
+    places |= {name: name for name in ("none", "text", "empty", "h5")}
+    places |= {"arrays": "arrays.npz", "float": "float.keras"}
+    places = {name: str(folder / path) for name, path in places.items()}
+    (folder / "text").write_text("[1, 2]")
+    (folder / "empty").touch()
+    (folder / "h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    np.savez(folder / "arrays.npz")
+    plain = [keras.Input((4,)), keras.layers.Dense(2)]
+    keras.Sequential(plain).save(folder / "float.keras")
+    return {**places, "folder": str(folder)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("expected", [2, 3])
+def test_what_goes_wrong_is_one_line_and_an_exit_code(expected, places, capsys):
+    for arguments, words in USAGE if expected == 2 else FAILURES:
+        arguments = [argument.format(**places) for argument in arguments]
+        code, out, err = run(capsys, *arguments, "--json")
+        assert code == expected and not out, (arguments, err)
+        line = err.splitlines()[-1]
+        assert words in line and line.startswith("keras-aqe"), arguments
+        # The parser says how it is used first.
+        assert expected == 2 or len(err.splitlines()) == 1, err
+
+
+def test_a_fault_of_ours_has_no_traceback_unless_asked(capsys, monkeypatch):
+    def fail(args):
+        raise KeyError("what was not thought of")
+
+    monkeypatch.setattr(cli.kernels, "run", fail)
+    code, _, err = run(capsys, "kernels")
+    assert code == 3 and len(err.splitlines()) == 1 and "KeyError" in err
+    monkeypatch.setenv("KERAS_AQE_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        cli.main(["kernels"])
+
+
+def test_json_has_null_for_what_is_no_number(capsys, monkeypatch):
+    losses = {"loss": [np.inf, 1.0], "rest": (float("nan"), "a", None)}
+    monkeypatch.setattr(cli.kernels, "run", lambda args: (0, losses))
+    code, found = run_json(capsys, "kernels")
+    assert code == 0
+    assert found == {"loss": [None, 1.0], "rest": [None, "a", None]}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["kernels", "--json"]])
+@pytest.mark.parametrize("gone", ["reader", "space"])
+def test_nobody_reads_what_is_printed(arguments, gone):
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with open("/dev/full" if gone == "space" else "/dev/null", "w") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "keras_aqe", *arguments],
+            stdout=full if gone == "space" else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        if gone == "reader":
+            process.stdout.close()
+        err = process.stderr.read()
+    assert process.wait() == 3
+    assert ("No space left" in err) == (gone == "space")
+    assert "Traceback" not in err and "Exception ignored" not in err
+
+
+def test_an_interrupt_while_keras_is_imported_leaves_no_traceback():
+    program = """if True:
+        import os, signal, sys
+        from importlib.abc import MetaPathFinder
+        class Interrupt(MetaPathFinder):
+            def find_spec(self, name, path, target=None):
+                if name == "keras":
+                    os.kill(os.getpid(), signal.SIGINT)
+        sys.meta_path.insert(0, Interrupt())
+        sys.argv = ["keras-aqe", "kernels"]
+        import keras_aqe
+    """
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True
+    )
+    assert process.returncode == -signal.SIGINT
+    assert not process.stdout and not process.stderr
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_it_trains_leaves_no_traceback(tmp_path):
+    command = [sys.executable, "-um", "keras_aqe", "train", "digits"]
+    process = subprocess.Popen(
+        [*command, "--filters", "4", "--output", str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert any("Epoch 1/" in line for line in process.stdout)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130 and "Traceback" not in err
 
 
 @pytest.mark.slow
