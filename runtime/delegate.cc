@@ -43,6 +43,7 @@ struct DelegateData : std::enable_shared_from_this<DelegateData> {
   bool is_timed = false;
   std::mutex mutex;
   std::unique_ptr<ThreadPool> pool;
+  int64_t share = 0;  // of work, that pays for one of its threads
   // Of all operators that it was ever given.
   std::vector<std::shared_ptr<NodeProfile>> profiles;
   std::string profile_text;
@@ -70,11 +71,13 @@ struct DelegateData : std::enable_shared_from_this<DelegateData> {
   // The pool, started when the first graph asks for it.
   ThreadPool* threads(int recommended) {
     std::lock_guard<std::mutex> lock(mutex);
-    if (pool == nullptr)
+    if (pool == nullptr) {
       // More threads than CPUs would only take turns on them.
       pool = std::make_unique<ThreadPool>(std::min(
           std::clamp(num_threads ? num_threads : recommended, 1, kMaxThreads),
           available_cpus()));
+      share = share_nanoseconds(pool->measure_hand_over());
+    }
     return pool.get();
   }
 };
@@ -149,7 +152,7 @@ class DelegatedNode {
     graph_->nanoseconds -= nanoseconds_;
     nanoseconds_ = estimate_nanoseconds(*kernel, layer);
     graph_->nanoseconds += nanoseconds_;
-    split_ = split_work(nanoseconds_, threads_->threads());
+    split_ = split_work(nanoseconds_, threads_->threads(), delegate_->share);
     scratch_stride_ = (kernel->scratch_bytes(layer) + 63) / 64 * 64;
     scratch_.reset();
     scratch_ = allocate_aligned(scratch_stride_ * split_.threads);
@@ -198,35 +201,38 @@ class DelegatedNode {
   }
 
  private:
-  struct Call {
-    const DelegatedNode* node;
-    Layer layer;
-    const void* input;
-    void* output;
-  };
-
   void run(const tflite::Context& context) {
     const auto data = [&](int index) { return context.tensors[index].data; };
-    Call call{this, prepared_->layer, data(inputs_[0]), data(outputs_[0])};
-    if (call.layer.sums()) {
-      Sum& sum = call.layer.sum;
+    const void* input = data(inputs_[0]);
+    void* output = data(outputs_[0]);
+    Layer& layer = prepared_->layer;
+    if (layer.sums()) {
+      Sum& sum = layer.sum;
       if (sum.has_addend)
-        sum.addend = static_cast<const float*>(data(inputs_.back()));
-      if (sum.quantizer != nullptr) sum.codes = data(outputs_.back());
+        set(&sum.addend, static_cast<const float*>(data(inputs_.back())));
+      if (sum.quantizer != nullptr) set(&sum.codes, data(outputs_.back()));
       if (sum.quantizer == nullptr || outputs_.size() == 2)
-        sum.floats = static_cast<float*>(data(outputs_[0]));
-      call.output = const_cast<void*>(sum.place());
+        set(&sum.floats, static_cast<float*>(output));
+      output = const_cast<void*>(sum.place());
     }
+    set(&input_, input);
+    set(&output_, output);
     Split split = split_;
     split.wakes = graph_->nanoseconds >= kWakeNanoseconds;
-    threads_->run(run_units, &call, kernel_->units(prepared_->layer), split);
+    threads_->run(run_units, this, kernel_->units(layer), split);
+  }
+
+  // Tensors seldom move, and what is not written stays in the caches of all
+  // threads.
+  template <class T>
+  static void set(T* to, T value) {
+    if (*to != value) *to = value;
   }
 
   static void run_units(void* state, int thread, int64_t begin, int64_t end) {
-    const Call& call = *static_cast<Call*>(state);
-    const DelegatedNode& node = *call.node;
+    const auto& node = *static_cast<const DelegatedNode*>(state);
     node.kernel_->run(
-        call.layer, node.constants_.get(), call.input, call.output,
+        node.prepared_->layer, node.constants_.get(), node.input_, node.output_,
         node.scratch_.get() + thread * node.scratch_stride_, begin, end);
   }
 
@@ -270,6 +276,9 @@ class DelegatedNode {
   size_t scratch_stride_ = 0;
   int64_t nanoseconds_ = 0;  // estimated
   Split split_;
+  // Of a run.
+  const void* input_ = nullptr;
+  void* output_ = nullptr;
 };
 
 // Runs `action`, which may throw, and reports what it throws as the

@@ -70,6 +70,19 @@ class LiteRT:
         return []
 
 
+# Builtin operators that are worth threads of XNNPACK, which wait for work
+# without a pause, beside ours.
+_PRODUCTS = {
+    "BATCH_MATMUL",
+    "CONV_2D",
+    "CONV_3D",
+    "CONV_3D_TRANSPOSE",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "TRANSPOSE_CONV",
+}
+
+
 class Packed(LiteRT):
     """LiteRT's interpreter with the delegate of `keras_aqe_runtime`.
 
@@ -90,7 +103,17 @@ class Packed(LiteRT):
             raise EngineMissingError(
                 f"This is a packed file. {error}"
             ) from error
-        super().__init__(data, num_threads, delegates=[self._delegate])
+        model = flatbuffer.read(data)
+        names = {
+            name
+            for graph in model.subgraphs
+            for name in flatbuffer.operator_names(model, graph)
+        }
+        super().__init__(
+            data,
+            1 if _PRODUCTS.isdisjoint(names) else num_threads,
+            delegates=[self._delegate],
+        )
 
     def profile(self):
         return library.profile(self._delegate)

@@ -22,19 +22,48 @@ using Clock = std::chrono::steady_clock;
 // threads have the CPU between one look and the next.
 constexpr std::chrono::microseconds kEager{100};
 
-// The gate of a call, in one word that threads pass around: threads beside the
-// caller's that are inside, parts that nobody has taken, how many threads the
-// call is for. Who takes a part of it is inside until there is none left.
-constexpr uint64_t kInside = 1, kLeft = uint64_t{1} << 16,
-                   kWidth = uint64_t{1} << 48;
+// A thread that has none left of its own parts waits so long before it looks
+// for those of others: to look takes a cache line from the thread that needs it
+// to take the next, two or three times as long as a line takes from core to
+// core.
+constexpr std::chrono::nanoseconds kGrace{1000};
 
-constexpr uint64_t inside_of(uint64_t gate) { return gate % kLeft; }
-constexpr int64_t left_of(uint64_t gate) {
-  return static_cast<int64_t>(gate % kWidth / kLeft);
-}
-constexpr int width_of(uint64_t gate) {
-  return static_cast<int>(gate / kWidth);
-}
+// A call in one word: its number, its parts and how many threads it is for, of
+// which each has as many of the parts for itself, in order.
+struct Ticket {
+  static constexpr int kParts = 1 << 12, kWidth = 1 << 10;
+
+  uint64_t word;
+
+  Ticket(uint64_t number, int64_t parts, int width)
+      : word((number * kParts + static_cast<uint64_t>(parts)) * kWidth +
+             static_cast<uint64_t>(width)) {}
+  explicit Ticket(uint64_t of) : word(of) {}
+
+  uint64_t number() const { return word / kWidth / kParts; }
+  int64_t parts() const { return static_cast<int64_t>(word / kWidth % kParts); }
+  int width() const { return static_cast<int>(word % kWidth); }
+  // The first part of a thread, which is the end of the one before.
+  int64_t first(int thread) const { return parts() * thread / width(); }
+};
+
+// How many parts of a call, in one word: none of a call before it.
+struct Progress {
+  uint64_t word;
+
+  Progress(const Ticket& call, int64_t parts)
+      : word(call.number() * Ticket::kParts + static_cast<uint64_t>(parts)) {}
+  explicit Progress(uint64_t of) : word(of) {}
+
+  bool is_beyond(const Ticket& call) const {
+    return word / Ticket::kParts > call.number();
+  }
+  int64_t parts_of(const Ticket& call) const {
+    return word / Ticket::kParts == call.number()
+               ? static_cast<int64_t>(word % Ticket::kParts)
+               : 0;
+  }
+};
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -105,13 +134,30 @@ class ThreadPool::Crew {
   Counts counts() const;
 
  private:
-  // Of one thread, 0 being whichever calls. Counts are its own, so that threads
-  // do not pass one cache line around.
+  // What is shared out, on the one cache line that threads look at while they
+  // wait. Who has taken a part may read it, until the part has been computed.
+  struct alignas(64) Call {
+    Task task = nullptr;
+    void* state = nullptr;
+    int64_t units_of_part = 0, larger_parts = 0;
+    std::atomic<uint64_t> ticket{0};  // last
+
+    void compute(int thread, int64_t part) const {
+      const int64_t begin = part * units_of_part + std::min(part, larger_parts);
+      const int64_t end = begin + units_of_part + (part < larger_parts);
+      task(state, thread, begin, end);
+    }
+  };
+
+  // Of one thread, 0 being whichever calls: what it computes by, what it sleeps
+  // by and what it counts, each on lines that the others leave alone.
   struct alignas(64) Seat {
-    std::mutex mutex;
+    std::atomic<uint64_t> taken{0};  // of its parts, by whomever: Progress
+    alignas(64) std::atomic<uint64_t> computed{0};  // by itself, of anyone's
+    alignas(64) std::mutex mutex;
     std::condition_variable condition;
     std::atomic<bool> sleeps{false};
-    std::atomic<int64_t> calls{0}, parts{0}, joins{0}, wakes{0};
+    alignas(64) std::atomic<int64_t> calls{0}, parts{0}, joins{0}, wakes{0};
   };
 
   // Adds to a counter that one thread alone writes.
@@ -120,26 +166,20 @@ class ThreadPool::Crew {
                 std::memory_order_relaxed);
   }
 
-  // What is shared out, on one cache line. Written while nobody is inside.
-  struct alignas(64) Call {
-    std::atomic<uint64_t> gate{0};
-    Task task = nullptr;
-    void* state = nullptr;
-    int64_t parts = 0, units_of_part = 0, larger_parts = 0;
-    bool wakes = false;
-  };
-
   void work(int thread);
-  // Comes inside with a part of a call; -1 at the end.
-  int64_t join_call(int thread);
-  // The next part, or -1 where there is none: then the thread is outside.
-  int64_t take_part(uint64_t leaving);
-  // Computes this part and all that it can get.
-  void compute(int thread, int64_t part, uint64_t leaving);
-  static bool is_wanted(int thread, uint64_t gate) {
-    return left_of(gate) > 0 && width_of(gate) > thread;
+  // The call that is under way, or the last.
+  Ticket ticket() const {
+    return Ticket(call_.ticket.load(std::memory_order_acquire));
   }
-  // Whether it slept: not if there is a call for it.
+  // The next part of those of `owner`, or -1.
+  int64_t take(int owner, const Ticket& call);
+  bool is_wanted(int thread) const;
+  // Computes this part, if it is one, and all that it can get.
+  void compute(int thread, const Ticket& call, int64_t part);
+  int64_t computed_parts(const Ticket& call) const;
+  // Whether a call ends before others' parts are worth to look at.
+  bool ends_soon(int thread, const Ticket& call) const;
+  // Whether it slept: not if there is a part for it.
   bool sleep(int thread);
   void rest(int thread);
   // Whether the thread of the seat slept.
@@ -151,35 +191,81 @@ class ThreadPool::Crew {
 
   const std::chrono::nanoseconds patience_;
   Call call_;
+  bool was_helped_ = false;  // in the last call
   std::mutex run_mutex_;
+  std::atomic<int> waking_width_{1};  // of the last call that wakes threads
   std::atomic<bool> stop_{false};
   std::vector<Seat> seats_;
   std::vector<std::thread> workers_;
 };
 
-int64_t ThreadPool::Crew::take_part(uint64_t leaving) {
-  for (uint64_t gate = call_.gate;;) {
-    const int64_t left = left_of(gate);
-    const uint64_t after = left > 0 ? gate - kLeft : gate - leaving;
-    if (call_.gate.compare_exchange_weak(gate, after))
-      return left > 0 ? call_.parts - left : -1;
+// Of a call that is over all parts have been taken, so whoever is late gets
+// none.
+int64_t ThreadPool::Crew::take(int owner, const Ticket& call) {
+  std::atomic<uint64_t>& taken = seats_[owner].taken;
+  uint64_t word = taken.load(std::memory_order_acquire);
+  for (;;) {
+    const Progress progress(word);
+    const int64_t part = call.first(owner) + progress.parts_of(call);
+    if (progress.is_beyond(call) || part >= call.first(owner + 1)) return -1;
+    const Progress after(call, progress.parts_of(call) + 1);
+    if (taken.compare_exchange_weak(word, after.word, std::memory_order_acq_rel,
+                                    std::memory_order_acquire))
+      return part;
   }
 }
 
-void ThreadPool::Crew::compute(int thread, int64_t part, uint64_t leaving) {
-  const Call& call = call_;
+bool ThreadPool::Crew::is_wanted(int thread) const {
+  const Ticket call = ticket();
+  const Progress taken(seats_[thread].taken);
+  return thread < call.width() &&
+         call.first(thread) + taken.parts_of(call) < call.first(thread + 1);
+}
+
+void ThreadPool::Crew::compute(int thread, const Ticket& call, int64_t part) {
+  Seat& seat = seats_[thread];
+  const int width = call.width();
   int64_t computed = 0;
-  for (; part >= 0; part = take_part(leaving), ++computed) {
-    const int64_t begin =
-        part * call.units_of_part + std::min(part, call.larger_parts);
-    const int64_t end = begin + call.units_of_part + (part < call.larger_parts);
-    call.task(call.state, thread, begin, end);
+  for (int others = 0; others < width;) {
+    if (part < 0) {
+      // Of its own parts first, then of others'.
+      part = take((thread + others) % width, call);
+      if (part >= 0) continue;
+      if (others++ == 0 && ends_soon(thread, call)) break;
+      continue;
+    }
+    call_.compute(thread, part);
+    ++computed;
+    seat.computed.store(Progress(call, computed).word,
+                        std::memory_order_release);
+    part = -1;  // and the call may be over
   }
-  add(seats_[thread].parts, computed);
+  add(seat.parts, computed);
+}
+
+bool ThreadPool::Crew::ends_soon(int thread, const Ticket& call) const {
+  if (thread == 0 && !was_helped_) return false;
+  const auto began = Clock::now();
+  do {
+    if (thread == 0 ? computed_parts(call) == call.parts()
+                    : ticket().word != call.word)
+      return true;
+    pause();
+  } while (Clock::now() - began < kGrace);
+  return false;
+}
+
+int64_t ThreadPool::Crew::computed_parts(const Ticket& call) const {
+  int64_t parts = 0;
+  for (int thread = 0; thread < call.width(); ++thread) {
+    const auto& computed = seats_[thread].computed;
+    parts += Progress(computed.load(std::memory_order_acquire)).parts_of(call);
+  }
+  return parts;
 }
 
 bool ThreadPool::Crew::wake(Seat& seat) {
-  if (!seat.sleeps) return false;
+  if (!seat.sleeps.load(std::memory_order_relaxed)) return false;
   std::lock_guard<std::mutex> lock(seat.mutex);
   if (!seat.sleeps) return false;
   seat.sleeps = false;
@@ -205,9 +291,9 @@ bool ThreadPool::Crew::sleep(int thread) {
   Seat& seat = seats_[thread];
   std::unique_lock<std::mutex> lock(seat.mutex);
   seat.sleeps = true;
-  // From here on a caller sees that the thread sleeps; before, the thread sees
-  // the call.
-  if (stop_ || is_wanted(thread, call_.gate)) {
+  // A caller that does not see it yet computes the parts itself, and wakes the
+  // thread with the next call: to make sure would cost each call more.
+  if (stop_ || is_wanted(thread)) {
     seat.sleeps = false;
     return false;
   }
@@ -217,30 +303,23 @@ bool ThreadPool::Crew::sleep(int thread) {
 
 void ThreadPool::Crew::rest(int thread) {
   // Whoever was woken wakes others, though the call may be over by now.
-  if (sleep(thread)) wake_next(thread, width_of(call_.gate));
-}
-
-int64_t ThreadPool::Crew::join_call(int thread) {
-  Wait wait;
-  while (!stop_) {
-    uint64_t gate = call_.gate;
-    if (is_wanted(thread, gate)) {
-      if (call_.gate.compare_exchange_weak(gate, gate + kInside - kLeft))
-        return call_.parts - left_of(gate);
-    } else if (!wait.once_more(patience_)) {
-      rest(thread);
-      wait = Wait();
-    }
-  }
-  return -1;
+  if (sleep(thread)) wake_next(thread, waking_width_);
 }
 
 void ThreadPool::Crew::work(int thread) {
   rest(thread);
-  for (int64_t part; (part = join_call(thread)) >= 0;) {
-    add(seats_[thread].joins, 1);
-    if (call_.wakes) wake_next(thread, width_of(call_.gate));
-    compute(thread, part, kInside);
+  for (Wait wait; !stop_;) {
+    const Ticket call = ticket();
+    const int64_t part = thread < call.width() ? take(thread, call) : -1;
+    if (part >= 0) {
+      add(seats_[thread].joins, 1);
+      compute(thread, call, part);
+    } else if (wait.once_more(patience_)) {
+      continue;
+    } else {
+      rest(thread);
+    }
+    wait = Wait();
   }
 }
 
@@ -249,22 +328,24 @@ bool ThreadPool::Crew::run(Task task, void* state, int64_t units,
   std::unique_lock<std::mutex> only_call(run_mutex_, std::try_to_lock);
   if (!only_call.owns_lock()) return false;
   const int64_t parts = std::min(split.parts, units);
+  const int64_t most = static_cast<int64_t>(workers_.size()) + 1;
   const int width =
-      std::min(split.threads, static_cast<int>(workers_.size()) + 1);
+      static_cast<int>(std::min({parts, most, int64_t{split.threads}}));
+  const Ticket call(ticket().number() + 1, parts, width);
   call_.task = task;
   call_.state = state;
-  call_.parts = parts;
   call_.units_of_part = units / parts;
   call_.larger_parts = units % parts;
-  call_.wakes = split.wakes;
-  // The caller has the first part.
-  call_.gate = static_cast<uint64_t>(width) * kWidth +
-               static_cast<uint64_t>(parts - 1) * kLeft;
+  call_.ticket.store(call.word, std::memory_order_release);
   add(seats_[0].calls, 1);
-  if (split.wakes) wake_first(width);
-  compute(0, 0, 0);
-  for (Wait wait; inside_of(call_.gate) != 0;)
+  if (split.wakes) {
+    waking_width_.store(width, std::memory_order_relaxed);
+    wake_first(width);
+  }
+  compute(0, call, -1);
+  for (Wait wait; computed_parts(call) < parts;)
     wait.once_more(std::chrono::nanoseconds::max());
+  was_helped_ = Progress(seats_[0].computed).parts_of(call) < parts;
   return true;
 }
 
@@ -304,6 +385,32 @@ bool ThreadPool::is_forked() const { return forks_ != forks; }
 
 ThreadPool::Counts ThreadPool::counts() const {
   return crew_ == nullptr ? Counts() : crew_->counts();
+}
+
+int64_t ThreadPool::measure_hand_over() {
+  constexpr std::chrono::nanoseconds kMost{1000};
+  static constexpr std::chrono::microseconds kPatience{20}, kWhole{300};
+  if (threads_ < 2) return kMost.count();
+  // The second part says that it was begun, and the first waits for that.
+  std::atomic<bool> has_begun{false};
+  const Task probe = [](void* state, int, int64_t part, int64_t) {
+    auto& flag = *static_cast<std::atomic<bool>*>(state);
+    const auto began = Clock::now();
+    if (part == 1) flag.store(true, std::memory_order_release);
+    while (!flag.load(std::memory_order_acquire) &&
+           Clock::now() - began < kPatience) {
+    }
+  };
+  std::chrono::nanoseconds least = kMost;
+  const auto first = Clock::now();
+  for (auto now = first; now - first < kWhole;) {
+    has_begun.store(false, std::memory_order_relaxed);
+    const auto began = Clock::now();
+    run(probe, &has_begun, 2, {2, 2, true});
+    now = Clock::now();
+    least = std::min<std::chrono::nanoseconds>(least, now - began);
+  }
+  return least.count();
 }
 
 void ThreadPool::run(Task task, void* state, int64_t units,

@@ -58,9 +58,14 @@ int64_t estimate_nanoseconds(const Kernel& kernel, const Layer& layer) {
   return static_cast<int64_t>(std::min(taken, 1e15));
 }
 
-Split split_work(int64_t nanoseconds, int threads) {
+int64_t share_nanoseconds(int64_t hand_over) {
+  constexpr int64_t kHandOvers = 8;
+  return std::clamp<int64_t>(kHandOvers * hand_over, 1500, 6000);
+}
+
+Split split_work(int64_t nanoseconds, int threads, int64_t share) {
   Split split;
-  const int64_t shares = nanoseconds / kShareNanoseconds;
+  const int64_t shares = nanoseconds / share;
   split.threads =
       static_cast<int>(std::clamp<int64_t>(shares, 1, std::max(threads, 1)));
   // More parts than threads even out what threads are kept from doing.

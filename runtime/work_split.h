@@ -9,15 +9,19 @@
 
 namespace aqe {
 
-// Work that pays for a thread that is awake, and work of all layers of a graph
-// that pays for waking threads.
-constexpr int64_t kShareNanoseconds = 3000, kWakeNanoseconds = 50000;
+// Work of all layers of a graph that pays for waking threads.
+constexpr int64_t kWakeNanoseconds = 50000;
+
+// Work that pays for a thread that is awake, where it takes so long until one
+// has begun and the caller knows: the tensors that both of them see go from
+// core to core as that does, but there are more of them.
+int64_t share_nanoseconds(int64_t hand_over);
 
 // What one thread takes for a layer, to a factor of two or three.
 int64_t estimate_nanoseconds(const Kernel& kernel, const Layer& layer);
 
 // How a layer that takes so long is shared out among at most `threads`, which
-// are awake.
-Split split_work(int64_t nanoseconds, int threads);
+// are awake, if each gets at least such a share.
+Split split_work(int64_t nanoseconds, int threads, int64_t share);
 
 }  // namespace aqe

@@ -27,7 +27,8 @@ constexpr unsigned kSeconds = 120;  // after which it counts as hanging
 constexpr std::chrono::nanoseconds kForEver = std::chrono::nanoseconds::max();
 constexpr std::chrono::nanoseconds kAtOnce{0};
 constexpr int kThreads[] = {1, 2, 3, 4, 7, 8, 16};
-constexpr int kLayers = 110;  // of a graph
+constexpr int kLayers = 110;      // of a graph
+constexpr int64_t kShare = 3000;  // nanoseconds
 
 int failures = 0;
 
@@ -200,18 +201,17 @@ double makespan(int64_t nanoseconds, const Split& split) {
          static_cast<double>(split.parts);
 }
 
-void test_more_threads_are_not_slower() {
+void test_more_threads_are_not_slower(int64_t share) {
   for (int64_t nanoseconds = 0; nanoseconds < 1000000;
        nanoseconds += 1 + nanoseconds / 7) {
     Split fewer;
     for (int threads = 1; threads <= 16; ++threads) {
-      const Split split = split_work(nanoseconds, threads);
+      const Split split = split_work(nanoseconds, threads, share);
       const std::string what = std::to_string(nanoseconds) + " ns on " +
                                std::to_string(threads) + " threads: ";
       expect(split.threads >= 1 && split.threads <= threads,
              what + "not more threads than there are");
-      expect(split.threads == 1 ||
-                 nanoseconds / split.threads >= kShareNanoseconds,
+      expect(split.threads == 1 || nanoseconds / split.threads >= share,
              what + "every thread has work that pays");
       expect(split.parts >= split.threads && split.parts <= 4 * split.threads,
              what + "one to four parts for each thread");
@@ -220,6 +220,19 @@ void test_more_threads_are_not_slower() {
              what + "not slower than on fewer");
       fewer = split;
     }
+  }
+}
+
+// Whether or not another thread comes to help meanwhile.
+void test_hand_overs_are_measured() {
+  for (const int threads : kThreads) {
+    ThreadPool pool(threads);
+    const int64_t hand_over = pool.measure_hand_over();
+    expect(hand_over > 0 && hand_over <= 1000, "a hand-over is measured");
+    expect(share_nanoseconds(hand_over) > 0, "a share of work pays");
+    Call call(64);
+    call.run(pool, {threads, threads, true});
+    expect(call.each_unit_was_computed(1), "a pool that was measured works");
   }
 }
 
@@ -261,12 +274,13 @@ void test_estimates_grow_with_work() {
     }
     // A few hundred products are computed where they are.
     expect_equal(
-        split_work(estimate_nanoseconds(kernel, convolution(1, 8)), 16).threads,
-        1, "threads of a tiny layer");
-    expect_equal(
-        split_work(estimate_nanoseconds(kernel, convolution(64, 256)), 16)
+        split_work(estimate_nanoseconds(kernel, convolution(1, 8)), 16, kShare)
             .threads,
-        16, "threads of a large layer");
+        1, "threads of a tiny layer");
+    expect_equal(split_work(estimate_nanoseconds(kernel, convolution(64, 256)),
+                            16, kShare)
+                     .threads,
+                 16, "threads of a large layer");
   }
 }
 
@@ -281,7 +295,9 @@ int main() {
   aqe::test_threads_that_do_not_pay_sleep_on();
   aqe::test_small_graphs_wake_nobody();
   aqe::test_callers_do_not_wait_for_each_other();
-  aqe::test_more_threads_are_not_slower();
+  for (const int64_t hand_over : {0, 100, 500, 1000})
+    aqe::test_more_threads_are_not_slower(aqe::share_nanoseconds(hand_over));
+  aqe::test_hand_overs_are_measured();
   aqe::test_estimates_grow_with_work();
   return aqe::failures != 0;
 }

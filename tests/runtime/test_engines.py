@@ -6,6 +6,7 @@ import pytest
 from keras_aqe.converters import ConversionError
 from keras_aqe_runtime.engines import LiteRT, Packed
 from keras_aqe_runtime.errors import EngineMissingError
+from tests.runtime.networks import small_network
 
 
 def test_refusals_are_conversion_errors():
@@ -29,3 +30,21 @@ def test_says_that_the_runtime_is_missing(monkeypatch):
     monkeypatch.setattr("keras_aqe_runtime.library.load_delegate", missing)
     with pytest.raises(EngineMissingError, match="packed file.*not there"):
         Packed(b"", 1)
+
+
+@pytest.mark.parametrize("minw_file", ["tflite"], indirect=True)
+def test_xnnpack_has_threads_where_it_has_products(minw_file, monkeypatch):
+    from ai_edge_litert import interpreter
+
+    given = []
+
+    class Recorded(interpreter.Interpreter):
+        def __init__(self, num_threads, **kwargs):
+            given.append(num_threads)
+            super().__init__(num_threads=num_threads, **kwargs)
+
+    monkeypatch.setattr(interpreter, "Interpreter", Recorded)
+    file, source, target = small_network(2, 2)
+    Packed(file.write([source], [target]), 2)
+    Packed(minw_file.flatbuffer, 2)
+    assert given == [1, 2]

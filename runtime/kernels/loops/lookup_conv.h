@@ -169,10 +169,11 @@ inline int64_t positions(const Layer& layer) {
   return int64_t{layer.conv_height} * layer.conv_width;
 }
 
-// Tiles of an image.
+// Registers of an image's positions. Each is a unit, since small images have
+// few; a tile has as many as are to be computed, up to kVectors.
 template <class Set>
-int64_t tile_count(const Layer& layer) {
-  return (positions(layer) + kTile<Set> - 1) / kTile<Set>;
+int64_t vector_count(const Layer& layer) {
+  return (positions(layer) + Set::kBytes - 1) / Set::kBytes;
 }
 
 template <class Set>
@@ -197,12 +198,14 @@ class Conv {
     sums_ = indices_ + indices_bytes();
     planes_ = sums_ + sums_bytes();
     rows_.start(input, constants_ + at_.pad, planes_ + planes_bytes());
-    const int64_t tiles = tile_count<Set>(layer_);
-    for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t n = unit / tiles;
-      const int64_t first = unit % tiles * kTile<Set>;
+    const int64_t vectors = vector_count<Set>(layer_);
+    for (int64_t unit = begin, own; unit < end; unit += own) {
+      const int64_t n = unit / vectors;
+      const int64_t vector = unit % vectors;
+      own = std::min({int64_t{Set::kVectors}, vectors - vector, end - unit});
+      const int64_t first = vector * Set::kBytes;
       const int count = static_cast<int>(
-          std::min<int64_t>(kTile<Set>, positions(layer_) - first));
+          std::min(own * Set::kBytes, positions(layer_) - first));
       find_runs(first, count);
       gather(n);
       if (at_.class_rows > 0) find_classes();
@@ -487,7 +490,7 @@ struct ConvKernel {
     return Conv<Set>(layer, count_classes(layer)).scratch_bytes();
   }
   static int64_t units(const Layer& layer) {
-    return layer.batch * tile_count<Set>(layer);
+    return layer.batch * vector_count<Set>(layer);
   }
   static void run(const Layer& layer, const void* constants, const void* input,
                   void* output, void* scratch, int64_t begin, int64_t end) {
