@@ -85,8 +85,8 @@ struct DelegateData : std::enable_shared_from_this<DelegateData> {
 // What the operators of one graph share.
 struct Graph {
   GraphInputs inputs;
-  // What all that are prepared are estimated to take.
-  int64_t nanoseconds = 0;
+  // What those that are shared out are estimated to take.
+  int64_t shared_nanoseconds = 0;
 };
 
 // One operator of one graph.
@@ -149,10 +149,11 @@ class DelegatedNode {
     const Kernel* kernel = select_kernel(layer, cpu_features());
     if (kernel == nullptr) throw FormatError("no kernel computes these widths");
     constants_ = packed_constants(*kernel, layer);
-    graph_->nanoseconds -= nanoseconds_;
-    nanoseconds_ = estimate_nanoseconds(*kernel, layer);
-    graph_->nanoseconds += nanoseconds_;
-    split_ = split_work(nanoseconds_, threads_->threads(), delegate_->share);
+    const int64_t nanoseconds = estimate_nanoseconds(*kernel, layer);
+    split_ = split_work(nanoseconds, threads_->threads(), delegate_->share);
+    graph_->shared_nanoseconds -= shared_nanoseconds_;
+    shared_nanoseconds_ = split_.threads > 1 ? nanoseconds : 0;
+    graph_->shared_nanoseconds += shared_nanoseconds_;
     scratch_stride_ = (kernel->scratch_bytes(layer) + 63) / 64 * 64;
     scratch_.reset();
     scratch_ = allocate_aligned(scratch_stride_ * split_.threads);
@@ -218,7 +219,7 @@ class DelegatedNode {
     set(&input_, input);
     set(&output_, output);
     Split split = split_;
-    split.wakes = graph_->nanoseconds >= kWakeNanoseconds;
+    split.wakes = graph_->shared_nanoseconds >= kWakeNanoseconds;
     threads_->run(run_units, this, kernel_->units(layer), split);
   }
 
@@ -274,7 +275,7 @@ class DelegatedNode {
   std::shared_ptr<const char> constants_;
   AlignedMemory scratch_;
   size_t scratch_stride_ = 0;
-  int64_t nanoseconds_ = 0;  // estimated
+  int64_t shared_nanoseconds_ = 0;
   Split split_;
   // Of a run.
   const void* input_ = nullptr;

@@ -9,7 +9,8 @@
 
 namespace aqe {
 
-// Work of all layers of a graph that pays for waking threads.
+// Work of all layers of a graph that are shared out, which pays for waking
+// threads.
 constexpr int64_t kWakeNanoseconds = 50000;
 
 // Work that pays for a thread that is awake, where it takes so long until one
