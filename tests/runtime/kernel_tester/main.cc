@@ -131,7 +131,7 @@ bool agrees(Random& random, const Kernel& kernel, const Case& c,
       layer.sum.has_addend ? layer.out_pixels() * layer.out_channels : 0);
   for (float& value : values) value = random.real();
   Buffer addend(values.size() * sizeof(float), 0);
-  std::memcpy(addend.data(), values.data(), addend.size());
+  std::copy(values.begin(), values.end(), static_cast<float*>(addend.data()));
   const auto* addends = static_cast<const float*>(addend.data());
   Outputs expected(c, addends, 0x5a);
   reference::run(expected.layer, input.data(), expected.output);
@@ -145,7 +145,7 @@ bool agrees(Random& random, const Kernel& kernel, const Case& c,
   };
   const auto is_expected = [&](const Outputs& actual) {
     return actual == expected &&
-           std::memcmp(addend.data(), values.data(), addend.size()) == 0;
+           std::equal(values.begin(), values.end(), addends);
   };
   Outputs actual(c, addends, 0xa5);
   if (pool.threads() == 1) {
