@@ -60,6 +60,13 @@ constexpr Shape kShapes[] = {
     {"resnet110_8", Operator::kConv2D, 8, 64, 64, 3, 1, 1, 1},
     {"densenet100_1x1", Operator::kConv2D, 16, 240, 48, 1, 1, 0, 1},
     {"densenet100_3x3", Operator::kConv2D, 16, 48, 12, 3, 1, 1, 1},
+    // MobileNetV1
+    {"mobilenet_dw_112", Operator::kDepthwiseConv2D, 112, 32, 32, 3, 1, 1, 1,
+     32},
+    {"mobilenet_dw_14", Operator::kDepthwiseConv2D, 14, 512, 512, 3, 1, 1, 1,
+     512},
+    {"mobilenet_1x1_56", Operator::kConv2D, 56, 128, 128, 1, 1, 0, 1},
+    {"mobilenet_1x1_14", Operator::kConv2D, 14, 512, 512, 1, 1, 0, 1},
     // Four groups of 16 channels
     {"groups_16", Operator::kConv2D, 16, 64, 64, 3, 1, 1, 1, 4},
 };

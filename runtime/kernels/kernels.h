@@ -22,7 +22,7 @@ extern const Kernel kConvPlanesAvx2, kDensePlanesAvx2;
 extern const Kernel kConvDotAvx2, kConvImageRowsAvx2, kConvImageAvx2;
 extern const Kernel kDenseDotAvx2, kDenseFloatAvx2;
 extern const Kernel kConvShiftAvx2, kDenseShiftAvx2;
-extern const Kernel kDepthwisePlanesAvx2, kDepthwiseAvx2;
+extern const Kernel kDepthwisePlanesAvx2, kDepthwiseBytesAvx2, kDepthwiseAvx2;
 extern const Kernel kMaxPoolAvx2, kAveragePoolAvx2;
 extern const Kernel kQuantizeAvx2, kDequantizeAvx2;
 // x86/: avx512_vbmi_lookup.cc, avx512_gfni_xnor.cc, avx512_planes.cc,
@@ -33,7 +33,8 @@ extern const Kernel kConvPlanesAvx512, kDensePlanesAvx512;
 extern const Kernel kConvRowsAvx512, kConvDotAvx512, kConvImageRowsAvx512,
     kConvImageAvx512;
 extern const Kernel kDenseDotAvx512Vbmi, kDenseDotAvx512, kDenseFloatAvx512;
-extern const Kernel kDepthwisePlanesAvx512, kDepthwiseAvx512;
+extern const Kernel kDepthwisePlanesAvx512, kDepthwiseBytesAvx512,
+    kDepthwiseAvx512;
 extern const Kernel kMaxPoolAvx512, kAveragePoolAvx512;
 extern const Kernel kQuantizeAvx512, kDequantizeAvx512;
 #if defined(KERAS_AQE_AMX)
@@ -50,7 +51,7 @@ extern const Kernel kConvMatrixNeon, kConvDotNeon, kDenseDotNeon;
 extern const Kernel kConvMultiplyNeon, kDenseMultiplyNeon;
 extern const Kernel kConvShiftNeon, kDenseShiftNeon;
 extern const Kernel kConvFloatNeon, kDenseFloatNeon;
-extern const Kernel kDepthwisePlanesNeon, kDepthwiseNeon;
+extern const Kernel kDepthwisePlanesNeon, kDepthwiseBytesNeon, kDepthwiseNeon;
 extern const Kernel kMaxPoolNeon, kAveragePoolNeon;
 extern const Kernel kQuantizeNeon, kDequantizeNeon;
 #endif

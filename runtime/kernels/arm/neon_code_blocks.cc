@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "kernels/loops/code_blocks.h"
 #include "kernels/loops/depthwise.h"
+#include "kernels/loops/depthwise_bytes.h"
 #include "kernels/loops/depthwise_planes.h"
 #include "kernels/loops/max_pool.h"
 
@@ -23,8 +24,13 @@ struct Blocks {
 
   static void decode(const Layer& layer, const char* pixel, int block,
                      int16_t* codes) {
-    const int count = channels_in_block(layer.in_channels, block);
     alignas(16) int8_t bytes[kBlock] = {};
+    decode_bytes(layer, pixel, block, bytes);
+    std::copy_n(bytes, kBlock, codes);
+  }
+  static void decode_bytes(const Layer& layer, const char* pixel, int block,
+                           int8_t* bytes) {
+    const int count = channels_in_block(layer.in_channels, block);
     if (layer.input == Type::kInt8) {
       std::memcpy(bytes, pixel + int64_t{block} * kBlock, count);
     } else {
@@ -33,7 +39,6 @@ struct Blocks {
           reinterpret_cast<const uint64_t*>(pixel) + int64_t{block} * planes,
           planes, count, bytes);
     }
-    std::copy_n(bytes, kBlock, codes);
   }
 
   template <class Acc>
@@ -43,10 +48,91 @@ struct Blocks {
   }
 };
 
+struct DepthwiseBytes : Blocks {
+  static constexpr int kBytes = 16;
+  static constexpr bool kIsInterleaved = false;
+  using Bytes = uint8x16_t;
+
+  static int raise(Type) { return 0; }
+  static void decode(const Layer& layer, const char* pixels, int64_t count,
+                     int block, char* to) {
+    for (; count > 0; --count, to += kBlock) {
+      decode_bytes(layer, pixels, block, reinterpret_cast<int8_t*>(to));
+      pixels += pixel_bytes(layer.input, layer.in_channels);
+    }
+  }
+
+  static int8x16_t load(const char* from) {
+    return vld1q_s8(reinterpret_cast<const int8_t*>(from));
+  }
+  struct Weights {
+    int8x16_t first, second;
+  };
+  static Weights load_weights(const char* from) {
+    return {load(from), load(from + kBytes)};
+  }
+  struct Sums {
+    int16x8_t low, high;
+  };
+  static Sums no_sums() { return {vdupq_n_s16(0), vdupq_n_s16(0)}; }
+  static void add_pair(Sums* sums, int8x16_t first, int8x16_t second,
+                       const Weights& weights) {
+    add(sums, first, weights.first);
+    add(sums, second, weights.second);
+  }
+  static void store_sums(const Sums& sums, int16_t* to) {
+    vst1q_s16(to, sums.low);
+    vst1q_s16(to + 8, sums.high);
+  }
+  static Bytes narrow(const Sums& sums, const char* base) {
+    const auto* bases = reinterpret_cast<const int16_t*>(base);
+    const uint8x8_t low = vqmovun_s16(vqsubq_s16(sums.low, vld1q_s16(bases)));
+    return vminq_u8(
+        vqmovun_high_s16(low, vqsubq_s16(sums.high, vld1q_s16(bases + 8))),
+        vdupq_n_u8(254));
+  }
+  static uint64_t passes(const Bytes* bytes, const char* thresholds) {
+    const uint8x16_t place = {1, 2, 4, 8, 16, 32, 64, 128,
+                              1, 2, 4, 8, 16, 32, 64, 128};
+    Bytes passed[4];
+    for (int i = 0; i < 4; ++i) {
+      passed[i] = vandq_u8(at_least(bytes[i], thresholds + i * kBytes), place);
+    }
+    const Bytes sums = vpaddq_u8(vpaddq_u8(passed[0], passed[1]),
+                                 vpaddq_u8(passed[2], passed[3]));
+    return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(sums, sums)), 0);
+  }
+  static Bytes count_passed(Bytes bytes, const char* thresholds, int levels,
+                            int first_code) {
+    Bytes codes = vdupq_n_u8(static_cast<uint8_t>(first_code));
+    for (int k = 0; k < levels; ++k, thresholds += kBlock)
+      codes = vsubq_u8(codes, at_least(bytes, thresholds));
+    return codes;
+  }
+  static void store_bytes(Bytes bytes, int count, char* to) {
+    uint8_t all[kBytes];
+    vst1q_u8(all, bytes);
+    std::memcpy(to, all, count);
+  }
+
+ private:
+  static void add(Sums* sums, int8x16_t codes, int8x16_t weights) {
+    sums->low = vmlal_s8(sums->low, vget_low_s8(codes), vget_low_s8(weights));
+    sums->high = vmlal_high_s8(sums->high, codes, weights);
+  }
+  static Bytes at_least(Bytes bytes, const char* thresholds) {
+    return vcgeq_u8(bytes,
+                    vld1q_u8(reinterpret_cast<const uint8_t*>(thresholds)));
+  }
+};
+
 }  // namespace
 
 extern constexpr Kernel kDepthwisePlanesNeon =
     depthwise_planes_kernel<Blocks>("depthwise_conv_2d_planes_neon", 0);
+extern constexpr Kernel kDepthwiseBytesNeon =
+    depthwise_bytes::BytesKernel<DepthwiseBytes>::kernel(
+        "depthwise_conv_2d_bytes_neon", 0);
 extern constexpr Kernel kDepthwiseNeon =
     depthwise_kernel<Blocks>("depthwise_conv_2d_rows_neon", 0);
 extern constexpr Kernel kMaxPoolNeon =

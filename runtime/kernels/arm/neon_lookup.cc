@@ -50,7 +50,7 @@ struct NeonLookup {
   }
   static Bytes add_passed(Bytes passes, Bytes bytes, Bytes threshold,
                           Bytes bit) {
-    return vorrq_u8(passes, vandq_u8(vcgeq_u8(bytes, threshold), bit));
+    return vaddq_u8(passes, vandq_u8(vcgeq_u8(bytes, threshold), bit));
   }
 
   static Part load_part(const void* from) { return load(from); }

@@ -67,6 +67,15 @@ inline char* codes_at(const Layer& layer, const void* pixel) {
                   static_cast<int64_t>(pixels));
 }
 
+// Whether the output's codes are so few that the thresholds that a sum passes
+// are counted one by one.
+inline bool has_few_codes(const Layer& layer) {
+  constexpr int kMostLevels = 15;
+  return is_packed(layer.output) ||
+         (layer.output == Type::kInt8 && !layer.rounds() &&
+          layer.levels() <= kMostLevels);
+}
+
 inline size_t no_bytes(const Layer&) { return 0; }
 inline void no_constants(const Layer&, void*) {}
 

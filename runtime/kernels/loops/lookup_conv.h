@@ -19,9 +19,9 @@
 //                                       0; adds; takes away and limits to bytes
 //   store_wide(wide, to)                in order
 //   add_passed(passes, bytes, threshold, bit)
-//                                       bit, in bytes that are threshold or
-//                                       more
-//   Part, load_part, store_words(part, to, step)
+//                                       plus bit, in bytes that are threshold
+//                                       or more
+//   Part, load_part, store_part, store_words(part, to, step)
 //                                       16 bytes; two words, so far apart
 //   interleave_bytes(parts), interleave_pairs(parts)
 //                                       bytes, or pairs, of the first part and
@@ -55,32 +55,38 @@ struct Run {
   int y, x, count, at;  // `at`: the first, in the tile
 };
 
-// kVectors registers of positions times the channels of a part: sums of so many
-// look-ups.
+// kVectors registers of positions times the channels of a part: what one
+// look-up adds to sums, or starts them with.
+template <class Set, int kVectors, bool kIsFirst>
+AQE_TARGET inline __attribute__((always_inline)) void look_up_one(
+    const uint16_t* lookup, const char* tables, const uint8_t* indices,
+    int64_t pitch, typename Set::Bytes (&sums)[kChannels][kVectors]) {
+  const uint8_t* row = indices + lookup[0] * pitch;
+  typename Set::Bytes index[kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v)
+    index[v] = Set::load(row + v * Set::kBytes);
+#pragma GCC unroll 4
+  for (int c = 0; c < kChannels; ++c) {
+    const auto table = Set::load_table(tables + int64_t{lookup[1 + c]} * kUnit);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const auto found = Set::look_up(table, index[v]);
+      sums[c][v] = kIsFirst ? found : Set::add(sums[c][v], found);
+    }
+  }
+}
+
+// The sums of so many look-ups, one at least.
 template <class Set, int kVectors>
 AQE_TARGET inline __attribute__((always_inline)) void look_up_all(
     const uint16_t* lookups, int count, const char* tables,
     const uint8_t* indices, int64_t pitch,
     typename Set::Bytes (&sums)[kChannels][kVectors]) {
-#pragma GCC unroll 4
-  for (int c = 0; c < kChannels; ++c) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sums[c][v] = Set::zero();
-  }
-  for (; count > 0; --count, lookups += 1 + kChannels) {
-    const uint8_t* row = indices + lookups[0] * pitch;
-    typename Set::Bytes index[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v)
-      index[v] = Set::load(row + v * Set::kBytes);
-#pragma GCC unroll 4
-    for (int c = 0; c < kChannels; ++c) {
-      const auto table =
-          Set::load_table(tables + int64_t{lookups[1 + c]} * kUnit);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        sums[c][v] = Set::add(sums[c][v], Set::look_up(table, index[v]));
-    }
+  look_up_one<Set, kVectors, true>(lookups, tables, indices, pitch, sums);
+  while (--count > 0) {
+    lookups += 1 + kChannels;
+    look_up_one<Set, kVectors, false>(lookups, tables, indices, pitch, sums);
   }
 }
 
@@ -214,10 +220,12 @@ class Conv {
       int64_t part = 0;
       for (int block = 0; block < block_count(layer_.out_channels); ++block) {
         part = add_up_block(block, part, count);
-        if (head_.fits_bytes) {
+        if (!head_.fits_bytes) {
+          store_sums(block, count, pixel);
+        } else if (is_packed(layer_.output)) {
           store_packed(block, count, pixel);
         } else {
-          store_sums(block, count, pixel);
+          store_bytes(block, count, pixel);
         }
       }
     }
@@ -395,6 +403,56 @@ class Conv {
       Set::store(plane(p, i) + first, bits & valid);
     }
     Set::store(plane(kBits - 1, i) + first, ~passes[middle - 1] & valid);
+  }
+
+  // Codes of 8 bits, from sums that are bytes.
+  AQE_TARGET void store_bytes(int block, int count, char* pixel) {
+    const int channels = channels_in_block(layer_.out_channels, block);
+    for (int c = 0; c < channels; ++c) count_passed(block, c, count);
+    char* to = pixel + int64_t{block} * kBlock;
+    for (int k = 0; k < count; k += kPart, to += kPart * layer_.out_channels) {
+      const int pixels = std::min(kPart, count - k);
+      for (int c = 0; c < channels; c += kPart) {
+        typename Set::Part parts[kPart];
+        for (int i = 0; i < kPart; ++i)
+          parts[i] = Set::load_part(sums_ + (c + i) * kTile<Set> + k);
+        // Four times, from bytes of neighbouring positions to those of one.
+        for (int i = 0; i < 4; ++i) Set::interleave_bytes(parts);
+        const int some = std::min(kPart, channels - c);
+        for (int i = 0; i < pixels; ++i) {
+          char* codes = to + int64_t{i} * layer_.out_channels + c;
+          if (some == kPart) {
+            Set::store_part(codes, parts[i]);
+          } else {
+            char own[kPart];
+            Set::store_part(own, parts[i]);
+            std::memcpy(codes, own, some);
+          }
+        }
+      }
+    }
+  }
+
+  // Codes in the place of the sums of a channel of the block.
+  AQE_TARGET void count_passed(int block, int c, int count) {
+    const int64_t channel = int64_t{block} * kBlock + c;
+    const uint8_t* thresholds = bytes_at(at_.thresholds + channel * at_.levels);
+    const uint8_t* turns = bytes_at(at_.turns + channel / kByte * at_.levels);
+    uint8_t* sums = sums_ + c * kTile<Set>;
+    for (int k = 0; k < count; k += Set::kBytes) {
+      const typename Set::Bytes own = Set::load(sums + k);
+      int first = layer_.first_code;
+      typename Set::Bytes passed = Set::zero();
+      for (int level = 0; level < at_.levels; ++level) {
+        const int turned = turns[level] >> c % kByte & 1;
+        first += turned;
+        passed =
+            Set::add_passed(passed, own, Set::set(thresholds[level]),
+                            Set::set(static_cast<uint8_t>(1 - 2 * turned)));
+      }
+      Set::store(sums + k,
+                 Set::add(passed, Set::set(static_cast<uint8_t>(first))));
+    }
   }
 
   AQE_TARGET void store_sums(int block, int count, char* pixel) {

@@ -179,7 +179,7 @@ struct Layout {
 
   Layout(const Layer& layer, int index_bits, int classes)
       : indices(layer, index_bits) {
-    levels = is_packed(layer.output) ? layer.levels() : 0;
+    levels = has_few_codes(layer) ? layer.levels() : 0;
     parts = 0;
     for_each_part(layer, [&](int, int) { ++parts; });
     table_bytes = size_t{1} << index_bits;

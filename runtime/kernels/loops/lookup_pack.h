@@ -26,7 +26,7 @@ class Packer {
     pack_pad();
     if (at_.class_rows > 0) find_outside();
     head_.halved = layer_.input == Type::kPacked1 && outside_is_even();
-    head_.fits_bytes = is_packed(layer_.output);
+    head_.fits_bytes = has_few_codes(layer_);
     head_.classes = classes_;
     if (at_.patterns > 0) pack_patterns();
     for_each_part(layer_, [&](int first, int count) {

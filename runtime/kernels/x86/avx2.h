@@ -172,32 +172,54 @@ struct Avx2 {
     _mm256_maskstore_epi32(copy, some.mask, load(some, words));
   }
 
-  AQE_TARGET static void decode_pixel(Type input, const char* pixel,
-                                      int channels, char* to) {
-    const int padded = static_cast<int>(round_up(channels, 4));
-    if (input == Type::kInt8) {
-      for (int c = 0; c < channels; ++c)
-        to[c] = static_cast<char>(pixel[c] ^ 0x80);
-      std::fill(to + channels, to + padded, char{0});
-      return;
+  AQE_TARGET static void decode_pixels(Type input, const char* pixels,
+                                       int64_t step, int64_t count,
+                                       int channels, char* to,
+                                       int64_t to_step) {
+    switch (input) {
+      case Type::kPacked1:
+        return decode_planes<1>(pixels, step, count, channels, to, to_step);
+      case Type::kPacked2:
+        return decode_planes<2>(pixels, step, count, channels, to, to_step);
+      case Type::kPacked3:
+        return decode_planes<3>(pixels, step, count, channels, to, to_step);
+      case Type::kPacked4:
+        return decode_planes<4>(pixels, step, count, channels, to, to_step);
+      default:
+        break;
     }
-    const int planes = aqe::bits(input);
+    for (; count > 0; --count, pixels += step, to += to_step) {
+      for (int c = 0; c < channels; ++c)
+        to[c] = static_cast<char>(pixels[c] ^ 0x80);
+      std::fill(to + channels, to + round_up(channels, 4), char{0});
+    }
+  }
+
+ private:
+  template <int kBits>
+  AQE_TARGET static void decode_planes(const char* pixels, int64_t step,
+                                       int64_t count, int channels, char* to,
+                                       int64_t to_step) {
     const __m256i table = _mm256_broadcastsi128_si256(
-        _mm_load_si128(reinterpret_cast<const __m128i*>(byte_table(input))));
-    const auto* words = reinterpret_cast<const uint64_t*>(pixel);
-    for (int c = 0; c < padded; c += kBytes) {
-      const uint64_t* group = words + int64_t{c / 64} * planes;
-      __m256i number = _mm256_setzero_si256();
-      for (int p = 0; p < planes; ++p) {
-        number = _mm256_or_si256(
-            number,
-            _mm256_and_si256(
-                bytes_of_bits(static_cast<uint32_t>(group[p] >> c % 64)),
-                _mm256_set1_epi8(static_cast<char>(1 << p))));
+        _mm_load_si128(reinterpret_cast<const __m128i*>(
+            byte_table(static_cast<Type>(kBits)))));
+    for (; count > 0; --count, pixels += step, to += to_step) {
+      const auto* words = reinterpret_cast<const uint64_t*>(pixels);
+      for (int c = 0; c < channels; c += kBytes) {
+        const uint64_t* group = words + c / kBlock * kBits;
+        __m256i number = _mm256_setzero_si256();
+#pragma GCC unroll 4
+        for (int p = 0; p < kBits; ++p) {
+          number = _mm256_or_si256(
+              number,
+              _mm256_and_si256(
+                  bytes_of_bits(static_cast<uint32_t>(group[p] >> c % kBlock)),
+                  _mm256_set1_epi8(static_cast<char>(1 << p))));
+        }
+        _mm256_storeu_si256(
+            reinterpret_cast<__m256i*>(to + c),
+            first_bytes(_mm256_shuffle_epi8(table, number), channels - c));
       }
-      _mm256_storeu_si256(
-          reinterpret_cast<__m256i*>(to + c),
-          first_bytes(_mm256_shuffle_epi8(table, number), channels - c));
     }
   }
 };

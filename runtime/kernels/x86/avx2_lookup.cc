@@ -66,7 +66,7 @@ struct Avx2Lookup : LookupParts {
                                      Bytes bit) {
     const Bytes passed =
         _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, threshold), bytes);
-    return passes | (passed & bit);
+    return add(passes, passed & bit);
   }
 
   template <int kPlace>

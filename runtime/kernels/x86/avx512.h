@@ -141,35 +141,68 @@ struct Avx512 {
     }
   }
 
-  // The bytes of one pixel of codes, and 0 up to a multiple of four: there are
+  // The bytes of pixels of codes, and 0 up to a multiple of four: there are
   // weights that have no 0.
-  AQE_TARGET static void decode_pixel(Type input, const char* pixel,
-                                      int channels, char* to) {
-    if (input == Type::kInt8) {
-      for (int c = 0; c < channels; c += 64) {
+  AQE_TARGET static void decode_pixels(Type input, const char* pixels,
+                                       int64_t step, int64_t count,
+                                       int channels, char* to,
+                                       int64_t to_step) {
+    switch (input) {
+      case Type::kPacked1:
+        return decode_planes<1>(pixels, step, count, channels, to, to_step);
+      case Type::kPacked2:
+        return decode_planes<2>(pixels, step, count, channels, to, to_step);
+      case Type::kPacked3:
+        return decode_planes<3>(pixels, step, count, channels, to, to_step);
+      case Type::kPacked4:
+        return decode_planes<4>(pixels, step, count, channels, to, to_step);
+      default:
+        break;
+    }
+    const __m512i raise = _mm512_set1_epi8(static_cast<char>(0x80));
+    for (; count > 0; --count, pixels += step, to += to_step) {
+      for (int c = 0; c < channels; c += kBlock) {
         const __mmask64 valid = first_bytes(channels - c);
-        const __m512i codes = _mm512_maskz_loadu_epi8(valid, pixel + c);
-        _mm512_mask_storeu_epi8(
-            to + c, first_bytes(static_cast<int>(round_up(channels, 4)) - c),
-            _mm512_maskz_add_epi8(valid, codes,
-                                  _mm512_set1_epi8(static_cast<char>(0x80))));
+        const __m512i codes = _mm512_maskz_loadu_epi8(valid, pixels + c);
+        store_padded(_mm512_maskz_add_epi8(valid, codes, raise), channels - c,
+                     to + c);
       }
+    }
+  }
+
+ private:
+  template <int kBits>
+  AQE_TARGET static void decode_planes(const char* pixels, int64_t step,
+                                       int64_t count, int channels, char* to,
+                                       int64_t to_step) {
+    const __m512i table =
+        _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(
+            byte_table(static_cast<Type>(kBits)))));
+    for (; count > 0; --count, pixels += step, to += to_step) {
+      const auto* group = reinterpret_cast<const uint64_t*>(pixels);
+      for (int c = 0; c < channels; c += kBlock, group += kBits) {
+        __m512i number = _mm512_maskz_set1_epi8(group[0], 1);
+#pragma GCC unroll 4
+        for (int p = 1; p < kBits; ++p) {
+          number =
+              _mm512_mask_add_epi8(number, group[p], number,
+                                   _mm512_set1_epi8(static_cast<char>(1 << p)));
+        }
+        const __mmask64 valid = first_bytes(channels - c);
+        store_padded(_mm512_maskz_shuffle_epi8(valid, table, number),
+                     channels - c, to + c);
+      }
+    }
+  }
+
+  // So many bytes and those up to a multiple of four.
+  AQE_TARGET static void store_padded(__m512i bytes, int count, char* to) {
+    if (count >= kBytes) {
+      _mm512_storeu_si512(to, bytes);
       return;
     }
-    const int planes = aqe::bits(input);
-    const __m512i table = _mm512_broadcast_i32x4(
-        _mm_load_si128(reinterpret_cast<const __m128i*>(byte_table(input))));
-    const auto* group = reinterpret_cast<const uint64_t*>(pixel);
-    for (int c = 0; c < channels; c += 64, group += planes) {
-      __m512i number = _mm512_setzero_si512();
-      for (int p = 0; p < planes; ++p)
-        number =
-            _mm512_mask_add_epi8(number, group[p], number,
-                                 _mm512_set1_epi8(static_cast<char>(1 << p)));
-      _mm512_mask_storeu_epi8(
-          to + c, first_bytes(static_cast<int>(round_up(channels, 4)) - c),
-          _mm512_maskz_shuffle_epi8(first_bytes(channels - c), table, number));
-    }
+    _mm512_mask_storeu_epi8(
+        to, first_bytes(static_cast<int>(round_up(count, 4))), bytes);
   }
 };
 

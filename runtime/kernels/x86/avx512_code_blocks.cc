@@ -37,10 +37,80 @@ struct Decode {
 
 using Blocks = CodeBlocks<Int32Lanes, FloatLanes, Decode>;
 
+struct DepthwiseBytes : Blocks {
+  static constexpr int kBytes = aqe::kBytes;
+  static constexpr bool kIsInterleaved = true;
+  using Bytes = __m512i;
+
+  static int raise(Type input) { return raise_of(input); }
+  AQE_TARGET static void decode(const Layer& layer, const char* pixels,
+                                int64_t count, int block, char* to) {
+    Avx512::decode_pixels(layer.input, block_at(layer, pixels, block),
+                          pixel_bytes(layer.input, layer.in_channels), count,
+                          channels_in_block(layer.in_channels, block), to,
+                          kBlock);
+  }
+
+  AQE_TARGET static Bytes load(const char* from) {
+    return _mm512_load_si512(from);
+  }
+  struct Weights {
+    __m512i low, high;
+  };
+  AQE_TARGET static Weights load_weights(const char* from) {
+    return {load(from), load(from + kBytes)};
+  }
+  struct Sums {
+    __m512i low, high;
+  };
+  AQE_TARGET static Sums no_sums() {
+    return {_mm512_setzero_si512(), _mm512_setzero_si512()};
+  }
+  AQE_TARGET static void add_pair(Sums* sums, Bytes first, Bytes second,
+                                  const Weights& weights) {
+    sums->low = _mm512_add_epi16(
+        sums->low,
+        _mm512_maddubs_epi16(_mm512_unpacklo_epi8(first, second), weights.low));
+    sums->high = _mm512_add_epi16(
+        sums->high, _mm512_maddubs_epi16(_mm512_unpackhi_epi8(first, second),
+                                         weights.high));
+  }
+  AQE_TARGET static void store_sums(const Sums& sums, int16_t* to) {
+    _mm512_store_si512(to, sums.low);
+    _mm512_store_si512(to + kBytes / 2, sums.high);
+  }
+  AQE_TARGET static Bytes narrow(const Sums& sums, const char* base) {
+    return _mm512_min_epu8(
+        _mm512_packus_epi16(_mm512_subs_epi16(sums.low, load(base)),
+                            _mm512_subs_epi16(sums.high, load(base + kBytes))),
+        _mm512_set1_epi8(static_cast<char>(254)));
+  }
+  AQE_TARGET static uint64_t passes(const Bytes* bytes,
+                                    const char* thresholds) {
+    return _cvtmask64_u64(_mm512_cmpge_epu8_mask(*bytes, load(thresholds)));
+  }
+  AQE_TARGET static Bytes count_passed(Bytes bytes, const char* thresholds,
+                                       int levels, int first_code) {
+    Bytes codes = _mm512_set1_epi8(static_cast<char>(first_code));
+    for (int k = 0; k < levels; ++k, thresholds += kBlock) {
+      codes = _mm512_mask_add_epi8(
+          codes, _mm512_cmpge_epu8_mask(bytes, load(thresholds)), codes,
+          _mm512_set1_epi8(1));
+    }
+    return codes;
+  }
+  AQE_TARGET static void store_bytes(Bytes bytes, int count, char* to) {
+    _mm512_mask_storeu_epi8(to, first_bytes(count), bytes);
+  }
+};
+
 }  // namespace
 
 extern constexpr Kernel kDepthwisePlanesAvx512 =
     depthwise_planes_kernel<Blocks>("depthwise_conv_2d_planes_avx512", kAvx512);
+extern constexpr Kernel kDepthwiseBytesAvx512 =
+    depthwise_bytes::BytesKernel<DepthwiseBytes>::kernel(
+        "depthwise_conv_2d_bytes_avx512", kAvx512);
 extern constexpr Kernel kDepthwiseAvx512 =
     depthwise_kernel<Blocks>("depthwise_conv_2d_rows_avx512", kAvx512);
 extern constexpr Kernel kMaxPoolAvx512 =

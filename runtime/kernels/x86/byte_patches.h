@@ -2,9 +2,11 @@
 //
 // A `Set` is an instruction set:
 //   copy_words(from, count, to)               so many 32-bit words
-//   decode_pixel(type, pixel, channels, to)   its codes as bytes, and 0 up to a
-//                                             multiple of four; may write up to
-//                                             31 bytes more
+//   decode_pixels(type, pixels, step, count, channels, to, to_step)
+//                                             the codes of pixels so far apart
+//                                             as bytes, and 0 up to a multiple
+//                                             of four; may write up to 31 bytes
+//                                             more
 #pragma once
 
 #include "kernels/loops/blocks.h"
@@ -35,14 +37,15 @@ AQE_TARGET void load_pixels(const Layer& layer, const char* pixels, int count,
     return;
   }
   const int64_t step = bytes / count;
-  for (int i = 0; i < count;
-       ++i, pixels += step, to += patch_pixel_bytes(layer)) {
-    if (layer.input == Type::kUInt8) {
-      normalize_pixel(layer, reinterpret_cast<const uint8_t*>(pixels),
-                      reinterpret_cast<float*>(to));
-    } else {
-      Set::decode_pixel(layer.input, pixels, layer.in_channels, to);
-    }
+  const auto to_step = static_cast<int64_t>(patch_pixel_bytes(layer));
+  if (layer.input != Type::kUInt8) {
+    Set::decode_pixels(layer.input, pixels, step, count, layer.in_channels, to,
+                       to_step);
+    return;
+  }
+  for (int i = 0; i < count; ++i, pixels += step, to += to_step) {
+    normalize_pixel(layer, reinterpret_cast<const uint8_t*>(pixels),
+                    reinterpret_cast<float*>(to));
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "kernels/loops/code_blocks.h"
 #include "kernels/loops/depthwise.h"
+#include "kernels/loops/depthwise_bytes.h"
 #include "kernels/loops/depthwise_planes.h"
 #include "kernels/loops/max_pool.h"
 #include "kernels/x86/bytes.h"
@@ -17,14 +18,19 @@ template <class IntLanes, class RealLanes, class Decode>
 struct CodeBlocks {
   static constexpr int kVectorBytes = kBytes;
 
+  static const char* block_at(const Layer& layer, const char* pixel,
+                              int block) {
+    const int bytes =
+        layer.input == Type::kInt8 ? kBlock : 8 * bits(layer.input);
+    return pixel + int64_t{block} * bytes;
+  }
+
   static size_t output_bytes(const Layer&) { return 0; }
   static void pack_output(const Layer&, void*) {}
 
   AQE_TARGET static void decode(const Layer& layer, const char* pixel,
                                 int block, int16_t* codes) {
-    const int bytes =
-        layer.input == Type::kInt8 ? kBlock : 8 * bits(layer.input);
-    Decode::block(layer.input, pixel + int64_t{block} * bytes,
+    Decode::block(layer.input, block_at(layer, pixel, block),
                   channels_in_block(layer.in_channels, block), codes);
   }
 

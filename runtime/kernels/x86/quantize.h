@@ -32,6 +32,18 @@ struct VectorQuantize {
       default:
         break;
     }
+    if (layer.output == Type::kInt8 && !layer.rounds()) {
+      switch (layer.code_bits) {
+        case 1:
+          return count<Lanes, 1>(layer, values, pixels, block, pixel);
+        case 2:
+          return count<Lanes, 3>(layer, values, pixels, block, pixel);
+        case 3:
+          return count<Lanes, 7>(layer, values, pixels, block, pixel);
+        default:
+          break;
+      }
+    }
     const int64_t step = pixel_bytes(layer.output, layer.out_channels);
     for (int i = 0; i < pixels; ++i) {
       store<Lanes>(layer, values + int64_t{i} * layer.in_channels, block,
@@ -61,6 +73,39 @@ struct VectorQuantize {
       codes.store(some, pixel);
       values += layer.in_channels;
       pixel += step;
+    }
+  }
+
+  // Codes of 8 bits, for few thresholds, which stay in registers.
+  template <class Lanes, int kThresholds>
+  AQE_TARGET static void count(const Layer& layer,
+                               const typename Lanes::Acc* values, int pixels,
+                               int block, char* pixel) {
+    using Set = typename Lanes::Set;
+    const int first = block * kBlock;
+    const int channels = channels_in_block(layer.out_channels, block);
+    const typename Set::Directions directions(layer, first, channels);
+    const auto* thresholds = thresholds_of(layer, values) + first;
+    const auto first_code = Set::set(layer.first_code);
+    for (int c = 0; c < channels; c += kLanes) {
+      const typename Set::Some some(channels - c);
+      const auto direction = directions.at(c);
+      typename Lanes::Vector own[kThresholds];
+      for (int k = 0; k < kThresholds; ++k) {
+        own[k] =
+            Set::load(some, thresholds + int64_t{k} * layer.out_channels + c);
+      }
+      const auto* from = values + c;
+      auto* to = reinterpret_cast<int8_t*>(pixel) + first + c;
+      for (int i = 0; i < pixels; ++i) {
+        const auto value = Lanes::turn(Set::load(some, from), direction);
+        auto code = first_code;
+        for (int k = 0; k < kThresholds; ++k)
+          code = Set::add_passed(code, Lanes::compare(some, value, own[k]), 1);
+        Set::store_bytes(channels - c, code, to);
+        from += layer.in_channels;
+        to += layer.out_channels;
+      }
     }
   }
 
