@@ -16,10 +16,12 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <vector>
 
 #include "keras_aqe/codes.h"
 #include "kernels/loops/blocks.h"
+#include "kernels/loops/weights.h"
 
 namespace aqe::lookup {
 
@@ -144,9 +146,26 @@ inline int group_indices(const Layer& layer, const Indices& indices) {
   return most;
 }
 
-// Greatest sum of magnitudes of a channel's weights.
+// Greatest sum of magnitudes that the weights of a channel can have.
 inline int64_t most_weight(const Layer& layer) {
   return layer.weights_per_output() * max_code(layer.weight_bits);
+}
+
+// Whether entries that a channel's weights add up to fit 16 bits, and those
+// that take padding back: if not for all weights, then for these.
+inline bool fits_short_sums(const Layer& layer) {
+  const int64_t most = UINT16_MAX / (2 * (max_code(bits(layer.input)) + 1));
+  if (most_weight(layer) <= most) return true;
+  if (layer.weights_per_output() > most) return false;  // takes long to know
+  WeightRows rows(layer);
+  for (int o = 0; o < layer.out_channels; ++o) {
+    const int8_t* codes = rows.codes(o);
+    int64_t sum = 0;
+    for (int64_t i = 0; i < layer.weights_per_output(); ++i)
+      sum += std::abs(codes[i]);
+    if (sum > most) return false;
+  }
+  return true;
 }
 
 // What precedes the constants.
@@ -240,14 +259,12 @@ inline bool supports(const Layer& layer, int index_bits) {
       layer.conv_width > kMostSize || layer.in_channels > kMostSize ||
       layer.out_channels > kMostSize || window_taps(layer) > kMostRows)
     return false;
-  // Sums of 16 bits, those that take padding back included.
-  if (2 * most_weight(layer) * (max_code(bits(layer.input)) + 1) > INT16_MAX)
-    return false;
   const int classes = count_classes(layer);
   if (classes > kMostClasses) return false;
   const Layout at(layer, index_bits, classes);
   return at.rows <= kMostRows &&
-         at.tables * at.table_bytes / kUnit <= UINT16_MAX;
+         at.tables * at.table_bytes / kUnit <= UINT16_MAX &&
+         fits_short_sums(layer);
 }
 
 }  // namespace aqe::lookup

@@ -114,13 +114,25 @@ struct VbmiLookup : LookupParts {
   }
 };
 
+// Whether longer sums than that take less than as planes, or at 3 bits as
+// bytes: where registers are full, two at a time, and there is no AMX.
+bool is_worthwhile_beyond(int64_t products, const Layer& layer) {
+  const int64_t count = lookup::positions(layer);
+  const auto lanes = static_cast<int64_t>(
+      round_up(static_cast<size_t>(count), VbmiLookup::kBytes));
+  return layer.weights_per_output() <= products ||
+         (count >= 2 * VbmiLookup::kBytes && 8 * count >= 7 * lanes &&
+          !(cpu_features() & kAmx));
+}
+
 // Where planes do not take less: they have fuller words of long sums, and XNOR
 // with GFNI fuller blocks of many output channels.
 bool is_worthwhile(const Layer& layer) {
   const int64_t products = layer.weights_per_output();
   if (!lookup::fills_registers<VbmiLookup>(layer)) return false;
-  if (layer.groups > 1 || layer.input > Type::kPacked2 || layer.weight_bits > 2)
-    return true;
+  if (layer.groups > 1) return true;
+  if (layer.input == Type::kPacked3) return is_worthwhile_beyond(576, layer);
+  if (layer.weight_bits == 3) return true;
   if (layer.input == Type::kPacked1) {
     return layer.weight_bits == 1
                ? products <= 512 ||
@@ -128,8 +140,10 @@ bool is_worthwhile(const Layer& layer) {
                          2 * kBlock * block_count(layer.out_channels)
                : products <= 576;
   }
-  return products <= 512 && (layer.weight_bits == 2 ||
-                             layer.in_channels < kBlock || products <= 128);
+  return layer.weight_bits == 2
+             ? products <= 576 && is_worthwhile_beyond(512, layer)
+             : products <= 512 &&
+                   (layer.in_channels < kBlock || products <= 128);
 }
 
 }  // namespace
