@@ -320,12 +320,15 @@ def _as_given(node, tensor):
 
 
 def _convert(operation, args, kwargs, walk):
+    def refuse(error):
+        error.layer = operation.name
+        walk.refuse(error)
+
     def quantize(source, quantizer):
         try:
             quantizing.check(quantizer, operation.name)
         except ConversionError as error:
-            error.layer = operation.name
-            walk.refuse(error)
+            refuse(error)
             quantizer = quantizing.stand_in(quantizer)
         node = _quantize(source, quantizer, operation.name)
         walk.codes.append(node)
@@ -341,7 +344,7 @@ def _convert(operation, args, kwargs, walk):
         if operation.input_quantizer is not None:
             source = quantize(source, operation.input_quantizer)
         source = pixels.cast(calls.cast(source, "float32"))
-        return lowering.lower(operation, source)
+        return lowering.lower(operation, source, refuse)
     if isinstance(operation, layers.QuantActivation):
         require_known(operation, (layers.QuantActivation,))
         return quantize_value(args[0], operation.quantizer)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_aqe import layers
-from keras_aqe.converters.errors import ConversionError
+from keras_aqe.converters.errors import ConversionError, raise_all
 from keras_aqe.converters.graph.nodes import (
     Cast,
     Shift,
@@ -36,58 +36,67 @@ CONVERTIBLE = (
 )
 
 
-def lower(layer, source):
+def lower(layer, source, refuse):
     """The `Sum` of a quantized layer on a source that is quantized already.
 
     Args:
         layer: A layer of one of the `CONVERTIBLE` classes.
         source: The `graph.Node` that it sees.
+        refuse: Called with the `ConversionError` of each argument that cannot
+            be converted but for which another can stand in. Where it returns,
+            that one does, so that further errors are found.
 
     Raises:
-        ConversionError: If the layer's arguments cannot be converted.
+        ConversionError: If there can be no sum; the errors of all arguments.
     """
-    if getattr(layer, "data_format", "channels_last") != "channels_last":
-        raise ConversionError(
-            f"Layer {layer.name!r} has data_format='channels_first', which "
-            "TFLite does not have. Use 'channels_last'."
-        )
-    if layer.quantization_mode is not None:
-        raise ConversionError(
-            f"Layer {layer.name!r} was quantized to "
-            f"{layer.quantization_mode!r} by Keras, so its own quantizers no "
-            "longer count. Convert the model as it was before `quantize`."
-        )
+    raise_all(_refusals(layer, source))
     if isinstance(source, Sum):
         # Its levels are where its accumulators end, not codes.
         source = Cast(source.name, source.shape, source=source)
     if isinstance(layer, layers.QuantDense):
-        if getattr(layer, "lora_enabled", False):
-            raise ConversionError(
-                f"Layer {layer.name!r} has LoRA weights beside its kernel, "
-                "which cannot be quantized. Merge them by saving its kernel "
-                "into a layer without `lora_rank`."
-            )
-        return _sum(layer, source, *_codes(layer, layer.kernel))
-    if None in source.shape[1:]:
-        raise ConversionError(
-            f"Layer {layer.name!r} has an input of shape {source.shape}, "
-            "whose sizes are not all known. Build the model with a "
-            "`keras.Input` of fixed sizes (only the batch may be `None`)."
-        )
+        return _sum(layer, source, *_codes(layer, layer.kernel, refuse))
     if isinstance(layer, layers.QuantConv2DTranspose):
-        return _transposed(layer, source)
+        return _transposed(layer, source, refuse)
     if isinstance(layer, layers.QuantSeparableConv2D):
-        kernel, unit = _composed(layer)
+        kernel, unit = _composed(layer, refuse)
     else:
-        kernel, unit = _codes(layer, layer.kernel)
+        kernel, unit = _codes(layer, layer.kernel, refuse)
     if isinstance(layer, layers.QuantDepthwiseConv2D):
         kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
     if isinstance(layer, layers.QuantConv1D):
         kernel = kernel[None]
-    return _sum(layer, source, kernel, unit, _window(layer, source))
+    return _sum(layer, source, kernel, unit, _window(layer, source, refuse))
 
 
-def _codes(layer, latent):
+def _refusals(layer, source):
+    """Errors of arguments with which there is no sum."""
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        yield ConversionError(
+            f"Layer {layer.name!r} has data_format='channels_first', which "
+            "TFLite does not have. Use 'channels_last'."
+        )
+    if layer.quantization_mode is not None:
+        yield ConversionError(
+            f"Layer {layer.name!r} was quantized to "
+            f"{layer.quantization_mode!r} by Keras, so its own quantizers no "
+            "longer count. Convert the model as it was before `quantize`."
+        )
+    if isinstance(layer, layers.QuantDense):
+        if getattr(layer, "lora_enabled", False):
+            yield ConversionError(
+                f"Layer {layer.name!r} has LoRA weights beside its kernel, "
+                "which cannot be quantized. Merge them by saving its kernel "
+                "into a layer without `lora_rank`."
+            )
+    elif None in source.shape[1:]:
+        yield ConversionError(
+            f"Layer {layer.name!r} has an input of shape {source.shape}, "
+            "whose sizes are not all known. Build the model with a "
+            "`keras.Input` of fixed sizes (only the batch may be `None`)."
+        )
+
+
+def _codes(layer, latent, refuse):
     """A kernel as float32 integer codes and their unit, or as floats."""
     latent = keras.ops.convert_to_numpy(latent)
     quantizer = layer.kernel_quantizer
@@ -98,24 +107,26 @@ def _codes(layer, latent):
         return kernel, 1.0
     codes = np.asarray(quantizer.codes(latent), "float32")
     if not np.array_equal(codes * np.float32(quantizer.unit), kernel):
-        raise ConversionError(
-            f"Layer {layer.name!r} has a kernel quantizer of type "
-            f"{type(quantizer).__name__} whose `codes` times `unit` are not "
-            "what it returns. Make them equal."
+        refuse(
+            ConversionError(
+                f"Layer {layer.name!r} has a kernel quantizer of type "
+                f"{type(quantizer).__name__} whose `codes` times `unit` are "
+                "not what it returns. Make them equal."
+            )
         )
     return codes, quantizer.unit
 
 
-def _composed(layer):
+def _composed(layer, refuse):
     """The kernel of the one convolution that equals both steps."""
-    depthwise, unit = _codes(layer, layer.depthwise_kernel)
-    pointwise, _ = _codes(layer, layer.pointwise_kernel)
+    depthwise, unit = _codes(layer, layer.depthwise_kernel, refuse)
+    pointwise, _ = _codes(layer, layer.pointwise_kernel, refuse)
     pointwise = pointwise.reshape(*depthwise.shape[2:], -1)
     return np.einsum("hwcm,cmo->hwco", depthwise, pointwise), unit * unit
 
 
-def _transposed(layer, source):
-    kernel, unit = _codes(layer, layer.kernel)
+def _transposed(layer, source, refuse):
+    kernel, unit = _codes(layer, layer.kernel, refuse)
     kernel = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
     sizes = layer.compute_output_shape(source.shape)[1:3]
     pads = []
@@ -158,7 +169,7 @@ def _spread(source, layer):
     )
 
 
-def _window(layer, source):
+def _window(layer, source, refuse):
     axes = list(
         zip(
             source.shape[1:-1],
@@ -177,27 +188,35 @@ def _window(layer, source):
     strides, dilation, pads = zip(
         *row, *zip(layer.strides, layer.dilation_rate, pads)
     )
-    return Window(strides, dilation, pads, _pad_code(layer, source, pads))
+    pad_code = _pad_code(layer, source, pads, refuse)
+    return Window(strides, dilation, pads, pad_code)
 
 
-def _pad_code(layer, source, pads):
+def _pad_code(layer, source, pads, refuse):
     """What padding fills in, as a code of the source."""
     code = layer.pad_value / source.unit
     if not np.any(pads):
         return 0.0
-    if not np.isfinite(code):
-        raise ConversionError(
-            f"Layer {layer.name!r} has pad_value={layer.pad_value}, with which "
-            "its sums at the edges are no numbers. Use a finite one."
-        )
+    stand_in = 0.0 if source.levels is None else float(source.levels[-1])
     whole = code == np.rint(code) and abs(code) <= _LARGEST_PAD_CODE
-    if source.levels is not None and not whole and not source.is_image:
-        raise ConversionError(
-            f"Layer {layer.name!r} has pad_value={layer.pad_value}, and its "
-            f"input has codes in steps of {source.unit}, so sums at the edges "
-            "would be no whole numbers of it. Use one of its levels, as "
-            f"{float(source.levels[-1] * source.unit)}, or 0."
+    if not np.isfinite(code):
+        refuse(
+            ConversionError(
+                f"Layer {layer.name!r} has pad_value={layer.pad_value}, with "
+                "which its sums at the edges are no numbers. Use a finite one."
+            )
         )
+        return stand_in
+    if source.levels is not None and not whole and not source.is_image:
+        refuse(
+            ConversionError(
+                f"Layer {layer.name!r} has pad_value={layer.pad_value}, and "
+                f"its input has codes in steps of {source.unit}, so sums at "
+                "the edges would be no whole numbers of it. Use one of its "
+                f"levels, as {float(source.levels[-1] * source.unit)}, or 0."
+            )
+        )
+        return stand_in
     return code
 
 

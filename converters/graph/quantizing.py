@@ -56,13 +56,17 @@ def check(quantizer, layer):
 def distinct(codes):
     """The values in an array of whole numbers, as from `np.unique`.
 
-    Large arrays are counted, which is far faster than sorting them; their
-    numbers have to lie close together.
+    Large arrays are compared with each number between their ends, or counted
+    if these lie apart, which is far faster than sorting them; their numbers
+    have to lie close together.
     """
     codes = np.asarray(codes)
     if codes.size < 2**12:
         return np.unique(codes)
-    lowest = int(codes.min())
+    lowest, highest = int(codes.min()), int(codes.max())
+    if highest - lowest < 2**4:
+        between = range(lowest, highest + 1)
+        return np.array([n for n in between if (codes == n).any()])
     counts = np.bincount((codes.ravel() - lowest).astype("int64"))
     return np.flatnonzero(counts) + lowest
 

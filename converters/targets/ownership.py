@@ -68,7 +68,7 @@ def _share(owned, weighted):
 def _constants(node):
     """What two layers that do the same have in common."""
     if isinstance(node, nodes.Sum):
-        kernel = np.float64(node.kernel)
+        kernel = np.asarray(node.kernel, "float32")
         return kernel.shape, kernel.tobytes(), repr(node.window), node.groups
     layer = node.operation
     weights = [np.asarray(w) for w in layer.get_weights()]

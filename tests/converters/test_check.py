@@ -156,6 +156,21 @@ def test_all_faults_are_listed_the_first_as_convert_raises_it(
         assert fault.message in str(checked)
 
 
+@pytest.mark.slow
+def test_all_faults_of_one_layer_are_listed():
+    model = model_of(
+        conv("a"),
+        act("binary", "q"),
+        conv("b", pad_value=0.3, kernel_quantizer="po2_5"),
+    )
+    checked = aqe.check(model)
+    assert [fault.layer for fault in checked.faults] == ["b", "b"]
+    words = ("pad_value=0.3", "its kernel has 5 bits")
+    for fault, expected in zip(checked.faults, words):
+        assert expected in fault.message
+    assert checked.faults[0].message == first_error(model, "packed")
+
+
 STRICT = {
     # The layers that `strict` refuses, by target.
     "packed": (

@@ -63,8 +63,9 @@ def refusals(graph):
     """
     for node in graph.sums:
         name = operation(node.source.bits, node.weight_bits)
-        reason = None if name.startswith("MAC") else _obstacle(node)
-        if reason is not None:
+        if name.startswith("MAC"):
+            continue
+        for reason in _obstacles(node):
             yield FloatLayerError(
                 f"Layer {node.name!r} would not run as {name} under "
                 f"target='packed': {reason}, or pass strict=False to keep it "
@@ -75,28 +76,33 @@ def refusals(graph):
 
 def is_packable(node):
     """Whether a quantized layer becomes an operator of the format."""
-    return _obstacle(node) is None
+    return not any(_obstacles(node))
 
 
-def _obstacle(node):
-    """Why a sum cannot be packed and what to do; `None` if it can."""
-    if node.weight_bits > 4:
-        return (
+def _obstacles(node):
+    """Why a sum cannot be packed and what to do, each reason there is."""
+    packs_kernel = node.weight_bits <= 4
+    packs_input = not is_codes(node.source) or (
+        packing.width(node.source.levels) is not None
+    )
+    if not packs_kernel:
+        yield (
             f"its kernel has {node.weight_bits} bits, and the packed format "
             "has kernels of 1 to 4 bits. Give it a kernel quantizer of those"
         )
-    if is_codes(node.source) and packing.width(node.source.levels) is None:
-        return (
+    if not packs_input:
+        yield (
             f"its input has {node.source.bits} bits of powers of two, and the "
             "packed format has 1 to 4 of them. Use those, or FixedPoint(8)"
         )
-    beyond = _beyond_limits(node)
+        return
+    beyond = _beyond_limits(node) if packs_kernel else None
     if beyond is not None:
-        return (
+        yield (
             f"{beyond}, a limit of the packed format (docs/format.md). Make it "
             "smaller"
         )
-    return _pad_obstacle(node)
+    yield from filter(None, [_pad_obstacle(node)])
 
 
 def _pad_obstacle(node):

@@ -13,6 +13,10 @@ LEVELS = {
     8: np.arange(-128, 128),
 }
 _INT32 = np.iinfo("int32")
+# How many levels there are from 0 up to a code of 4 bits or fewer.
+_MAGNITUDES = np.searchsorted(
+    [0, *_POWERS[4]], np.arange(_POWERS[4][-1] + 1)
+).astype("uint8")
 
 
 def width(codes, at_least=1):
@@ -70,8 +74,9 @@ def pack_kernel(codes, bits):
     Returns:
         An uint8 array of shape `(bits, ceil(codes.size / 8))`.
     """
-    codes = np.moveaxis(codes, -1, 0).ravel()
-    magnitude = np.searchsorted([0, 1, 2, 4, 8, 16, 32, 64], np.abs(codes))
+    # As bytes, which large kernels are moved and looked up in fastest.
+    codes = np.moveaxis(codes.astype("int8"), -1, 0).ravel()
+    magnitude = _MAGNITUDES[np.abs(codes)]
     planes = [magnitude >> p & 1 for p in range(bits - 1)] + [codes < 0]
     return np.stack(
         [np.packbits(plane.astype(bool), bitorder="little") for plane in planes]
