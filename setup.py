@@ -40,6 +40,8 @@ class BuildRuntime(BuildCMake):
         ):
             # Where the package lies in the repository.
             package, root = "runtime", "."
+            # Here tests go on building: see tests/runtime/native.py.
+            self.build_temp = "build/native"
         for library in pathlib.Path(root, package).glob("libkeras_aqe_*"):
             library.unlink()  # of an older build
         self.distribution.cmake_install_dir = package

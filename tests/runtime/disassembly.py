@@ -1,5 +1,6 @@
 """Which instructions a compiled function consists of."""
 
+import functools
 import re
 import subprocess
 from typing import NamedTuple
@@ -24,8 +25,9 @@ class Instruction(NamedTuple):
     operands: str
 
 
+@functools.cache
 def functions(library, objdump="objdump"):
-    """The functions of a library.
+    """The functions of a library, which take a second to list.
 
     Args:
         library: Path of an object file or a static library.
