@@ -90,6 +90,11 @@ def inputs_of(model, examples=3):
     return values if len(values) > 1 else values[0]
 
 
+def computed(model, x):
+    """What a model computes of a batch; `predict` compiles a graph for it."""
+    return keras.tree.map_structure(np.asarray, model(x, training=False))
+
+
 def check_report(model, converted):
     """Whether a report has all layers with weights, and adds up."""
     report = converted.report

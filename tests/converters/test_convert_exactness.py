@@ -16,6 +16,7 @@ from tests.converters.networks import (
     RandomNetwork,
     activation_quantizers,
     check_report,
+    computed,
     images,
     inputs_of,
     randomise,
@@ -30,7 +31,7 @@ def assert_same(model, target, x, expected=None, **arguments):
     converted = convert(model, target, **arguments)
     check_report(model, converted)
     if expected is None:
-        expected = keras.tree.flatten(model.predict(x, verbose=0))
+        expected = keras.tree.flatten(computed(model, x))
     interpreter = Interpreter(converted)
     runs = [keras.tree.flatten(interpreter.predict(x))]
     if target == "tflite":

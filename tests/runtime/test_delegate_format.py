@@ -8,7 +8,7 @@ import pytest
 from keras_aqe import layers, models
 from keras_aqe.converters import convert
 from tests.combinations import each_once
-from tests.converters.networks import images, randomise
+from tests.converters.networks import computed, images, randomise
 from tests.runtime import fuzz
 from tests.runtime.engines import run
 from tests.runtime.format_reader import Reader
@@ -26,9 +26,9 @@ def codes_of_keras(model, x):
         for layer in model.layers
         if isinstance(layer, layers.QuantActivation)
     ]
-    values = keras.Model(
-        model.inputs, [layer.input for layer in activations]
-    ).predict(x, verbose=0)
+    values = computed(
+        keras.Model(model.inputs, [layer.input for layer in activations]), x
+    )
     return [
         np.asarray(layer.quantizer.codes(value))
         for layer, value in zip(activations, values)
@@ -44,7 +44,7 @@ def assert_reads(model, x):
         np.testing.assert_array_equal(
             codes.reshape(len(x), -1), theirs.reshape(len(x), -1)
         )
-    expected = model.predict(x, verbose=0)
+    expected = computed(model, x)
     limit = 1e-4 * np.abs(expected).max()
     np.testing.assert_allclose(logits, expected, atol=limit)
     return len(hidden)

@@ -14,7 +14,7 @@ from keras_aqe.converters import (
 )
 from keras_aqe_runtime.file import flatbuffer
 from tests.combinations import each_once
-from tests.converters.networks import TARGETS
+from tests.converters.networks import TARGETS, computed
 from tests.converters.two_inputs import (
     BINARY,
     FITTING,
@@ -59,7 +59,7 @@ def test_takes_and_returns_what_keras_does(structures, target):
     # In any order, and twice.
     for examples in (3, 1, 5, 1, 3):
         x = TAKEN[taken](*batches(examples, seed=examples))
-        expected = model.predict(x, verbose=0)
+        expected = computed(model, x)
         assert_same(expected, interpreter.predict(x))
     nothing = interpreter.predict(TAKEN[taken](*batches(0)))
     assert_same(keras.tree.map_structure(lambda y: y[:0], expected), nothing)
@@ -79,7 +79,7 @@ def test_a_single_input_goes_by_its_name_too(converted):
     model = keras.Model(inputs, layers.QuantDense(3, **BINARY)(inputs))
     x = batches(3)[1]
     interpreter = Interpreter(convert(model, converted.report.target))
-    expected = model.predict(x, verbose=0)
+    expected = computed(model, x)
     for passed in (x, [x], (x,), {"x": x}, x.tolist(), x.astype("float64")):
         assert_same(expected, interpreter.predict(passed))
     assert_same(expected[:1], interpreter.predict(x[:1].tolist()))

@@ -21,9 +21,8 @@ def compiled(optimizer="sgd", run_eagerly=True, **kwargs):
     model = keras.Sequential(
         [
             keras.Input((4,)),
-            aqe.layers.QuantDense(3, kernel_quantizer="binary"),
+            aqe.layers.QuantDense(1, kernel_quantizer="binary"),
             aqe.layers.QuantActivation("ternary"),
-            keras.layers.Dense(1),
         ]
     )
     model.compile(

@@ -20,7 +20,9 @@ from tests.keras_aqe.callbacks.fitting import (
 
 @pytest.mark.slow
 def test_alpha_of_each_batch():
-    alphas, history = fit(compiled(), AlphaScheduler(), epochs=4)
+    """In a graph, compiled by XLA where Keras would."""
+    model = compiled(run_eagerly=False)
+    alphas, history = fit(model, AlphaScheduler(), epochs=4)
     expected = np.interp(np.arange(20) / 20, [0, 0.85], [0.1, 1])
     np.testing.assert_allclose(alphas, expected, rtol=1e-6)
     np.testing.assert_allclose(history["alpha"], expected[4::5], rtol=1e-6)
@@ -28,7 +30,7 @@ def test_alpha_of_each_batch():
 
 @pytest.mark.slow
 def test_steps_per_execution_does_not_stretch_the_schedule():
-    model = compiled(steps_per_execution=5)
+    model = compiled(run_eagerly=False, steps_per_execution=5)
     alphas, _ = fit(model, AlphaScheduler(lambda p: 0.5 + p / 2), epochs=4)
     np.testing.assert_allclose(alphas, [0.6, 0.725, 0.85, 0.975])
 

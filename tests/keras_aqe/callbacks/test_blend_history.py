@@ -33,7 +33,7 @@ def straight_model():
 def test_blend_history():
     model = straight_model()
     model.layers[2].rate = 0.0
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", run_eagerly=True)
     blends = BlendHistory("dense", "quant", X[:10], epochs=(1, 3))
     alphas, _ = fit(model, AlphaScheduler(), epochs=3, callbacks=[blends])
     assert list(blends.kernels) == list(blends.activations) == [1, 3]
@@ -63,7 +63,7 @@ def test_blend_history_does_not_change_the_run():
         keras.utils.set_random_seed(0)
         model = straight_model()
         model.set_weights(start)
-        model.compile("sgd", "mse")
+        model.compile("sgd", "mse", run_eagerly=True)
         fit(model, AlphaScheduler(), epochs=2, callbacks=callbacks)
         results.append(model.get_weights())
     for one, other in zip(*results):

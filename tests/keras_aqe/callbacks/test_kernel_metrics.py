@@ -21,7 +21,7 @@ from tests.keras_aqe.callbacks.fitting import (
 def test_kernel_metrics_are_logged():
     """Epochs are compared with each other, the first with the start."""
     model = nested_model()
-    model.compile(keras.optimizers.Adam(0.1), "mse")
+    model.compile(keras.optimizers.Adam(0.1), "mse", run_eagerly=True)
     (kernel,) = [
         weight
         for weight in model.trainable_weights

@@ -21,7 +21,7 @@ def test_a_soft_run_ends_hard_and_as_by_hand():
             keras.layers.BatchNormalization(),
         ]
     )
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", run_eagerly=True)
     soft = AlphaScheduler(aqe.schedules.Constant(0.5))
     # In front, so that what is said of soft ends does not come.
     model.fit(X, Y, verbose=0, callbacks=[Recalibrate(X, 16), soft])
