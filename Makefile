@@ -40,7 +40,7 @@ backends: $(BACKENDS) ## install JAX and PyTorch, as small as they come
 test: $(INSTALLED) $(BACKENDS) ## the test suite but for programs and what is long
 	.venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-test-programs: $(INSTALLED) $(BACKENDS) ## pages, notebooks, experiments, other backends
+test-programs: $(INSTALLED) $(BACKENDS) ## pages, notebooks, commands, experiments, other backends
 	.venv/bin/python -m pytest -n 2 --dist worksteal -m "program and not long" $(ARGS)
 
 test-fast: $(INSTALLED) ## what is neither long nor slow, for the inner loop

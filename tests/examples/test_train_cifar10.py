@@ -7,7 +7,7 @@ from examples import train_cifar10
 from keras_aqe.converters import Interpreter
 
 
-@pytest.mark.slow
+@pytest.mark.program
 @pytest.mark.parametrize(
     "bits", ["1", pytest.param("3", marks=pytest.mark.long)]
 )

@@ -13,7 +13,7 @@ from examples.reproduce import __main__, runs, tensorflow_training
 from examples.reproduce.store import Store
 
 
-@pytest.mark.slow
+@pytest.mark.program
 def test_a_run_that_ends_below_alpha_1_is_recalibrated(
     noise, tmp_path, monkeypatch
 ):
@@ -95,7 +95,7 @@ def test_what_it_cannot_do_is_refused(tmp_path, setting):
         train(tmp_path, **setting)
 
 
-@pytest.mark.slow
+@pytest.mark.program
 def test_a_run_whose_time_is_up_goes_on(noise, tmp_path):
     config = """
         title = "Budget"

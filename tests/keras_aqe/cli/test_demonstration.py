@@ -23,7 +23,7 @@ def few_digits(monkeypatch, eager):
     return few
 
 
-@pytest.mark.slow
+@pytest.mark.program
 def test_writes_files_that_agree_with_the_model(few_digits, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["demo", "--epochs", "1", "--output", str(tmp_path), "--json"])

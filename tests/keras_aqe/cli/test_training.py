@@ -77,7 +77,7 @@ def record(monkeypatch, recorder):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.program
 def test_resumed_run_goes_on_with_its_alpha_and_writes_its_files(
     few_images, monkeypatch, tmp_path
 ):
@@ -113,7 +113,7 @@ def test_resumed_run_goes_on_with_its_alpha_and_writes_its_files(
     assert not list(tmp_path.glob("unfinished-*"))
 
 
-@pytest.mark.slow
+@pytest.mark.program
 def test_digits_of_other_widths_as_builtin_operators(
     few_images, tmp_path, capsys
 ):
