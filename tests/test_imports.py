@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 
 import pytest
 
@@ -45,6 +46,20 @@ MAY_IMPORT = {
         ]
         for name in TARGETS
     },
+}
+# The folders of C++ that those of a folder may include beside their own;
+# headers of `include/` are what all have.
+MAY_INCLUDE = {
+    # Kernels are asked for by the table that `keras_aqe/kernel.h` declares.
+    "": [],
+    "include/keras_aqe": [],
+    "reference": [],
+    "kernels": [],
+    "kernels/loops": [],
+    # `kernels.h`, which names the kernels of all machines.
+    "kernels/portable": ["kernels", "kernels/loops"],
+    "kernels/x86": ["kernels", "kernels/loops"],
+    "kernels/arm": ["kernels", "kernels/loops"],
 }
 # What knows of training, and training not of it.
 ABOVE = (
@@ -160,6 +175,16 @@ def test_what_is_above_targets_asks_their_table():
                 assert not any(is_in(module, folder) for folder in folders), (
                     f"{member} imports {module}"
                 )
+
+
+def test_includes_run_one_way():
+    runtime = ROOT / "runtime"
+    for path in (*runtime.rglob("*.cc"), *runtime.rglob("*.h")):
+        folder = path.parent.relative_to(runtime).as_posix().strip(".")
+        allowed = [folder, "keras_aqe", *MAY_INCLUDE[folder]]
+        for header in re.findall('#include "(.*)"', path.read_text()):
+            known = pathlib.PurePath(header).parent.as_posix().strip(".")
+            assert known in allowed, f"{path} includes {header}"
 
 
 @pytest.mark.slow
