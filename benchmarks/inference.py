@@ -26,6 +26,8 @@ from keras_aqe_runtime.file import flatbuffer
 BITS = (1, 2, 3)
 SAME = tuple((bits, bits) for bits in BITS)
 PAIRS = [f"{bits}/{bits}" for bits in BITS]
+# What most are compared with.
+PLAIN = "int8, XNNPACK"
 # Times faster than plain int8 with XNNPACK that is asked for, at 1, 2, 3 bits.
 MODEL_A, CONVOLUTION, DENSE = (4, 1.8, 1.1), (5, 2, 1), (10, 5, 2)
 THAN_LCE, AVX2_ONLY, TWO_THREADS = 10, 1, 1.5
@@ -131,7 +133,7 @@ def compare_networks(compare):
                 for pair in widths
             ],
             [f"{inputs}/{weights}" for inputs, weights in widths],
-            "int8, XNNPACK",
+            PLAIN,
             [comparison.runner(comparison.int8(build(32, 32)))],
             targets,
         )
@@ -146,10 +148,33 @@ def compare_batches(compare, batches):
                 f"{what}, batch {batch}",
                 [comparison.runner(file, batch=batch) for file in files],
                 PAIRS,
-                "int8, XNNPACK",
+                PLAIN,
                 [comparison.runner(int8, batch=batch)],
                 NO_TARGETS,
             )
+
+
+def compare_layers(compare):
+    runner = comparison.runner
+    compare.times(
+        "3x3 convolution, 16x16x256 to 256",
+        [
+            runner(one_layer(bits, (3, 3, 256, 256), (16, 16, 256)))
+            for bits in BITS
+        ],
+        PAIRS,
+        PLAIN,
+        [runner(comparison.int8(baselines.convolution()))],
+        CONVOLUTION,
+    )
+    compare.times(
+        "dense, 8192 to 1024",
+        [runner(one_layer(bits, (8192, 1024), (8192,))) for bits in BITS],
+        PAIRS,
+        PLAIN,
+        [runner(comparison.int8(baselines.dense()))],
+        DENSE,
+    )
 
 
 def compare_model_a(compare):
@@ -169,12 +194,11 @@ def compare_model_a(compare):
         aqe.models.MINWNet("A", 1, 1, pad_value=1.0), target="lce"
     ).flatbuffer
 
-    plain = "int8, XNNPACK"
     compare.times(
         "Model A",
         [runner(file) for file in packed],
         PAIRS,
-        plain,
+        PLAIN,
         [runner(int8)],
         MODEL_A,
     )
@@ -187,29 +211,10 @@ def compare_model_a(compare):
         [THAN_LCE],
     )
     compare.times(
-        "3x3 convolution, 16x16x256 to 256",
-        [
-            runner(one_layer(bits, (3, 3, 256, 256), (16, 16, 256)))
-            for bits in BITS
-        ],
-        PAIRS,
-        plain,
-        [runner(comparison.int8(baselines.convolution()))],
-        CONVOLUTION,
-    )
-    compare.times(
-        "dense, 8192 to 1024",
-        [runner(one_layer(bits, (8192, 1024), (8192,))) for bits in BITS],
-        PAIRS,
-        plain,
-        [runner(comparison.int8(baselines.dense()))],
-        DENSE,
-    )
-    compare.times(
         "Model A, AVX2 kernels only",
         [runner(packed[0], features="avx2")],
         PAIRS,
-        plain,
+        PLAIN,
         [runner(int8)],
         [AVX2_ONLY],
     )
@@ -225,7 +230,7 @@ def compare_model_a(compare):
         "Model A, builtin operators",
         [runner(file) for file in builtin],
         PAIRS,
-        plain,
+        PLAIN,
         [runner(int8)],
         BUILTIN,
     )
@@ -235,7 +240,7 @@ def compare_model_a(compare):
         compare.row(
             f"Model A, peak memory, {pair}",
             f"{ours:.1f} MiB",
-            plain,
+            PLAIN,
             f"{theirs:.1f} MiB",
             theirs / ours,
             1,
@@ -262,3 +267,4 @@ if __name__ == "__main__":
         compare_networks(compare)
     else:
         compare_model_a(compare)
+        compare_layers(compare)

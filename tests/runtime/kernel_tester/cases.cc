@@ -53,8 +53,7 @@ void place_inside(int size, int stride, int* in, int* out, int* pad) {
   *out = (*in - size) / stride + 1;
 }
 
-void choose_shape(Random& random, const Kernel& kernel, Case* c) {
-  Layer* layer = &c->layer;
+void choose_channels(Random& random, const Kernel& kernel, Layer* layer) {
   layer->batch = random.chance(70) ? 1 : random.between(2, 3);
   layer->in_channels =
       random.pick({random.between(1, 9), random.between(8, 40),
@@ -62,23 +61,26 @@ void choose_shape(Random& random, const Kernel& kernel, Case* c) {
   layer->out_channels = random.pick({random.between(1, 9),
                                      around(random, kernel.tile_channels, 200),
                                      around(random, 64, 200)});
-  switch (layer->op) {
-    case Operator::kFullyConnected:
-      layer->in_width = layer->window.width =
-          random.chance(50) ? 1 : random.between(2, 12);
-      if (c->is_extreme) {  // long sums, at little cost
-        layer->in_width = layer->window.width = random.between(20, 60);
-        layer->out_channels = random.between(1, 9);
-      }
-      return;
-    case Operator::kQuantize:
-    case Operator::kDequantize:
-      layer->in_width = layer->out_width = random.between(1, 20);
-      layer->out_channels = layer->in_channels;
-      return;
-    default:
-      break;
+}
+
+// Pixels of a layer without windows.
+void choose_row(Random& random, Case* c) {
+  Layer& layer = c->layer;
+  if (layer.op != Operator::kFullyConnected) {
+    layer.in_width = layer.out_width = random.between(1, 20);
+    layer.out_channels = layer.in_channels;
+    return;
   }
+  layer.in_width = layer.window.width =
+      random.chance(50) ? 1 : random.between(2, 12);
+  if (c->is_extreme) {  // long sums, at little cost
+    layer.in_width = layer.window.width = random.between(20, 60);
+    layer.out_channels = random.between(1, 9);
+  }
+}
+
+void choose_window(Random& random, const Kernel& kernel, Case* c) {
+  Layer* layer = &c->layer;
   Window& window = layer->window;
   window.height = random.between(1, 4);
   window.width = random.between(1, 4);
@@ -96,69 +98,93 @@ void choose_shape(Random& random, const Kernel& kernel, Case* c) {
     layer->out_channels = random.between(1, 9);
     layer->in_height = layer->in_width = random.between(1, 4);
   }
-  if (layer->op == Operator::kMaxPool2D ||
-      layer->op == Operator::kAveragePool2D) {
-    layer->out_channels = layer->in_channels;
-  } else {
-    window.dilation_y = random.chance(80) ? 1 : random.between(2, 3);
-    window.dilation_x = random.chance(80) ? 1 : random.between(2, 3);
-    if (layer->op == Operator::kDepthwiseConv2D) {
-      layer->groups = layer->in_channels;
-      const int most = layer->in_channels < 10 ? 70 : 3;
-      layer->out_channels = layer->in_channels *
-                            (random.chance(50) ? 1 : random.between(2, most));
-    } else if (random.chance(20)) {
-      layer->groups = random.between(2, 4);
-      layer->in_channels = layer->groups * random.between(1, 70);
-      layer->out_channels = layer->groups * random.between(1, 40);
-    }
+}
+
+void choose_groups(Random& random, Layer* layer) {
+  if (layer->op == Operator::kDepthwiseConv2D) {
+    layer->groups = layer->in_channels;
+    const int most = layer->in_channels < 10 ? 70 : 3;
+    layer->out_channels =
+        layer->in_channels * (random.chance(50) ? 1 : random.between(2, most));
+  } else if (random.chance(20)) {
+    layer->groups = random.between(2, 4);
+    layer->in_channels = layer->groups * random.between(1, 70);
+    layer->out_channels = layer->groups * random.between(1, 40);
   }
+}
+
+void place_window(Random& random, Layer* layer) {
+  Window& window = layer->window;
   // A partial window makes the mean's divisor differ, which only float output
   // can express.
-  const bool whole =
-      layer->op == Operator::kAveragePool2D && layer->output != Type::kFloat32;
-  if (whole) {
+  if (layer->op == Operator::kAveragePool2D &&
+      layer->output != Type::kFloat32) {
     place_inside(window.height, window.stride_y, &layer->in_height,
                  &layer->conv_height, &window.pad_top);
     place_inside(window.width, window.stride_x, &layer->in_width,
                  &layer->conv_width, &window.pad_left);
-  } else {
-    const bool pooling = layer->weight_bits == 0;
-    do {  // a pooling window never lies wholly in the padding
-      place(random, window.height, window.stride_y, window.dilation_y,
-            &layer->in_height, &layer->conv_height, &window.pad_top);
-      place(random, window.width, window.stride_x, window.dilation_x,
-            &layer->in_width, &layer->conv_width, &window.pad_left);
-    } while (pooling &&
-             ((layer->conv_height - 1) * window.stride_y - window.pad_top >=
-                  layer->in_height ||
-              (layer->conv_width - 1) * window.stride_x - window.pad_left >=
-                  layer->in_width));
+    return;
   }
+  const bool pooling = layer->weight_bits == 0;
+  do {  // a pooling window never lies wholly in the padding
+    place(random, window.height, window.stride_y, window.dilation_y,
+          &layer->in_height, &layer->conv_height, &window.pad_top);
+    place(random, window.width, window.stride_x, window.dilation_x,
+          &layer->in_width, &layer->conv_width, &window.pad_left);
+  } while (pooling &&
+           ((layer->conv_height - 1) * window.stride_y - window.pad_top >=
+                layer->in_height ||
+            (layer->conv_width - 1) * window.stride_x - window.pad_left >=
+                layer->in_width));
+}
+
+// A max pool behind a convolution.
+void choose_pool(Random& random, Layer* layer) {
+  layer->has_pool = true;
+  layer->pool.height = random.between(1, std::min(3, layer->conv_height));
+  layer->pool.width = random.between(1, std::min(3, layer->conv_width));
+  layer->pool.stride_y = random.between(1, 3);
+  layer->pool.stride_x = random.between(1, 3);
+  if (random.chance(70)) {
+    layer->out_height =
+        (layer->conv_height - layer->pool.height) / layer->pool.stride_y + 1;
+    layer->out_width =
+        (layer->conv_width - layer->pool.width) / layer->pool.stride_x + 1;
+    return;
+  }
+  const auto same = [](int in, int size, int stride, int* out, int* pad) {
+    *out = (in + stride - 1) / stride;
+    *pad = std::max((*out - 1) * stride + size - in, 0) / 2;
+  };
+  same(layer->conv_height, layer->pool.height, layer->pool.stride_y,
+       &layer->out_height, &layer->pool.pad_top);
+  same(layer->conv_width, layer->pool.width, layer->pool.stride_x,
+       &layer->out_width, &layer->pool.pad_left);
+}
+
+void choose_shape(Random& random, const Kernel& kernel, Case* c) {
+  Layer* layer = &c->layer;
+  choose_channels(random, kernel, layer);
+  if (layer->op == Operator::kFullyConnected ||
+      layer->op == Operator::kQuantize || layer->op == Operator::kDequantize) {
+    choose_row(random, c);
+    return;
+  }
+  choose_window(random, kernel, c);
+  if (layer->op == Operator::kMaxPool2D ||
+      layer->op == Operator::kAveragePool2D) {
+    layer->out_channels = layer->in_channels;
+  } else {
+    Window& window = layer->window;
+    window.dilation_y = random.chance(80) ? 1 : random.between(2, 3);
+    window.dilation_x = random.chance(80) ? 1 : random.between(2, 3);
+    choose_groups(random, layer);
+  }
+  place_window(random, layer);
   layer->out_height = layer->conv_height;
   layer->out_width = layer->conv_width;
-  if (layer->op == Operator::kConv2D && random.chance(40)) {
-    layer->has_pool = true;
-    layer->pool.height = random.between(1, std::min(3, layer->conv_height));
-    layer->pool.width = random.between(1, std::min(3, layer->conv_width));
-    layer->pool.stride_y = random.between(1, 3);
-    layer->pool.stride_x = random.between(1, 3);
-    if (random.chance(70)) {
-      layer->out_height =
-          (layer->conv_height - layer->pool.height) / layer->pool.stride_y + 1;
-      layer->out_width =
-          (layer->conv_width - layer->pool.width) / layer->pool.stride_x + 1;
-    } else {
-      const auto same = [](int in, int size, int stride, int* out, int* pad) {
-        *out = (in + stride - 1) / stride;
-        *pad = std::max((*out - 1) * stride + size - in, 0) / 2;
-      };
-      same(layer->conv_height, layer->pool.height, layer->pool.stride_y,
-           &layer->out_height, &layer->pool.pad_top);
-      same(layer->conv_width, layer->pool.width, layer->pool.stride_x,
-           &layer->out_width, &layer->pool.pad_left);
-    }
-  }
+  if (layer->op == Operator::kConv2D && random.chance(40))
+    choose_pool(random, layer);
 }
 
 // Greatest |accumulator| that is likely, for thresholds that cut somewhere.
@@ -174,57 +200,50 @@ int spread(const Layer& layer) {
   return std::max(2, static_cast<int>(std::sqrt(values) * magnitude));
 }
 
-void choose_constants(Random& random, Case* c) {
+void choose_weights(Random& random, Case* c) {
+  Layer& layer = c->layer;
+  const size_t count =
+      static_cast<size_t>(layer.weights_per_output()) * layer.out_channels;
+  layer.weight_plane_bytes = (count + 7) / 8;
+  c->weights.assign(layer.weight_plane_bytes * layer.weight_bits, 0);
+  int index = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const int last = threshold_count(static_cast<Type>(layer.weight_bits));
+    if (!c->is_extreme) {
+      index = random.between(0, last);
+    } else if (i % layer.weights_per_output() == 0) {
+      index = random.pick({0, last});
+    }
+    const int code = code_at(static_cast<Type>(layer.weight_bits), index);
+    const unsigned planes = planes_from_code(layer.weight_bits, code);
+    for (int p = 0; p < layer.weight_bits; ++p) {
+      c->weights[p * layer.weight_plane_bytes + i / 8] |=
+          static_cast<uint8_t>((planes >> p & 1) << (i % 8));
+    }
+  }
+  layer.weights = c->weights.data();
+}
+
+// What makes floats of sums, to be rounded or not.
+void choose_scales(Random& random, bool rounding, Case* c) {
+  Layer& layer = c->layer;
+  c->scale = reals(random, layer.out_channels);
+  c->bias = reals(random, layer.out_channels);
+  // Some codes at either end, most between.
+  const float reach = rounding ? 200.0f : layer.sums() ? 2.0f : 0.0f;
+  for (float& scale : c->scale)
+    scale *= reach ? reach / static_cast<float>(spread(layer)) : 1.0f;
+  layer.scale = c->scale.data();
+  layer.bias = c->bias.data();
+  if (has_output_stage(layer.op) && random.chance(50)) {
+    c->offset = reals(random, layer.out_channels);
+    layer.offset = c->offset.data();
+  }
+}
+
+void choose_thresholds(Random& random, Case* c) {
   Layer& layer = c->layer;
   const int outputs = layer.out_channels;
-  if (layer.weight_bits) {
-    const size_t count =
-        static_cast<size_t>(layer.weights_per_output()) * outputs;
-    layer.weight_plane_bytes = (count + 7) / 8;
-    c->weights.assign(layer.weight_plane_bytes * layer.weight_bits, 0);
-    int index = 0;
-    for (size_t i = 0; i < count; ++i) {
-      const int last = threshold_count(static_cast<Type>(layer.weight_bits));
-      if (!c->is_extreme) {
-        index = random.between(0, last);
-      } else if (i % layer.weights_per_output() == 0) {
-        index = random.pick({0, last});
-      }
-      const int code = code_at(static_cast<Type>(layer.weight_bits), index);
-      const unsigned planes = planes_from_code(layer.weight_bits, code);
-      for (int p = 0; p < layer.weight_bits; ++p) {
-        c->weights[p * layer.weight_plane_bytes + i / 8] |=
-            static_cast<uint8_t>((planes >> p & 1) << (i % 8));
-      }
-    }
-    layer.weights = c->weights.data();
-  }
-  if (layer.input == Type::kUInt8) {
-    c->input_scale = reals(random, layer.in_channels);
-    c->input_offset = reals(random, layer.in_channels);
-    layer.input_scale = c->input_scale.data();
-    layer.input_offset = c->input_offset.data();
-  }
-  const bool has_stage = has_output_stage(layer.op);
-  const bool rounding =
-      has_stage && layer.output == Type::kInt8 && random.chance(50);
-  if (layer.output == Type::kFloat32 || rounding) {
-    c->scale = reals(random, outputs);
-    c->bias = reals(random, outputs);
-    // Some codes at either end, most between.
-    const float reach = rounding ? 200.0f : layer.sums() ? 2.0f : 0.0f;
-    for (float& scale : c->scale)
-      scale *= reach ? reach / static_cast<float>(spread(layer)) : 1.0f;
-    layer.scale = c->scale.data();
-    layer.bias = c->bias.data();
-    if (has_stage && random.chance(50)) {
-      c->offset = reals(random, outputs);
-      layer.offset = c->offset.data();
-    }
-    return;
-  }
-  if (!is_code(layer.output) || !has_stage) return;
-
   const bool real = layer.op == Operator::kQuantize
                         ? layer.input == Type::kFloat32
                         : layer.float_accumulator();
@@ -260,6 +279,25 @@ void choose_constants(Random& random, Case* c) {
     layer.float_thresholds = c->float_thresholds.data();
   } else {
     layer.thresholds = c->thresholds.data();
+  }
+}
+
+void choose_constants(Random& random, Case* c) {
+  Layer& layer = c->layer;
+  if (layer.weight_bits) choose_weights(random, c);
+  if (layer.input == Type::kUInt8) {
+    c->input_scale = reals(random, layer.in_channels);
+    c->input_offset = reals(random, layer.in_channels);
+    layer.input_scale = c->input_scale.data();
+    layer.input_offset = c->input_offset.data();
+  }
+  const bool has_stage = has_output_stage(layer.op);
+  const bool rounding =
+      has_stage && layer.output == Type::kInt8 && random.chance(50);
+  if (layer.output == Type::kFloat32 || rounding) {
+    choose_scales(random, rounding, c);
+  } else if (is_code(layer.output) && has_stage) {
+    choose_thresholds(random, c);
   }
 }
 
