@@ -11,6 +11,8 @@ from tests.test_public_api import API
 
 ROOT = pathlib.Path(__file__).parents[1]
 
+pytestmark = pytest.mark.program
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
@@ -28,7 +30,6 @@ def site(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 def test_every_public_name_is_in_the_reference(site):
     pages = (page.read_text() for page in site.glob("api/**/*.html"))
     found = {
@@ -50,7 +51,6 @@ def test_every_public_name_is_in_the_reference(site):
     assert not missing
 
 
-@pytest.mark.slow
 def test_every_page_can_be_reached(site):
     home = (site / "index.html").read_text()
     pages = {
