@@ -16,7 +16,7 @@ from keras_aqe import costs, tables
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.file import constants
 from keras_aqe.converters.targets import KERNELS, TARGETS
-from keras_aqe.summary import operation
+from keras_aqe.costs import operation
 from keras_aqe_runtime.errors import DamagedError
 from keras_aqe_runtime.file import flatbuffer, metadata
 from keras_aqe_runtime.load import load

@@ -9,6 +9,28 @@ _ADD_FLOATS, _MULTIPLY_FLOATS = {16: 0.4, 32: 0.9}, {16: 1.1, 32: 3.7}
 _READ_DRAM_64_BIT = 1300.0
 
 
+def operation(input_bits: int, weight_bits: int) -> str:
+    """Returns the operation of a layer with these widths.
+
+    Source: Chen et al., 2020, Table I.
+
+    Args:
+        input_bits: Width of the layer's input; 32 is not quantized.
+        weight_bits: Width of the layer's kernel; 32 is not quantized.
+
+    Example:
+
+    ```pycon
+    >>> operation(1, 2), operation(3, 16), operation(32, 32)
+    ('XNOR', 'SHIFT ADDER', 'MAC')
+
+    ```
+    """
+    narrow, wide = sorted((input_bits, weight_bits))
+    name = "XNOR" if narrow <= 2 else "SHIFT" if narrow == 3 else "MAC"
+    return name + " ADDER" if wide >= 16 and name != "MAC" else name
+
+
 def bit_operations(macs: int, input_bits: int, weight_bits: int) -> int:
     """Bit operations of a layer (BOPs): each bit of one by each of the other.
 

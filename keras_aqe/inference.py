@@ -15,6 +15,28 @@ _COMPUTING = {
     keras.layers.Rescaling,
     HardTanh,
 }
+# These only move, repeat or drop elements of a quantized tensor.
+# The zeros of padding count as those of padding="same" do.
+WIDTH_KEEPING = (
+    keras.layers.Concatenate,
+    keras.layers.Cropping1D,
+    keras.layers.Cropping2D,
+    keras.layers.Cropping3D,
+    keras.layers.Flatten,
+    keras.layers.GlobalMaxPooling1D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.GlobalMaxPooling3D,
+    keras.layers.MaxPooling1D,
+    keras.layers.MaxPooling2D,
+    keras.layers.MaxPooling3D,
+    keras.layers.Permute,
+    keras.layers.RepeatVector,
+    keras.layers.Reshape,
+    keras.layers.ZeroPadding1D,
+    keras.layers.ZeroPadding2D,
+    keras.layers.ZeroPadding3D,
+    HardTanh,
+)
 
 
 def is_identity(operation, args, kwargs=None):

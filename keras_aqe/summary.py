@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,48 +10,9 @@ from rich.table import Table
 
 import keras_aqe
 from keras_aqe import costs, layers, tables
-from keras_aqe.inference import is_identity
+from keras_aqe.inference import WIDTH_KEEPING, is_identity
+from keras_aqe.multiplying import MULTIPLYING, SEPARABLE, kernels, positions
 from keras_aqe.quantizers import Quantizer
-
-_TRANSPOSED = (
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-)
-_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
-# The layers with kernels.
-MULTIPLYING = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Dense,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    *_SEPARABLE,
-    *_TRANSPOSED,
-)
-# These only move, repeat or drop elements of a quantized tensor.
-# The zeros of padding count as those of padding="same" do.
-WIDTH_KEEPING = (
-    keras.layers.Concatenate,
-    keras.layers.Cropping1D,
-    keras.layers.Cropping2D,
-    keras.layers.Cropping3D,
-    keras.layers.Flatten,
-    keras.layers.GlobalMaxPooling1D,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.GlobalMaxPooling3D,
-    keras.layers.MaxPooling1D,
-    keras.layers.MaxPooling2D,
-    keras.layers.MaxPooling3D,
-    keras.layers.Permute,
-    keras.layers.RepeatVector,
-    keras.layers.Reshape,
-    keras.layers.ZeroPadding1D,
-    keras.layers.ZeroPadding2D,
-    keras.layers.ZeroPadding3D,
-    layers.HardTanh,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,28 +255,6 @@ def _with_operators(rows, model, target):
     return found
 
 
-def operation(input_bits: int, weight_bits: int) -> str:
-    """Returns the operation of a layer with these widths.
-
-    Source: Chen et al., 2020, Table I.
-
-    Args:
-        input_bits: Width of the layer's input; 32 is not quantized.
-        weight_bits: Width of the layer's kernel; 32 is not quantized.
-
-    Example:
-
-    ```pycon
-    >>> operation(1, 2), operation(3, 16), operation(32, 32)
-    ('XNOR', 'SHIFT ADDER', 'MAC')
-
-    ```
-    """
-    narrow, wide = sorted((input_bits, weight_bits))
-    name = "XNOR" if narrow <= 2 else "SHIFT" if narrow == 3 else "MAC"
-    return name + " ADDER" if wide >= 16 and name != "MAC" else name
-
-
 def _functional(model):
     if not model.built:
         raise ValueError(
@@ -389,39 +328,10 @@ def _count(node, input_bits, calls):
     calls[id(layer)] = layer, max(widest, input_bits), before + here
 
 
-def positions(
-    layer: keras.layers.Layer,
-    input_shape: Sequence[Any],
-    output_shape: Sequence[Any],
-) -> int:
-    """How often each weight of a layer's kernels is used for one example.
-
-    Once at each position: of the input where the convolution is transposed,
-    of the output elsewhere.
-
-    Args:
-        layer: A layer of one of the classes in `MULTIPLYING`.
-        input_shape: Shape of its input, the batch first.
-        output_shape: Shape of its output, the batch first.
-
-    Raises:
-        ValueError: If a size other than the batch is not known.
-    """
-    shape = input_shape if isinstance(layer, _TRANSPOSED) else output_shape
-    first = getattr(layer, "data_format", None) == "channels_first"
-    sizes = shape[2:] if first else shape[1:-1]
-    if None in sizes:
-        raise ValueError(
-            f"Layer {layer.name!r} has a tensor of shape {shape}, so its MACs "
-            "are not known. Build the model with an input of fixed size."
-        )
-    return math.prod(sizes)
-
-
 def _rows(layer, input_bits, places):
     quantizer = getattr(layer, "kernel_quantizer", None)
     weight_bits = 32 if quantizer is None else quantizer.bits
-    if isinstance(layer, _SEPARABLE):
+    if isinstance(layer, SEPARABLE):
         # The pointwise kernel sees the depthwise sums, which are not quantized.
         names = (f"{layer.name}/depthwise", f"{layer.name}/pointwise")
         widths = (input_bits, 32)
@@ -435,16 +345,9 @@ def _rows(layer, input_bits, places):
             weight_bits=weight_bits,
             weights=weights,
             macs=places * weights,
-            operation=operation(width, weight_bits),
+            operation=costs.operation(width, weight_bits),
             memory=-(-weights * weight_bits // 8),
         )
-
-
-def kernels(layer: keras.layers.Layer) -> tuple[keras.Variable, ...]:
-    """The kernels of a layer of one of the classes in `MULTIPLYING`."""
-    if isinstance(layer, _SEPARABLE):
-        return layer.depthwise_kernel, layer.pointwise_kernel
-    return (layer.kernel,)
 
 
 def _other_parameters(model, multiplying):

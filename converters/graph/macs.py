@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_aqe.converters.graph import known
 from keras_aqe.converters.graph.nodes import Node
 from keras_aqe.layers import HardTanh
-from keras_aqe.summary import MULTIPLYING, kernels, positions
+from keras_aqe.multiplying import MULTIPLYING, kernels, positions
 
 # Operations of TensorFlow whose kernel, the second input, is used once at each
 # position of the output.

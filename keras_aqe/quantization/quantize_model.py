@@ -11,6 +11,7 @@ from keras_aqe import quantizers
 from keras_aqe.cloning import clone
 from keras_aqe.copy_weights import copy_weights
 from keras_aqe.graph import functional
+from keras_aqe.multiplying import kernels
 from keras_aqe.quantization import ranges
 from keras_aqe.quantization.choices import (
     FORMS,
@@ -30,7 +31,6 @@ from keras_aqe.quantization.report import (
     describe,
 )
 from keras_aqe.quantization.sites import find, measure
-from keras_aqe.summary import kernels
 
 
 def quantize_model(

@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_aqe import layers, quantizers
 from keras_aqe.graph import Call
-from keras_aqe.inference import is_identity
-from keras_aqe.summary import MULTIPLYING, WIDTH_KEEPING
+from keras_aqe.inference import WIDTH_KEEPING, is_identity
+from keras_aqe.multiplying import MULTIPLYING
 
 _COUNT = 4096
 # Deviations of what a tensor usually holds, and of what it may.

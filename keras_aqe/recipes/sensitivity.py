@@ -13,9 +13,9 @@ from rich.table import Table
 from keras_aqe import tables
 from keras_aqe.costs import bit_operations
 from keras_aqe.graph import Call, as_inputs, functional, run
+from keras_aqe.multiplying import MULTIPLYING, kernels, positions
 from keras_aqe.quantization.quantize_model import quantize_model
 from keras_aqe.recipes import budget
-from keras_aqe.summary import MULTIPLYING, kernels, positions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,24 @@ WIDTHS = (1, 2, 3, 4, 8, 16, 32)
 PAIRS = list(itertools.product(WIDTHS, WIDTHS))
 
 
+@pytest.mark.parametrize(
+    "widths, name",
+    [
+        ((1, 1), "XNOR"),
+        ((2, 3), "XNOR"),
+        ((3, 3), "SHIFT"),
+        ((16, 1), "XNOR ADDER"),
+        ((16, 3), "SHIFT ADDER"),
+        ((8, 2), "XNOR"),
+        ((8, 8), "MAC"),
+        ((32, 32), "MAC"),
+    ],
+)
+def test_operation(widths, name):
+    assert costs.operation(*widths) == name
+    assert costs.operation(*reversed(widths)) == name
+
+
 @pytest.mark.parametrize("input_bits, weight_bits", PAIRS)
 def test_bit_operations_count_pairs_of_bits(input_bits, weight_bits):
     pairs = len(list(itertools.product(range(input_bits), range(weight_bits))))

@@ -4,7 +4,6 @@ import keras
 import pytest
 
 import keras_aqe as aqe
-from keras_aqe.summary import operation
 from tests.combinations import each_once
 
 
@@ -31,23 +30,6 @@ def test_minw_net(input_bits, weight_bits):
     assert table.weights + table.other_parameters == sum(
         w.shape.num_elements() for w in model.weights if "alpha" not in w.name
     )
-
-
-@pytest.mark.parametrize(
-    "widths, name",
-    [
-        ((1, 1), "XNOR"),
-        ((2, 3), "XNOR"),
-        ((3, 3), "SHIFT"),
-        ((16, 1), "XNOR ADDER"),
-        ((16, 3), "SHIFT ADDER"),
-        ((8, 2), "XNOR"),
-        ((8, 8), "MAC"),
-        ((32, 32), "MAC"),
-    ],
-)
-def test_operation(widths, name):
-    assert operation(*widths) == operation(*reversed(widths)) == name
 
 
 def test_nested_models_and_layers_between():

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_aqe.converters.errors import ConversionError, FloatLayerError
 from keras_aqe.converters.targets.target import is_float_width
-from keras_aqe.summary import operation
+from keras_aqe.costs import operation
 
 # float32 holds all multiples of 1/2 up to here.
 _EXACT = 2**23

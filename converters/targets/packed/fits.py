@@ -7,7 +7,7 @@ from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.graph.known import is_reshape
 from keras_aqe.converters.targets.packed import limits, packing
 from keras_aqe.converters.targets.target import is_float_width
-from keras_aqe.summary import operation
+from keras_aqe.costs import operation
 
 # Beyond, products of docs/format.md's float inputs may be anything.
 _FLOAT_INPUT_LIMIT = 2.0**121
