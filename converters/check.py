@@ -12,7 +12,6 @@ from keras_aqe import costs, tables
 from keras_aqe.converters import pipeline, progress
 from keras_aqe.converters.child import under_tensorflow
 from keras_aqe.converters.errors import ConversionError, FloatLayerError
-from keras_aqe.converters.graph.pixels import with_uint8_input
 from keras_aqe.converters.report import REFUSED, Report, Row
 from keras_aqe.converters.report import report as report_of
 from keras_aqe.summary import summary
@@ -201,11 +200,8 @@ def check(
 
     Args:
         model: A built Functional or Sequential `keras.Model`.
-        target: As in `convert`: `"packed"`, `"lce"` or `"tflite"`.
-        strict: As in `convert`.
-        compact: As in `convert`.
-        allow_soft: As in `convert`.
-        image: As in `convert`.
+        target, strict, compact, allow_soft, image: What `convert` would be
+            asked for, as there.
         verbose: 0 for silence, 1 for a progress bar.
 
     Returns:
@@ -226,7 +222,7 @@ def check(
     assert checked.ok and checked.rows[0].op == "AqeConv2D"
     ```
     """
-    request = pipeline.Request(target, strict, compact, allow_soft)
+    request = pipeline.Request(target, strict, compact, allow_soft, image)
     faults: dict[str, Fault] = {}
     without: set[str] = set()
 
@@ -238,11 +234,6 @@ def check(
 
     report = None
     with progress.bar("checking", verbose) as step:
-        try:
-            if image is not None:
-                model = with_uint8_input(model, image)
-        except ConversionError as error:
-            refuse(error)
         while report is None:
             tried = frozenset(without)
             try:

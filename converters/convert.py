@@ -7,7 +7,6 @@ import keras
 from keras_aqe import tables
 from keras_aqe.converters import pipeline, progress
 from keras_aqe.converters.child import under_tensorflow
-from keras_aqe.converters.graph.pixels import with_uint8_input
 from keras_aqe.converters.report import Report
 from keras_aqe.files import write_whole
 
@@ -162,9 +161,7 @@ def convert(
     print(converted.report)
     ```
     """
-    request = pipeline.Request(target, strict, compact, allow_soft)
-    if image is not None:
-        model = with_uint8_input(model, image)
+    request = pipeline.Request(target, strict, compact, allow_soft, image)
     with progress.bar("converting", verbose) as step:
         file, rows, _ = pipeline.run(model, request, step)
     return Converted(file.data, rows)

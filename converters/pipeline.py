@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import keras
+
 from keras_aqe.converters.errors import (
     ConversionError,
     FloatLayerError,
@@ -10,6 +12,7 @@ from keras_aqe.converters.errors import (
     unconvertible,
 )
 from keras_aqe.converters.graph.build import build
+from keras_aqe.converters.graph.pixels import with_uint8_input
 from keras_aqe.converters.interpreter import Interpreter
 from keras_aqe.converters.report import RUNS_IN_FLOAT, report
 from keras_aqe.converters.targets import TARGETS, node_names
@@ -23,7 +26,7 @@ from keras_aqe_runtime.load import load
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What `convert` and `check` are asked for, which their arguments say.
+    """What `convert` and `check` are asked for: see the first for each.
 
     Raises:
         ValueError: If `target` is unknown, or has no use for `compact`.
@@ -33,6 +36,7 @@ class Request:
     strict: bool = True
     compact: bool = False
     allow_soft: bool = False
+    image: keras.layers.Layer | list[keras.layers.Layer] | None = None
 
     def __post_init__(self):
         if self.target not in TARGETS:
@@ -74,7 +78,13 @@ def run(
 
     Raises:
         ConversionError: What `refuse` raises, and where it cannot go on.
+        ValueError: If the request has something else as its `image`.
     """
+    if request.image is not None:
+        try:
+            model = with_uint8_input(model, request.image)
+        except ConversionError as error:
+            refuse(error)
     types = [(t.name, t.dtype) for t in getattr(model, "inputs", None) or []]
     target, strict = TARGETS[request.target], request.strict
     refused = set()
