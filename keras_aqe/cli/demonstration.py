@@ -10,6 +10,7 @@ from rich.table import Table
 
 import keras_aqe as aqe
 from keras_aqe import converters, datasets
+from keras_aqe.cli.training import compile_classifier
 from keras_aqe.files import write_whole
 
 BATCH_SIZE = 32
@@ -40,15 +41,7 @@ def train(bits, train_set, test_set, args):
         pad_value=1.0 if bits == 1 else 0.0,
     )
     steps = args.epochs * -(-len(x) // BATCH_SIZE)
-    model.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.ExponentialDecay(0.01, steps, 0.02)
-        ),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        # XLA's convolutions are slow on a CPU.
-        jit_compile=False,
-    )
+    compile_classifier(model, 0.01, steps)
     scheduler = aqe.callbacks.AlphaScheduler()
     history = model.fit(
         x,

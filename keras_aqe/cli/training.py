@@ -61,18 +61,23 @@ def build_model(args, total_steps, image_shape):
         estimator=args.estimator,
         **own,
     )
-    # The learning rate falls to 2 % of its first value over the run.
-    learning_rate = keras.optimizers.schedules.ExponentialDecay(
-        args.learning_rate, decay_steps=total_steps, decay_rate=0.02
-    )
+    compile_classifier(model, args.learning_rate, total_steps)
+    return model
+
+
+def compile_classifier(model, learning_rate, total_steps):
+    """Adam, whose learning rate falls to 2 % over the run, on logits."""
     model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        keras.optimizers.Adam(
+            keras.optimizers.schedules.ExponentialDecay(
+                learning_rate, total_steps, 0.02
+            )
+        ),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         # XLA pays on a GPU; on a CPU it makes the convolutions slower.
         jit_compile=bool(tf.config.list_physical_devices("GPU")),
     )
-    return model
 
 
 def build_callbacks(args, total_steps):
