@@ -4,6 +4,7 @@ import ast
 import builtins
 import importlib
 import inspect
+import pathlib
 import re
 import textwrap
 import types
@@ -13,6 +14,7 @@ import pytest
 
 import keras_aqe
 
+ROOT = pathlib.Path(__file__).parents[1]
 # What Keras itself calls and documents.
 OF_KERAS = {
     name
@@ -109,10 +111,12 @@ def taken(function):
 
 def test_modules_say_what_they_offer():
     assert len(API) > 50
+    policy = (ROOT / "docs" / "versioning.md").read_text()
     for name in keras_aqe.__all__:
         item = getattr(keras_aqe, name)
         if isinstance(item, types.ModuleType):
             assert set(item.__all__) <= set(dir(item))
+            assert f"`{name}`" in policy
 
 
 @pytest.mark.parametrize("name", API)
