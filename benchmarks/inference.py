@@ -35,9 +35,13 @@ THAN_LCE, AVX2_ONLY, TWO_THREADS = 10, 1, 1.5
 # inputs and kernels, the widths, and the targets.
 NO_TARGETS = (None, None, None)
 NETWORKS = {
-    "ResNet-18, 224x224": (aqe.models.ResNet18, SAME, NO_TARGETS),
-    "ResNet-110, 32x32": (aqe.models.ResNet110, SAME, NO_TARGETS),
-    "DenseNet-100, 32x32": (aqe.models.DenseNet100, SAME, NO_TARGETS),
+    "ResNet-18, 224x224": (aqe.models.ResNet18, SAME, (2.5, 1.7, 1.1)),
+    "ResNet-110, 32x32": (aqe.models.ResNet110, SAME, (2, 1.5, 1.1)),
+    "DenseNet-100, 32x32": (
+        aqe.models.DenseNet100,
+        SAME,
+        (2.0, 1.4, 1.05),
+    ),
     "MobileNetV1, 224x224": (
         mobilenet.mobilenet_v1,
         (*SAME, (8, 3)),

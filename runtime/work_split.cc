@@ -70,7 +70,7 @@ Split split_work(int64_t nanoseconds, int threads, int64_t share) {
       static_cast<int>(std::clamp<int64_t>(shares, 1, std::max(threads, 1)));
   // More parts than threads even out what threads are kept from doing.
   split.parts = std::clamp<int64_t>(shares / 2, split.threads,
-                                    int64_t{4} * split.threads);
+                                    int64_t{2} * split.threads);
   return split;
 }
 

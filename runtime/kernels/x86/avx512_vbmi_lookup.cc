@@ -2,6 +2,8 @@
 #define AQE_BEYOND ",avx512vbmi"
 #include "kernels/x86/avx512.h"
 
+#include <cpuid.h>
+
 #include "kernels/kernels.h"
 #include "kernels/x86/lookup.h"
 
@@ -114,15 +116,31 @@ struct VbmiLookup : LookupParts {
   }
 };
 
+// Whether the CPU is of AMD's family 19h (Zen 4), which starts one VPDPBUSD or
+// VPOPCNTQ of 512 bits in a cycle and one VPERMB. Intel's start twice as many
+// VPDPBUSD, for one of which the port of VPERMB is needed.
+bool permutes_as_often_as_it_multiplies() {
+  static const bool answer = [] {
+    unsigned eax, ebx, ecx, edx;
+    constexpr unsigned kAuthenticAmd[] = {0x68747541, 0x69746e65, 0x444d4163};
+    if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx) || ebx != kAuthenticAmd[0] ||
+        edx != kAuthenticAmd[1] || ecx != kAuthenticAmd[2] ||
+        !__get_cpuid(1, &eax, &ebx, &ecx, &edx))
+      return false;
+    return (eax >> 8 & 15) == 15 && (eax >> 20 & 255) == 0x19 - 15;
+  }();
+  return answer;
+}
+
 // Whether longer sums than that take less than as planes, or at 3 bits as
-// bytes: where registers are full, two at a time, and there is no AMX.
+// bytes: on such a CPU, where registers are full, two at a time.
 bool is_worthwhile_beyond(int64_t products, const Layer& layer) {
   const int64_t count = lookup::positions(layer);
   const auto lanes = static_cast<int64_t>(
       round_up(static_cast<size_t>(count), VbmiLookup::kBytes));
   return layer.weights_per_output() <= products ||
          (count >= 2 * VbmiLookup::kBytes && 8 * count >= 7 * lanes &&
-          !(cpu_features() & kAmx));
+          permutes_as_often_as_it_multiplies());
 }
 
 // Where planes do not take less: they have fuller words of long sums, and XNOR
