@@ -49,19 +49,32 @@ namespace aqe::lookup {
 constexpr int kPart = 16;    // bytes
 constexpr int kByte = 8;     // channels of a byte
 constexpr int kPixels = 32;  // whose sums go through the output stage together
+constexpr int kMostSeenRows = 16;
 
 // Neighbours among a tile's positions that are in one row of the output.
 struct Run {
   int y, x, count, at;  // `at`: the first, in the tile
 };
 
+// Rows of a tile's indices, `pitch` apart or where the offsets say.
+struct TileRows {
+  const uint8_t* indices;
+  int64_t pitch;
+  const uint32_t* offsets;
+
+  template <bool kHasOffsets>
+  const uint8_t* at(int row) const {
+    return indices + (kHasOffsets ? offsets[row] : row * pitch);
+  }
+};
+
 // kVectors registers of positions times the channels of a part: what one
 // look-up adds to sums, or starts them with.
-template <class Set, int kVectors, bool kIsFirst>
+template <class Set, int kVectors, bool kHasOffsets, bool kIsFirst>
 AQE_TARGET inline __attribute__((always_inline)) void look_up_one(
-    const uint16_t* lookup, const char* tables, const uint8_t* indices,
-    int64_t pitch, typename Set::Bytes (&sums)[kChannels][kVectors]) {
-  const uint8_t* row = indices + lookup[0] * pitch;
+    const uint16_t* lookup, const char* tables, const TileRows& rows,
+    typename Set::Bytes (&sums)[kChannels][kVectors]) {
+  const uint8_t* row = rows.at<kHasOffsets>(lookup[0]);
   typename Set::Bytes index[kVectors];
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v)
@@ -78,25 +91,25 @@ AQE_TARGET inline __attribute__((always_inline)) void look_up_one(
 }
 
 // The sums of so many look-ups, one at least.
-template <class Set, int kVectors>
+template <class Set, int kVectors, bool kHasOffsets>
 AQE_TARGET inline __attribute__((always_inline)) void look_up_all(
     const uint16_t* lookups, int count, const char* tables,
-    const uint8_t* indices, int64_t pitch,
-    typename Set::Bytes (&sums)[kChannels][kVectors]) {
-  look_up_one<Set, kVectors, true>(lookups, tables, indices, pitch, sums);
+    const TileRows& rows, typename Set::Bytes (&sums)[kChannels][kVectors]) {
+  look_up_one<Set, kVectors, kHasOffsets, true>(lookups, tables, rows, sums);
   while (--count > 0) {
     lookups += 1 + kChannels;
-    look_up_one<Set, kVectors, false>(lookups, tables, indices, pitch, sums);
+    look_up_one<Set, kVectors, kHasOffsets, false>(lookups, tables, rows, sums);
   }
 }
 
 // The sums of a part of one segment, as bytes.
-template <class Set, int kVectors>
+template <class Set, int kVectors, bool kHasOffsets>
 AQE_TARGET void add_up_bytes(const uint16_t* segments, const uint16_t* lookups,
-                             const char* tables, const uint8_t* indices,
-                             int64_t pitch, int count, uint8_t* to) {
+                             const char* tables, const TileRows& rows,
+                             int count, uint8_t* to) {
   typename Set::Bytes sums[kChannels][kVectors];
-  look_up_all<Set, kVectors>(lookups, *segments, tables, indices, pitch, sums);
+  look_up_all<Set, kVectors, kHasOffsets>(lookups, *segments, tables, rows,
+                                          sums);
 #pragma GCC unroll 4
   for (int c = 0; c < kChannels; ++c) {
     if (c == count) break;
@@ -107,10 +120,9 @@ AQE_TARGET void add_up_bytes(const uint16_t* segments, const uint16_t* lookups,
 }
 
 // The sums of a part.
-template <class Set, int kVectors>
+template <class Set, int kVectors, bool kHasOffsets>
 AQE_TARGET void add_up_wide(const uint16_t* segments, const uint16_t* lookups,
-                            const char* tables, const uint8_t* indices,
-                            int64_t pitch,
+                            const char* tables, const TileRows& rows,
                             typename Set::Wide (&wide)[kChannels][kVectors]) {
   typename Set::Wide all[kChannels][kVectors];
 #pragma GCC unroll 4
@@ -120,8 +132,8 @@ AQE_TARGET void add_up_wide(const uint16_t* segments, const uint16_t* lookups,
   }
   for (; *segments != 0; lookups += *segments++ * (1 + kChannels)) {
     typename Set::Bytes sums[kChannels][kVectors];
-    look_up_all<Set, kVectors>(lookups, *segments, tables, indices, pitch,
-                               sums);
+    look_up_all<Set, kVectors, kHasOffsets>(lookups, *segments, tables, rows,
+                                            sums);
 #pragma GCC unroll 4
     for (int c = 0; c < kChannels; ++c) {
 #pragma GCC unroll 4
@@ -137,18 +149,19 @@ AQE_TARGET void add_up_wide(const uint16_t* segments, const uint16_t* lookups,
 
 // The sums of a part, to bytes where the output stage goes by these, else to 16
 // bits.
-template <class Set, int kVectors>
+template <class Set, int kVectors, bool kHasOffsets>
 AQE_TARGET void add_up(const uint16_t* segments, const uint16_t* lookups,
-                       const char* tables, const uint8_t* indices,
-                       int64_t pitch, const uint16_t* bias, bool fits_bytes,
-                       int count, uint8_t* to) {
+                       const char* tables, const TileRows& rows,
+                       const uint16_t* bias, bool fits_bytes, int count,
+                       uint8_t* to) {
   if (segments[1] == 0 && fits_bytes) {
-    add_up_bytes<Set, kVectors>(segments, lookups, tables, indices, pitch,
-                                count, to);
+    add_up_bytes<Set, kVectors, kHasOffsets>(segments, lookups, tables, rows,
+                                             count, to);
     return;
   }
   typename Set::Wide wide[kChannels][kVectors];
-  add_up_wide<Set, kVectors>(segments, lookups, tables, indices, pitch, wide);
+  add_up_wide<Set, kVectors, kHasOffsets>(segments, lookups, tables, rows,
+                                          wide);
   for (int c = 0; c < count; ++c) {
     for (int v = 0; v < kVectors; ++v) {
       const int at = c * kTile<Set> + v * Set::kBytes;
@@ -161,14 +174,17 @@ AQE_TARGET void add_up(const uint16_t* segments, const uint16_t* lookups,
   }
 }
 
-// The number of registers that so many positions take.
+// For the number of registers that so many positions take. More than one wait
+// for look-ups, not for the load of an offset.
 template <class Set, int kVectors = Set::kVectors>
-auto add_up_for(int positions) {
+auto add_up_for(int positions, bool has_offsets) {
   if constexpr (kVectors > 1) {
     if (positions <= (kVectors - 1) * Set::kBytes)
-      return add_up_for<Set, kVectors - 1>(positions);
+      return add_up_for<Set, kVectors - 1>(positions, has_offsets);
+  } else if (!has_offsets) {
+    return add_up<Set, kVectors, false>;
   }
-  return add_up<Set, kVectors>;
+  return add_up<Set, kVectors, true>;
 }
 
 inline int64_t positions(const Layer& layer) {
@@ -188,11 +204,13 @@ class Conv {
   Conv(const Layer& layer, int classes)
       : layer_(layer),
         at_(layer, Set::kIndexBits, classes),
+        seen_rows_(seen_rows(layer)),
         pitch_(indices_pitch(layer)),
         rows_(layer, at_) {}
 
   size_t scratch_bytes() const {
-    return indices_bytes() + sums_bytes() + planes_bytes() + rows_.bytes();
+    return offsets_bytes() + indices_bytes() + sums_bytes() + planes_bytes() +
+           rows_.bytes();
   }
 
   void run(const void* constants, const void* input, void* output,
@@ -200,7 +218,9 @@ class Conv {
     output_constants_ = static_cast<const char*>(constants);
     constants_ = output_constants_ + Set::output_bytes(layer_);
     std::memcpy(&head_, constants_, sizeof head_);
-    indices_ = static_cast<uint8_t*>(scratch);
+    offsets_ = static_cast<uint32_t*>(scratch);
+    find_offsets();
+    indices_ = static_cast<uint8_t*>(scratch) + offsets_bytes();
     sums_ = indices_ + indices_bytes();
     planes_ = sums_ + sums_bytes();
     rows_.start(input, constants_ + at_.pad, planes_ + planes_bytes());
@@ -212,9 +232,12 @@ class Conv {
       const int64_t first = vector * Set::kBytes;
       const int count = static_cast<int>(
           std::min(own * Set::kBytes, positions(layer_) - first));
-      find_runs(first, count);
+      find_runs(first, count + (seen_rows_ - 1) * layer_.conv_width);
       gather(n);
-      if (at_.class_rows > 0) find_classes();
+      if (at_.class_rows > 0) {
+        find_runs(first, count);
+        find_classes();
+      }
       char* pixel = pixel_at(layer_.output, layer_.out_channels, output,
                              n * positions(layer_) + first);
       int64_t part = 0;
@@ -232,16 +255,56 @@ class Conv {
   }
 
  private:
+  // Rows of the window that see the same rows of indices, as many positions
+  // further as a row of outputs has: all of them, or 1 where copies of each
+  // take less. Indices are not aligned then, which costs most in a single
+  // register.
+  static int seen_rows(const Layer& layer) {
+    const Window& window = layer.window;
+    const bool pays =
+        positions(layer) > Set::kBytes && 2 * layer.conv_width <= kTile<Set>;
+    return pays && window.stride_y == 1 && window.dilation_y == 1 &&
+                   window.height <= kMostSeenRows
+               ? window.height
+               : 1;
+  }
   // From one row of the tile's indices to the next.
   static int64_t indices_pitch(const Layer& layer) {
-    const int64_t most = std::min<int64_t>(kTile<Set>, positions(layer));
-    return static_cast<int64_t>(round_up(most, Set::kBytes)) +
+    const auto most = std::min<int64_t>(kTile<Set>, positions(layer));
+    const int64_t seen =
+        (seen_rows(layer) - 1) * static_cast<int64_t>(layer.conv_width);
+    return static_cast<int64_t>(
+               round_up(round_up(most, Set::kBytes) + seen, Set::kBytes)) +
            (layer.conv_width % Set::kCopied == 0 ? 0 : kSlack);
   }
-  size_t indices_bytes() const { return at_.rows * pitch_ + kSlack; }
+  // Rows of indices that the tile has, before those of classes.
+  int64_t own_rows() const {
+    return at_.indices.taps / seen_rows_ * at_.indices.pixel;
+  }
+  size_t indices_bytes() const {
+    return (own_rows() + at_.class_rows) * pitch_ + kSlack;
+  }
+  size_t offsets_bytes() const {
+    return round_up(at_.rows * sizeof(uint32_t), 64);
+  }
+
+  // Where the rows of look-ups stand.
+  void find_offsets() {
+    const int64_t own = own_rows();
+    uint32_t* to = offsets_;
+    for (int64_t y = 0; y < seen_rows_; ++y) {
+      for (int64_t row = 0; row < own; ++row) {
+        *to++ = static_cast<uint32_t>(row * pitch_ + y * layer_.conv_width);
+      }
+    }
+    for (int64_t row = own; row < own + at_.class_rows; ++row)
+      *to++ = static_cast<uint32_t>(row * pitch_);
+  }
+
   static size_t sums_bytes() { return sizeof(uint16_t) * kBlock * kTile<Set>; }
   static size_t planes_bytes() { return 4 * kByte * kTile<Set>; }
 
+  // Below the last row of outputs, too.
   void find_runs(int64_t first, int count) {
     int y = static_cast<int>(first / layer_.conv_width);
     int x = static_cast<int>(first % layer_.conv_width);
@@ -253,8 +316,8 @@ class Conv {
     }
   }
 
-  // The indices of the tile. What a run writes too much the next one
-  // overwrites, or it comes between two rows.
+  // The indices of the tile and of the rows below that the window sees. What a
+  // run writes too much the next one overwrites, or it comes between two rows.
   AQE_TARGET void gather(int64_t n) {
     const Window& window = layer_.window;
     const int indices = at_.indices.pixel;
@@ -262,7 +325,7 @@ class Conv {
     for (int i = 0; i < run_count_; ++i) {
       const Run run = runs_[i];
       uint8_t* to = indices_ + run.at;
-      for (int ky = 0; ky < window.height; ++ky) {
+      for (int ky = 0; ky <= window.height - seen_rows_; ++ky) {
         const uint8_t* row = rows_.row(n, int64_t{run.y} * window.stride_y +
                                               int64_t{ky} * window.dilation_y) +
                              run.x;
@@ -284,7 +347,7 @@ class Conv {
     const uint8_t* y_classes = bytes_at(at_.row_classes);
     const uint8_t* x_classes = bytes_at(at_.column_classes);
     const int entries = static_cast<int>(at_.table_bytes);
-    uint8_t* to = indices_ + at_.indices.taps * at_.indices.pixel * pitch_;
+    uint8_t* to = indices_ + own_rows() * pitch_;
     for (int row = 0; row < at_.class_rows; ++row, to += pitch_) {
       for (int i = 0; i < run_count_; ++i) {
         const Run run = runs_[i];
@@ -302,7 +365,8 @@ class Conv {
 
   // The sums of a block's channels; returns the part behind.
   AQE_TARGET int64_t add_up_block(int block, int64_t part, int count) {
-    const auto run = add_up_for<Set>(count);
+    const auto run = add_up_for<Set>(count, seen_rows_ > 1);
+    const TileRows rows = {indices_, pitch_, offsets_};
     const int own = layer_.out_channels / layer_.groups;
     const int end =
         block * kBlock + channels_in_block(layer_.out_channels, block);
@@ -310,7 +374,7 @@ class Conv {
       const int channels = part_channels(c, own, end);
       run(words_at(at_.segments + part * at_.segments_bytes()),
           words_at(at_.lookups + part * at_.lookups_bytes()),
-          constants_ + at_.table, indices_, pitch_, words_at(at_.bias) + c,
+          constants_ + at_.table, rows, words_at(at_.bias) + c,
           head_.fits_bytes, channels,
           sums_ +
               (c - block * kBlock) * kTile<Set> * (head_.fits_bytes ? 1 : 2));
@@ -490,16 +554,18 @@ class Conv {
 
   const Layer& layer_;
   const Layout at_;
+  const int seen_rows_;
   const int64_t pitch_;
   IndexRows<Set> rows_;
   Head head_;
   const char* output_constants_ = nullptr;
   const char* constants_ = nullptr;
+  uint32_t* offsets_ = nullptr;
   uint8_t* indices_ = nullptr;
   uint8_t* sums_ = nullptr;
   uint8_t* planes_ = nullptr;
   int run_count_ = 0;
-  Run runs_[kTile<Set>];
+  Run runs_[kTile<Set> + kMostSeenRows];
 };
 
 // Whether half of the registers' bytes are positions, or no other kernel with
