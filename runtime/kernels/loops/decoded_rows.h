@@ -20,8 +20,11 @@ class DecodedRows {
             int64_t{window.height - 1} * window.dilation_y + 1;
     columns_ = int64_t{layer.conv_width - 1} * window.stride_x +
                int64_t{window.width - 1} * window.dilation_x + 1;
-    // A kernel may read one position more.
-    row_bytes_ = whole_lines((columns_ + window.stride_x) * pixel_bytes);
+    // A kernel may read one position more, and the last pixel may be written as
+    // a whole vector of AVX2.
+    constexpr size_t kBeyond = 31;
+    row_bytes_ = whole_lines(columns_ * pixel_bytes +
+                             std::max(window.stride_x * pixel_bytes, kBeyond));
   }
 
   size_t bytes() const { return keys_bytes() + rows_ * row_bytes_; }
