@@ -55,8 +55,8 @@ Status create_delegate(RuntimeContext* context, Environment*,
   } catch (...) {
     return kMemoryAllocationFailure;
   }
-  const Status status =
-      context->wrap_delegate(delegate, release_delegate, wrapper);
+  const auto release = [](tflite::Delegate* d) { release_delegate(d); };
+  const Status status = context->wrap_delegate(delegate, release, wrapper);
   if (status != kOk) release_delegate(delegate);
   return status;
 }

@@ -65,8 +65,10 @@ KERAS_AQE_EXPORT int keras_aqe_create_delegate(
   }
 }
 
-KERAS_AQE_EXPORT void keras_aqe_destroy_delegate(TfLiteDelegate* delegate) {
-  aqe::release_delegate(from_c(delegate));
+KERAS_AQE_EXPORT int keras_aqe_destroy_delegate(TfLiteDelegate* delegate) {
+  return delegate == nullptr || aqe::release_delegate(from_c(delegate))
+             ? KERAS_AQE_OK
+             : KERAS_AQE_INVALID_ARGUMENT;
 }
 
 KERAS_AQE_EXPORT int keras_aqe_register_accelerator(
@@ -90,7 +92,6 @@ KERAS_AQE_EXPORT const char* keras_aqe_kernel_table(void) {
 // What the operators that a delegate was given run as, and took where it was
 // made with the option profile=1: see aqe::profile_text.
 KERAS_AQE_EXPORT const char* keras_aqe_profile(TfLiteDelegate* delegate) {
-  if (delegate == nullptr) return "";
   try {
     return aqe::profile_text(from_c(delegate));
   } catch (...) {

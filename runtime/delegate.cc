@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 #include <exception>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -36,9 +37,6 @@ struct NodeProfile {
 
 struct DelegateData : std::enable_shared_from_this<DelegateData> {
   tflite::Delegate delegate = {};
-  // Held until the delegate is released; operators hold it too, so that it may
-  // be released before its interpreters.
-  std::shared_ptr<DelegateData> self;
   int num_threads = 0;  // 0: what the interpreter recommends
   bool is_timed = false;
   std::mutex mutex;
@@ -81,6 +79,40 @@ struct DelegateData : std::enable_shared_from_this<DelegateData> {
     return pool.get();
   }
 };
+
+// Those that are not released yet. Operators hold what they need of theirs, so
+// that it may be released before its interpreters.
+class LiveDelegates {
+ public:
+  void add(const std::shared_ptr<DelegateData>& data) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    delegates_.emplace(&data->delegate, data);
+  }
+
+  // Null where it is none of them: its memory may be gone.
+  std::shared_ptr<DelegateData> find(const tflite::Delegate* delegate) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = delegates_.find(delegate);
+    return found == delegates_.end() ? nullptr : found->second;
+  }
+
+  // Likewise, and it is none of them from now on.
+  std::shared_ptr<DelegateData> take(const tflite::Delegate* delegate) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    auto taken = delegates_.extract(delegate);
+    return taken.empty() ? nullptr : std::move(taken.mapped());
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<const tflite::Delegate*, std::shared_ptr<DelegateData>> delegates_;
+};
+
+LiveDelegates& live_delegates() {
+  // A program may release its delegates after the last destructor of ours.
+  static auto* const delegates = new LiveDelegates;
+  return *delegates;
+}
 
 // What the operators of one graph share.
 struct Graph {
@@ -383,18 +415,17 @@ tflite::Delegate* create_delegate(int num_threads, bool is_timed) {
   data->delegate.data = data.get();
   data->delegate.Prepare = prepare_delegate;
   data->delegate.flags = tflite::kAllowDynamicTensors;
-  data->self = data;
+  live_delegates().add(data);
   return &data->delegate;
 }
 
-void release_delegate(tflite::Delegate* delegate) {
-  if (delegate == nullptr) return;
-  // Alive until this returns, though nothing else may hold it.
-  const auto data = std::move(static_cast<DelegateData*>(delegate->data)->self);
+bool release_delegate(const tflite::Delegate* delegate) {
+  return live_delegates().take(delegate) != nullptr;
 }
 
-const char* profile_text(tflite::Delegate* delegate) {
-  return static_cast<DelegateData*>(delegate->data)->write_profile();
+const char* profile_text(const tflite::Delegate* delegate) {
+  const auto data = live_delegates().find(delegate);
+  return data == nullptr ? "" : data->write_profile();
 }
 
 }  // namespace aqe

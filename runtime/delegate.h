@@ -14,10 +14,11 @@ tflite::Delegate* create_delegate(int num_threads, bool is_timed = false);
 
 // A line for each operator that was prepared: its index in the file, its
 // kernel, its runs and their nanoseconds, separated by tabs. Good until the
-// next call. Throws std::bad_alloc.
-const char* profile_text(tflite::Delegate* delegate);
+// next call; empty if it was not created or is released. Throws std::bad_alloc.
+const char* profile_text(const tflite::Delegate* delegate);
 
-// Gives it up, once. Its memory goes with the last interpreter that has it.
-void release_delegate(tflite::Delegate* delegate);
+// Gives it up. Its memory goes with the last interpreter that has it. False if
+// it was not created or is released.
+bool release_delegate(const tflite::Delegate* delegate);
 
 }  // namespace aqe

@@ -39,6 +39,8 @@ int main(int count, char** arguments) {
   } else {
     CHECK(LiteRtCreateEnvironment(0, NULL, &environment));
     CHECK(keras_aqe_register_accelerator(environment));
+    /* Once too often. */
+    CHECK(keras_aqe_register_accelerator(environment));
   }
   LiteRtModel model;
   CHECK(LiteRtCreateModelFromFile(environment, arguments[1], &model));
@@ -92,9 +94,10 @@ int main(int count, char** arguments) {
 
   LiteRtDestroyTensorBuffer(buffers[0]);
   LiteRtDestroyTensorBuffer(buffers[1]);
+  /* Before what was made in it. */
+  LiteRtDestroyEnvironment(environment);
   LiteRtDestroyCompiledModel(compiled);
   LiteRtDestroyOptions(options);
   LiteRtDestroyModel(model);
-  LiteRtDestroyEnvironment(environment);
   return 0;
 }

@@ -1,6 +1,9 @@
 """What the shared library exports to C, and misuse of it."""
 
+import concurrent.futures
 import ctypes
+import mmap
+import random
 
 import numpy as np
 import pytest
@@ -17,10 +20,23 @@ class Options(ctypes.Structure):
     _fields_ = [("version", ctypes.c_int), ("num_threads", ctypes.c_int)]
 
 
+class LaterOptions(ctypes.Structure):
+    """As a later version may have them."""
+
+    _fields_ = [*Options._fields_, ("more", ctypes.c_int * 16)]
+
+
 @pytest.fixture
 def library():
     library = ctypes.CDLL(runtime.library_path())
-    library.keras_aqe_destroy_delegate.argtypes = [ctypes.c_void_p]
+    for name in (
+        "keras_aqe_destroy_delegate",
+        "keras_aqe_profile",
+        "tflite_plugin_destroy_delegate",
+    ):
+        getattr(library, name).argtypes = [ctypes.c_void_p]
+    library.keras_aqe_profile.restype = ctypes.c_char_p
+    library.tflite_plugin_destroy_delegate.restype = None
     return library
 
 
@@ -40,7 +56,7 @@ def test_creates_and_destroys(library, options):
     )
     for status, delegate in (first, second):
         assert status == OK
-        library.keras_aqe_destroy_delegate(delegate)
+        assert library.keras_aqe_destroy_delegate(delegate) == OK
     assert first[1].value != second[1].value
 
 
@@ -49,6 +65,8 @@ def test_creates_and_destroys(library, options):
     [
         (Options(0, 1), WRONG_VERSION),
         (Options(2, 1), WRONG_VERSION),
+        (LaterOptions(2, 1), WRONG_VERSION),
+        (Options(-1, 1), WRONG_VERSION),
         (Options(1, -1), INVALID_ARGUMENT),
         (Options(1, 257), INVALID_ARGUMENT),
     ],
@@ -57,15 +75,80 @@ def test_refuses_options(library, options, expected):
     assert create(library, ctypes.byref(options))[0] == expected
 
 
+def test_reads_no_more_of_options_than_their_version_has(library):
+    more = LaterOptions(1, 2, (7,) * 16)
+    status, delegate = create(library, ctypes.byref(more))
+    assert status == OK
+    assert library.keras_aqe_destroy_delegate(delegate) == OK
+    # A version that has another layout, before a page that cannot be read.
+    pages = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+    start = ctypes.c_char.from_buffer(pages)
+    end = ctypes.addressof(start) + mmap.PAGESIZE
+    protect = ctypes.CDLL(None).mprotect
+    protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    assert protect(end, mmap.PAGESIZE, 0) == 0
+    version = ctypes.c_int.from_address(end - ctypes.sizeof(ctypes.c_int))
+    version.value = 2
+    assert create(library, ctypes.byref(version))[0] == WRONG_VERSION
+    del start
+    pages.close()
+
+
 def test_refuses_null(library):
     assert library.keras_aqe_create_delegate(None, None) == INVALID_ARGUMENT
-    library.keras_aqe_destroy_delegate(None)
+    options = ctypes.byref(Options(1, 1))
+    assert library.keras_aqe_create_delegate(options, None) == INVALID_ARGUMENT
+    assert library.keras_aqe_destroy_delegate(None) == OK
+    library.tflite_plugin_destroy_delegate(None)
 
 
-def plugin(library, options):
+def test_destroys_once(library):
+    _, delegate = create(library, None)
+    _, other = create(library, None)
+    assert library.keras_aqe_destroy_delegate(delegate) == OK
+    for _ in range(2):
+        status = library.keras_aqe_destroy_delegate(delegate)
+        assert status == INVALID_ARGUMENT
+        library.tflite_plugin_destroy_delegate(delegate)
+    assert library.keras_aqe_profile(delegate) == b""
+    assert library.keras_aqe_destroy_delegate(other) == OK
+
+
+def test_looks_into_no_delegate_but_its_own(library):
+    for strange in (1, ctypes.addressof(ctypes.create_string_buffer(512))):
+        assert library.keras_aqe_profile(strange) == b""
+        status = library.keras_aqe_destroy_delegate(strange)
+        assert status == INVALID_ARGUMENT
+
+
+def test_many_delegates_at_once(library):
+    delegates = [create(library, None)[1].value for _ in range(1000)]
+    assert len(set(delegates)) == 1000
+    random.Random(0).shuffle(delegates)
+    for expected in (OK, INVALID_ARGUMENT):
+        assert {
+            library.keras_aqe_destroy_delegate(each) for each in delegates
+        } == {expected}
+
+
+def test_delegates_in_many_threads(library):
+    def work(_):
+        for _ in range(200):
+            status, delegate = create(library, ctypes.byref(Options(1, 2)))
+            assert status == OK
+            assert library.keras_aqe_profile(delegate) == b""
+            assert library.keras_aqe_destroy_delegate(delegate) == OK
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+
+
+def plugin(library, options, hears=True):
     """What interpreters call that load a delegate by path, and its words."""
     said = []
     report = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(said.append)
+    if not hears:
+        report = None
     create = library.tflite_plugin_create_delegate
     create.restype = ctypes.c_void_p
     keys, values = (
@@ -74,7 +157,7 @@ def plugin(library, options):
     delegate = create(keys, values, ctypes.c_size_t(len(options)), report)
     if delegate:
         library.keras_aqe_destroy_delegate(delegate)
-    return bool(delegate), [text.decode() for text in said]
+    return bool(delegate), [text.decode(errors="replace") for text in said]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +166,10 @@ def plugin(library, options):
         ([(b"threads", b"2")], "unknown delegate option: threads"),
         ([(b"num_threads", b"2"), (b"x", b"")], "unknown delegate option: x"),
         ([(b"", b"2")], "unknown delegate option: "),
+        ([(b"\xff\xfe", b"2")], "unknown delegate option: "),
+        ([(b"k" * 100_000, b"2")], "unknown delegate option: kkk"),
+        ([(b"num_threads", b"\xff")], "1 to 256, but is: "),
+        ([(b"num_threads", b"2" * 100_000)], "1 to 256, but is: 222"),
         ([(b"num_threads", b"two")], "1 to 256, but is: two"),
         ([(b"num_threads", b"")], "1 to 256, but is: "),
         ([(b"num_threads", b"99999999999999999999")], "1 to 256"),
@@ -96,6 +183,7 @@ def test_the_plugin_refuses_options(library, options, message):
     assert not created
     assert len(said) == 1 and message in said[0]
     assert said[0].startswith("keras-aqe: ")
+    assert plugin(library, options, hears=False) == (False, [])
 
 
 @pytest.mark.parametrize("value", [b"0", b"1"])
@@ -115,7 +203,6 @@ def test_the_plugin_takes_no_null_for_options(library):
 
 
 def test_of_no_delegate_there_is_no_profile(library):
-    library.keras_aqe_profile.restype = ctypes.c_char_p
     assert library.keras_aqe_profile(None) == b""
 
 

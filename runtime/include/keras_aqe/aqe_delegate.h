@@ -46,9 +46,10 @@ typedef struct KerasAqeDelegateOptions {
 int keras_aqe_create_delegate(const KerasAqeDelegateOptions* options,
                               TfLiteDelegate** delegate);
 
-// Destroys it, once; null is nothing. Interpreters that still have it go on to
-// run, and its memory goes with the last of them.
-void keras_aqe_destroy_delegate(TfLiteDelegate* delegate);
+// Destroys it; null is nothing. Interpreters that still have it go on to run,
+// and its memory goes with the last of them. Returns a KerasAqeStatus:
+// KERAS_AQE_INVALID_ARGUMENT if it was not created or is destroyed already.
+int keras_aqe_destroy_delegate(TfLiteDelegate* delegate);
 
 // Lets every CompiledModel that is made in a LiteRtEnvironment from now on run
 // packed files. Needs LiteRT 2.3. Returns a LiteRtStatus: 6 (not found) where
@@ -58,7 +59,8 @@ int keras_aqe_register_accelerator(struct LiteRtEnvironmentT* environment);
 // What the operators of a delegate's interpreters run as, as text: a line for
 // each, of its index in the file, its kernel, its runs and their nanoseconds,
 // separated by tabs. The times are 0 unless the delegate was made with the
-// option profile=1. Good until the next call.
+// option profile=1. Good until the next call; empty for a delegate that was not
+// created or is destroyed.
 const char* keras_aqe_profile(TfLiteDelegate* delegate);
 
 // The kernels and which of them this CPU can run, as text.
