@@ -69,15 +69,11 @@ test-arm: $(INSTALLED) ## the runtime and LiteRT on emulated ARM, kernels alone 
 SYSROOT := /none
 ROOTFS := /none
 KOTLIN := build/kotlin/node_modules/kotlin-compiler/bin/kotlinc
-test-android: $(INSTALLED) .venv-zig/installed $(KOTLIN) ## the Android project: make test-android SYSROOT=DIR ROOTFS=DIR
-	ZIG="$(CURDIR)/.venv-zig/bin/python -m ziglang" KOTLINC=$(CURDIR)/$(KOTLIN) \
+test-android: $(INSTALLED) $(BUILD) $(KOTLIN) ## the Android project: make test-android SYSROOT=DIR ROOTFS=DIR
+	ZIG=$$(echo $(CURDIR)/.venv-build/lib/python*/site-packages/ziglang/zig) \
+	KOTLINC=$(CURDIR)/$(KOTLIN) \
 	ANDROID_SYSROOT=$(abspath $(SYSROOT)) ANDROID_ROOTFS=$(abspath $(ROOTFS)) \
 	.venv/bin/python -m pytest -m "long or not long" -rs tests/examples/android $(ARGS)
-
-.venv-zig/installed:
-	$(PYTHON) -m venv .venv-zig
-	.venv-zig/bin/python -m pip install --quiet ziglang==0.17.1
-	touch $@
 
 # Without npm, or the JDK it needs, the tests of Kotlin say so.
 $(KOTLIN):
@@ -105,7 +101,8 @@ CXX_FILES := $(shell find runtime tests benchmarks examples -name "*.cc" -o -nam
 # mypy goes by folders, so it is given them where setup.cfg maps them to.
 TYPED := build/types/keras_aqe
 
-lint: $(INSTALLED) ## linter, formatter and types
+lint: $(INSTALLED) ## linter, formatter, types and workflows
+	.venv/bin/actionlint
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/clang-format --dry-run --Werror $(CXX_FILES)
@@ -136,7 +133,8 @@ wheels: $(BUILD) ## build the source archives and this machine's wheels into dis
 	.venv-build/bin/python -m build --outdir dist .
 	.venv-build/bin/python -m build --outdir dist runtime
 
-# Says which cross compiler is missing; ARGS="x86_64" builds without any.
+# Says which cross compiler is missing; ARGS="x86_64" builds without any, and
+# ARGS=sources what needs no compiler at all.
 dist: $(BUILD) ## build all that is released for Linux into dist/
 	.venv-build/bin/python distribution/build.py $(ARGS)
 

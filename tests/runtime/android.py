@@ -3,81 +3,87 @@ emulator with Android's own linker and C library.
 
 Nothing is fetched; `make test-android` says in variables where things lie:
 
-    ZIG              the command of Zig, as PyPI's `ziglang` has it
+    ZIG              Zig's program, as PyPI's `ziglang` has it
     ANDROID_SYSROOT  toolchains/llvm/prebuilt/linux-x86_64/sysroot of the NDK
-    ANDROID_ROOTFS   folders with system/bin and system/lib64 of an Android
+    ANDROID_ROOTFS   folders with system/bin, lib and lib64 of an Android
 """
 
+import functools
 import os
 import pathlib
 import shutil
 import subprocess
 
-from tests.runtime.arm import CPUS
+from tests.runtime import arm
 from tests.runtime.native import ROOT
 
 PROJECT = ROOT / "examples" / "android"
 API = 24
-# What Zig, the sysroot and CMake call the processor of each ABI.
+# What Zig and the sysroot call the processor of each ABI.
 ABIS = {
-    "arm64-v8a": ("aarch64-linux-android", "aarch64-linux-android", "aarch64"),
-    "x86_64": ("x86_64-linux-android", "x86_64-linux-android", "x86_64"),
+    "arm64-v8a": "aarch64-linux-android",
+    "armeabi-v7a": "arm-linux-androideabi",
+    "x86_64": "x86_64-linux-android",
+}
+# Android's linkers, emulators for them, and the CPUs to emulate.
+EMULATED = {
+    "arm64-v8a": ("linker64", "qemu-aarch64-static", arm.CPUS),
+    # A 64-bit phone's 32-bit C library divides as no ARMv7 does before it.
+    "armeabi-v7a": ("linker", "qemu-arm-static", ("cortex-a15",)),
 }
 
+_TOOLCHAIN = ROOT / "runtime" / "cmake" / "zig.cmake"
 _BUILDS = ROOT / "build" / "android"
 _ZIG = os.environ.get("ZIG")
 _SYSROOT = pathlib.Path(os.environ.get("ANDROID_SYSROOT", "/none"))
 _ROOTFS = pathlib.Path(os.environ.get("ANDROID_ROOTFS", "/none"))
 
-# Zig takes Clang's -march=armv8.2-a+dotprod as a CPU and its features.
-_TOOL = r"""#!/bin/sh
-export ZIG_LIBC={libc}
-for word; do
-  shift
-  case $word in
-    -march=armv8.*) word=$(echo $word |
-      sed -E 's/-march=armv8.([0-9])-a/-mcpu=generic+v8_\1a/') ;;
-  esac
-  set -- "$@" "$word"
-done
-exec {command} "$@"
-"""
-
 
 def _libraries(abi):
-    return _SYSROOT / "usr" / "lib" / ABIS[abi][1] / str(API)
+    return _SYSROOT / "usr" / "lib" / ABIS[abi] / str(API)
 
 
 def missing():
     """What it would take to build for Android, and to run that here."""
-    tools = ("cmake", "ninja", "readelf", "qemu-aarch64-static")
+    tools = (
+        "cmake",
+        "ninja",
+        "readelf",
+        *(row[1] for row in EMULATED.values()),
+    )
     found = {
         **{tool: shutil.which(tool) for tool in tools},
         "ZIG, PyPI's ziglang": _ZIG,
         "SYSROOT, as in unicornx/android-ndk-ci": all(
             (_libraries(abi) / "libc.so").exists() for abi in ABIS
         ),
-        "ROOTFS, as in qilingframework/rootfs": systems(),
+        "ROOTFS, as in qilingframework/rootfs": all(map(systems, EMULATED)),
     }
     return [name for name, value in found.items() if not value]
 
 
-def systems():
-    """Folders of 64-bit ARM Androids, for the emulator's option -L."""
+def systems(abi):
+    """Folders of Androids that run such programs, sorted."""
+    linker = EMULATED[abi][0]
     return sorted(
-        linker.parents[2] for linker in _ROOTFS.glob("*/system/bin/linker64")
+        path.parents[2] for path in _ROOTFS.glob(f"*/system/bin/{linker}")
     )
 
 
 def machines():
-    """Pairs of a system and a CPU, in which each comes up."""
-    count = max(len(systems()), len(CPUS)) if systems() else 0
-    return [
-        (systems()[i % len(systems())], CPUS[i % len(CPUS)])
-        for i in range(count)
-    ]
+    """ABIs, systems and CPUs to run on, in which each comes up."""
+    for abi, (_, _, cpus) in EMULATED.items():
+        found = systems(abi)
+        for i in range(max(len(found), len(cpus)) if found else 0):
+            yield abi, found[i % len(found)], cpus[i % len(cpus)]
 
 
+def emulator(abi, system, *options):
+    """The command to which a program for that Android is given."""
+    return EMULATED[abi][1], "-L", system, *options
+
+
+@functools.cache
 def build(abi):
     """Builds the libraries of `examples/android`, and the tester of kernels.
 
@@ -85,49 +91,48 @@ def build(abi):
         The folder of the build.
     """
     folder = _BUILDS / abi
-    folder.mkdir(parents=True, exist_ok=True)
     source = PROJECT / "aqe" / "src" / "main" / "cpp"
-    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={_toolchain(abi, folder)}"
+    variables = _variables(abi)
     subprocess.run(
         ["cmake", "-G", "Ninja", "-S", source, "-B", folder]
-        + ["-DKERAS_AQE_TESTS=ON", toolchain],
+        + ["-DKERAS_AQE_TESTS=ON", "-DCMAKE_BUILD_TYPE=Release"]
+        + [f"-DCMAKE_TOOLCHAIN_FILE={_TOOLCHAIN}"],
         check=True,
+        env=variables,
     )
-    subprocess.run(["cmake", "--build", folder], check=True)
+    subprocess.run(["cmake", "--build", folder], check=True, env=variables)
     return folder
 
 
 def compile_c(abi, *arguments):
-    """Compiles C by the tools of a build."""
-    subprocess.run([_BUILDS / abi / "cc", *arguments], check=True)
+    """Compiles and links C for that Android."""
+    variables = _variables(abi)
+    subprocess.run(
+        [
+            *(_ZIG, "cc", "-target", variables["ZIG_TARGET"]),
+            *(variables["LDFLAGS"], *arguments),
+        ],
+        check=True,
+        env=variables,
+    )
 
 
-def _toolchain(abi, folder):
-    target, system, processor = ABIS[abi]
+def _variables(abi):
+    """The environment that makes `runtime/cmake/zig.cmake` build for it."""
     include = _SYSROOT / "usr" / "include"
-    libc = folder / "libc.txt"
+    libc = _BUILDS / f"{abi}.txt"
+    libc.parent.mkdir(parents=True, exist_ok=True)
     libc.write_text(
         f"include_dir={include}\n"
-        f"sys_include_dir={include / system}\n"
+        f"sys_include_dir={include / ABIS[abi]}\n"
         f"crt_dir={_libraries(abi)}\n"
         f"gcc_dir={_libraries(abi)}\n"
         "msvc_lib_dir=\nkernel32_lib_dir=\ndarwin_sdk_dir=\n"
     )
-    options = f"-target {target}.{API} -L{_libraries(abi)}"
-    for tool in ("cc", "c++", "ar", "ranlib"):
-        command = f"{_ZIG} {tool} {options if tool[0] == 'c' else ''}"
-        script = folder / tool
-        script.write_text(_TOOL.format(libc=libc, command=command))
-        script.chmod(0o755)
-    # With Android as its system's name CMake asks for an NDK.
-    lines = {
-        "CMAKE_SYSTEM_NAME": "Linux",
-        "CMAKE_SYSTEM_PROCESSOR": processor,
-        "CMAKE_C_COMPILER": folder / "cc",
-        "CMAKE_CXX_COMPILER": folder / "c++",
-        "CMAKE_AR": folder / "ar",
-        "CMAKE_RANLIB": folder / "ranlib",
+    return {
+        **os.environ,
+        "ZIG": _ZIG,
+        "ZIG_LIBC": str(libc),
+        "ZIG_TARGET": f"{ABIS[abi]}.{API}",
+        "LDFLAGS": f"-L{_libraries(abi)}",
     }
-    path = folder / "toolchain.cmake"
-    path.write_text("".join(f"set({k} {v})\n" for k, v in lines.items()))
-    return path

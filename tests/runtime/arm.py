@@ -1,9 +1,9 @@
-"""64-bit ARM under emulation: cross compiler, emulator, and a root folder with
-Python and LiteRT.
+"""ARM under emulation: cross compilers, emulators, and root folders with Python
+and LiteRT, for 32 bits tflite-runtime, since LiteRT has no wheels for them.
 
 Needs Debian's or Ubuntu's g++-aarch64-linux-gnu, qemu-user-static and
-mmdebstrap, for 32 bits g++-arm-linux-gnueabihf. The root is made once, in
-build/arm64-root.
+mmdebstrap, for 32 bits g++-arm-linux-gnueabihf. The roots are made once, in
+build/arm64-root and build/armhf-root.
 """
 
 import importlib.metadata
@@ -21,17 +21,24 @@ TOOLS = (
     "mmdebstrap",
 )
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
-# For 32 bits: kernels alone, since LiteRT has no wheels for them.
-TOOLS_32_BIT = ("cmake", "ninja", "arm-linux-gnueabihf-g++", "qemu-arm-static")
+TOOLS_32_BIT = (
+    "cmake",
+    "ninja",
+    "arm-linux-gnueabihf-g++",
+    "qemu-arm-static",
+    "mmdebstrap",
+)
 MISSING_32_BIT = [tool for tool in TOOLS_32_BIT if shutil.which(tool) is None]
 # Without the dot product, with it, and with products of matrices as well.
 CPUS = ("cortex-a53", "neoverse-n1", "max")
+# The first with NEON. No kernel for 32 bits asks what more a CPU has.
+CPUS_32_BIT = ("cortex-a8",)
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
 _TOOLCHAINS = _REPOSITORY / "runtime" / "cmake"
 TOOLCHAIN = _TOOLCHAINS / "aarch64-linux-gnu.cmake"
 TOOLCHAIN_32_BIT = _TOOLCHAINS / "arm-linux-gnueabihf.cmake"
-_ROOT = _REPOSITORY / "build" / "arm64-root"
+_PACKAGES = ["python3", "libstdc++6", "libgcc-s1", "zlib1g", "libexpat1"]
 
 
 def root():
@@ -40,52 +47,67 @@ def root():
     Raises:
         subprocess.CalledProcessError: If it cannot be downloaded.
     """
-    if not _ROOT.exists():
-        half = _ROOT.with_suffix(".part")
-        shutil.rmtree(half, ignore_errors=True)
-        _ROOT.parent.mkdir(exist_ok=True)
-        _make(half)
-        half.rename(_ROOT)
-    return _ROOT
-
-
-def _make(folder):
-    packages = "python3,libstdc++6,libgcc-s1,zlib1g,libexpat1"
-    subprocess.run(
-        [
-            "mmdebstrap",
-            "--architectures=arm64",
-            "--variant=extract",
-            f"--include={packages}",
-            "bookworm",
-            folder,
-        ],
-        check=True,
-    )
-    versions = [
+    wheels = [
         f"{name}=={importlib.metadata.version(name)}"
         for name in ("ai-edge-litert", "numpy")
     ]
     platforms = [
-        f"--platform=manylinux{tag}_aarch64"
-        for tag in ("2014", "_2_17", "_2_27")
+        f"manylinux{tag}_aarch64" for tag in ("2014", "_2_17", "_2_27")
     ]
+    return _root("arm64", _PACKAGES, wheels, platforms)
+
+
+def root_32_bit():
+    """A Debian with Python and NumPy, and the wheel of tflite-runtime.
+
+    Raises:
+        subprocess.CalledProcessError: If it cannot be downloaded.
+    """
+    # The last release, and the one that setup.cfg names.
+    wheels = ["--no-deps", "tflite-runtime==2.14.0"]
+    packages = [*_PACKAGES, "python3-numpy"]
+    root = _root("armhf", packages, wheels, ["manylinux_2_34_armv7l"])
+    # As Debian's alternatives do where packages are set up, for NumPy.
+    for name in ("blas", "lapack"):
+        link = root / "usr/lib/arm-linux-gnueabihf" / f"lib{name}.so.3"
+        if not link.exists():
+            link.symlink_to(f"{name}/{link.name}")
+    return root
+
+
+def _root(architecture, packages, wheels, platforms):
+    folder = _REPOSITORY / "build" / f"{architecture}-root"
+    if folder.exists():
+        return folder
+    half = folder.with_suffix(".part")
+    shutil.rmtree(half, ignore_errors=True)
+    folder.parent.mkdir(exist_ok=True)
     subprocess.run(
         [
-            *(sys.executable, "-m", "pip", "install", "--quiet"),
-            *(*platforms, "--python-version=3.11"),
-            *("--only-binary=:all:", f"--target={folder / 'packages'}"),
-            *versions,
+            *("mmdebstrap", f"--architectures={architecture}"),
+            *("--variant=extract", f"--include={','.join(packages)}"),
+            *("bookworm", half),
         ],
         check=True,
     )
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet"),
+            *(f"--platform={platform}" for platform in platforms),
+            *("--python-version=3.11", "--only-binary=:all:"),
+            *(f"--target={half / 'packages'}", *wheels),
+        ],
+        check=True,
+    )
+    half.rename(folder)
+    return folder
 
 
 def python(root, cpu, emulator=("qemu-aarch64-static",)):
     """How to start that root's Python on an emulated CPU.
 
     Args:
-        root: What `root()` returned.
+        root: What `root()` or `root_32_bit()` returned.
         cpu: QEMU's name of the CPU.
         emulator: The emulator and its own options.
 

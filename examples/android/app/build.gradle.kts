@@ -13,7 +13,7 @@ android {
         targetSdk = libs.versions.compile.sdk.get().toInt()
         versionCode = 1
         versionName = "0.1"
-        ndk { abiFilters += listOf("arm64-v8a", "x86_64") }
+        ndk { abiFilters += listOf("arm64-v8a", "armeabi-v7a", "x86_64") }
     }
 
     flavorDimensions += "api"

@@ -70,11 +70,6 @@ def folder(request):
     return android.build(request.param)
 
 
-@pytest.fixture(scope="module")
-def arm_folder():
-    return android.build("arm64-v8a")
-
-
 def readelf(path, *options):
     return subprocess.run(
         ["readelf", "--wide", *options, path],
@@ -115,38 +110,39 @@ def test_exports_what_is_wanted(folder, name):
     assert exported == SYMBOLS[name]
 
 
-@pytest.mark.parametrize("system, cpu", android.machines())
-def test_kernels_equal_reference(arm_folder, system, cpu):
+@pytest.mark.parametrize("abi, system, cpu", android.machines())
+def test_kernels_equal_reference(abi, system, cpu):
+    tester = android.build(abi) / "runtime" / "kernel_tester"
     subprocess.run(
-        [
-            *("qemu-aarch64-static", "-cpu", cpu, "-L", system),
-            arm_folder / "runtime" / "kernel_tester",
-        ],
-        check=True,
+        [*android.emulator(abi, system, "-cpu", cpu), tester], check=True
     )
 
 
-@pytest.mark.parametrize("system", android.systems(), ids=lambda s: s.name)
-def test_finds_a_litert_that_java_loaded(arm_folder, system, tmp_path):
+@pytest.mark.parametrize(
+    "abi, system",
+    [
+        pytest.param(abi, system, id=f"{abi}-{system.name}")
+        for abi in android.EMULATED
+        for system in android.systems(abi)
+    ],
+)
+def test_finds_a_litert_that_java_loaded(abi, system, tmp_path):
     (tmp_path / "stub.c").write_text(STUB)
     (tmp_path / "program.c").write_text(PROGRAM)
     stub = tmp_path / "libLiteRt.so"
-    delegate = arm_folder / "runtime" / "libkeras_aqe_delegate.so"
+    delegate = android.build(abi) / "runtime" / "libkeras_aqe_delegate.so"
     android.compile_c(
-        "arm64-v8a",
+        abi,
         *("-shared", tmp_path / "stub.c", "-o", stub),
         f"-Wl,-soname,{stub.name}",
     )
     android.compile_c(
-        "arm64-v8a",
+        abi,
         *(tmp_path / "program.c", delegate, "-o", tmp_path / "program"),
         f"-I{android.ROOT / 'runtime' / 'include'}",
     )
     path = f"LD_LIBRARY_PATH={tmp_path}:{delegate.parent}"
     outcome = subprocess.run(
-        [
-            *("qemu-aarch64-static", "-L", system, "-E", path),
-            tmp_path / "program",
-        ]
+        [*android.emulator(abi, system, "-E", path), tmp_path / "program"]
     )
     assert outcome.returncode == 42
