@@ -1,8 +1,9 @@
 """Builds all that is released for Linux into dist/: run by `make dist`.
 
-    python distribution/build.py [ARCHITECTURE...]
+    python distribution/build.py [sources | ARCHITECTURE...]
 
-Without arguments, for the architectures for which there is a compiler.
+Without arguments, for the architectures for which there is a compiler; with
+`sources`, only what needs none.
 
 The archive and wheel of keras-aqe; those of keras-aqe-runtime; for each
 architecture an archive for C and C++ programs; the sources of the Android
@@ -37,13 +38,13 @@ WHEELS = ("x86_64", "aarch64")
 
 
 def main(named):
-    for name in named:
+    architectures, left_out = [], []
+    for name in [] if named == ["sources"] else named or ARCHITECTURES:
         if name not in ARCHITECTURES:
             sys.exit(
-                f"Architectures are {', '.join(ARCHITECTURES)}, not {name}."
+                f"Architectures are {', '.join(ARCHITECTURES)}, not {name}; "
+                "`sources` alone is what needs no compiler."
             )
-    architectures, left_out = [], []
-    for name in named or ARCHITECTURES:
         compiler = cross_compiler(name)
         if compiler and not shutil.which(compiler):
             package = f"g++-{compiler.removesuffix('-g++')}"

@@ -35,7 +35,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(
-        not list(DIST.glob("keras_aqe_runtime-*.whl")),
+        not DIST.exists(),
         reason="nothing is in dist/ (make dist)",
     ),
 ]
@@ -149,6 +149,7 @@ np.testing.assert_array_equal(
 
 def test_the_converter_brings_the_runtime(uv, tmp_path):
     wheel = built("keras_aqe-*-py3-none-any.whl")
+    built(f"keras_aqe_runtime-*manylinux*_{platform.machine()}.whl")
     clean = environment(
         uv, tmp_path / "environment", sys.executable, "keras-aqe"
     )
@@ -156,6 +157,7 @@ def test_the_converter_brings_the_runtime(uv, tmp_path):
     subprocess.run(
         [clean, "-c", CONVERTS], cwd=tmp_path, check=True, env=variables
     )
+    subprocess.run([uv, "pip", "check", "--python", clean], check=True)
     version = metadata(wheel)["Version"]
     required = metadata(wheel).get_all("Requires-Dist")
     assert f"keras-aqe-runtime=={version}" in required
@@ -165,10 +167,22 @@ def test_the_converter_brings_the_runtime(uv, tmp_path):
     assert not [n for n in names if n.endswith(".so")]
 
 
+@pytest.mark.parametrize("package", ["keras_aqe", "keras_aqe_runtime"])
+def test_wheels_have_types_a_licence_and_one_version(package):
+    built(f"{package}-*-py3-none-any.whl")
+    license = (ROOT / "LICENSE").read_bytes()
+    for wheel in DIST.glob(f"{package}-*.whl"):
+        version = metadata(wheel)["Version"]
+        assert wheel.name.startswith(f"{package}-{version}-")
+        with zipfile.ZipFile(wheel) as archive:
+            assert archive.read(f"{package}/py.typed") == b""
+            path = f"{package}-{version}.dist-info/licenses/LICENSE"
+            assert archive.read(path) == license
+
+
 def test_the_runtime_needs_litert_and_numpy_alone():
-    wheels = list(DIST.glob("keras_aqe_runtime-*.whl"))
-    assert wheels
-    for wheel in wheels:
+    built("keras_aqe_runtime-*-py3-none-any.whl")
+    for wheel in DIST.glob("keras_aqe_runtime-*.whl"):
         required = metadata(wheel).get_all("Requires-Dist")
         names = {re.match(r"[\w-]+", each)[0] for each in required}
         assert names == {"ai-edge-litert", "numpy"}
