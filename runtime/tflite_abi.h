@@ -72,8 +72,11 @@ struct Registration {
   void* registration_external;
   void* async_kernel;
   uint64_t inplace_operator;
-  uint64_t
-      reserved[4];  // passed by value: zeros for fields of later interpreters
+#if UINTPTR_MAX == UINT64_MAX
+  // Passed by value: zeros for fields of later interpreters. On 32 bits its
+  // size says where the arguments behind it lie.
+  uint64_t reserved[4];
+#endif
 };
 
 struct Context {
@@ -114,6 +117,9 @@ struct DelegateParams {
 // gives up before it asks the delegate.
 constexpr int64_t kAllowDynamicTensors = 1;
 
+#if UINTPTR_MAX == UINT32_MAX
+static_assert(sizeof(Registration) == 48, "");
+#endif
 #if UINTPTR_MAX == UINT64_MAX
 static_assert(offsetof(IntArray, data) == 4, "");
 static_assert(offsetof(Tensor, data) == 8 && offsetof(Tensor, dims) == 16 &&

@@ -31,8 +31,9 @@ TOOLS_32_BIT = (
 MISSING_32_BIT = [tool for tool in TOOLS_32_BIT if shutil.which(tool) is None]
 # Without the dot product, with it, and with products of matrices as well.
 CPUS = ("cortex-a53", "neoverse-n1", "max")
-# The first with NEON. No kernel for 32 bits asks what more a CPU has.
-CPUS_32_BIT = ("cortex-a8",)
+# The first with NEON, and the first in which tflite-runtime runs. No kernel for
+# 32 bits asks what a CPU has.
+CPU_32_BIT, LITERT_CPU_32_BIT = "cortex-a8", "cortex-a7"
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
 _TOOLCHAINS = _REPOSITORY / "runtime" / "cmake"

@@ -30,12 +30,17 @@ def arm_build():
     return build(f"-DCMAKE_TOOLCHAIN_FILE={arm.TOOLCHAIN_32_BIT}")
 
 
-@pytest.mark.parametrize("cpu", arm.CPUS_32_BIT)
 @pytest.mark.parametrize("threads, cases", [(1, 20), (3, 6)])
-def test_kernels_equal_reference(arm_build, threads, cases, cpu):
+def test_kernels_equal_reference(arm_build, threads, cases):
     printed = subprocess.run(
         [
-            *("qemu-arm-static", "-cpu", cpu, "-L", "/usr/arm-linux-gnueabihf"),
+            *(
+                "qemu-arm-static",
+                "-cpu",
+                arm.CPU_32_BIT,
+                "-L",
+                "/usr/arm-linux-gnueabihf",
+            ),
             *(arm_build / "kernel_tester", "--cases", str(cases)),
             *("--threads", str(threads)),
         ],
@@ -56,8 +61,10 @@ def arm_root():
         pytest.skip(f"files are not run on 32-bit ARM: {error}")
 
 
-def run_on_arm(file, x, root, library, cpu, num_threads):
-    python, environment = arm.python(root, cpu, ("qemu-arm-static",))
+def run_on_arm(file, x, root, library, num_threads):
+    python, environment = arm.python(
+        root, arm.LITERT_CPU_32_BIT, ("qemu-arm-static",)
+    )
     return run_in_child(
         file,
         x,
@@ -71,24 +78,22 @@ def run_on_arm(file, x, root, library, cpu, num_threads):
     )
 
 
-@pytest.mark.parametrize("cpu", arm.CPUS_32_BIT)
 @pytest.mark.parametrize("widths", WIDTHS)
-def test_files_equal_x86(widths, cpu, arm_build, arm_root):
+def test_files_equal_x86(widths, arm_build, arm_root):
     network, source, target = small_network(*widths)
     file, x = network.write([source], [target]), images()
     library = arm_build / "libkeras_aqe_delegate.so"
-    actual = run_on_arm(file, x, arm_root, library, cpu, num_threads=2)
+    actual = run_on_arm(file, x, arm_root, library, num_threads=2)
     np.testing.assert_array_equal(actual, run(file, x))
 
 
-@pytest.mark.parametrize("cpu", arm.CPUS_32_BIT)
 @pytest.mark.parametrize("bits", [1, 2, 3])
-def test_model_d_equals_x86(bits, cpu, arm_build, arm_root):
+def test_model_d_equals_x86(bits, arm_build, arm_root):
     model = randomise(models.MINWNet("D", bits, bits, filters=24))
     file = convert(model, target="packed").flatbuffer
     x = random_images((32, 32, 3))[:1]
     library = arm_build / "libkeras_aqe_delegate.so"
-    actual = run_on_arm(file, x, arm_root, library, cpu, num_threads=1)
+    actual = run_on_arm(file, x, arm_root, library, num_threads=1)
     np.testing.assert_array_equal(actual, run(file, x))
 
 
