@@ -31,7 +31,9 @@ constexpr std::chrono::nanoseconds kGrace{1000};
 // A call in one word: its number, its parts and how many threads it is for, of
 // which each has as many of the parts for itself, in order.
 struct Ticket {
-  static constexpr int kParts = 1 << 12, kWidth = 1 << 10;
+  static constexpr int kParts = 1 << 12, kWidth = 1 << 9;
+  // Numbers: a million calls a second for three months.
+  static constexpr uint64_t kCalls = uint64_t{1} << 43;
 
   uint64_t word;
 
@@ -327,11 +329,14 @@ bool ThreadPool::Crew::run(Task task, void* state, int64_t units,
                            const Split& split) {
   std::unique_lock<std::mutex> only_call(run_mutex_, std::try_to_lock);
   if (!only_call.owns_lock()) return false;
-  const int64_t parts = std::min(split.parts, units);
+  const uint64_t number = ticket().number() + 1;
+  if (number == Ticket::kCalls) return false;  // from now on callers go alone
+  const int64_t parts =
+      std::min({split.parts, units, int64_t{Ticket::kParts - 1}});
   const int64_t most = static_cast<int64_t>(workers_.size()) + 1;
   const int width =
       static_cast<int>(std::min({parts, most, int64_t{split.threads}}));
-  const Ticket call(ticket().number() + 1, parts, width);
+  const Ticket call(number, parts, width);
   call_.task = task;
   call_.state = state;
   call_.units_of_part = units / parts;
