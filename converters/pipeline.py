@@ -98,8 +98,8 @@ def run(
         step("reading the model")
         graph = build(model, request.allow_soft, refuse_explained, without)
         if strict:
-            for error in target.refusals(graph):
-                refuse_explained(error)
+            for refusal in target.refusals(graph):
+                refuse_explained(refusal)
         step("writing operators")
         file = load(_file(graph, target, Options(request.compact)))
         rows = report(file)
