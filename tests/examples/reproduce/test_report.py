@@ -1,5 +1,6 @@
 """The published figures are those of the committed lines."""
 
+import json
 import pathlib
 import re
 import shutil
@@ -14,7 +15,12 @@ DOCS = pathlib.Path(__file__).parents[3] / "docs"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "experiment", sorted(path.name for path in (DOCS / "results").iterdir())
+    "experiment",
+    sorted(
+        name
+        for name in runs.NAMES
+        if (DOCS / "results" / name / "results.jsonl").exists()
+    ),
 )
 def test_what_is_published_is_what_its_lines_say(tmp_path, experiment):
     published = DOCS / "results" / experiment
@@ -32,13 +38,40 @@ def test_what_is_published_is_what_its_lines_say(tmp_path, experiment):
 
 def test_rows_of_the_study_are_those_of_its_page():
     made = (DOCS / "results" / "study" / "study.md").read_text()
-    results = (DOCS / "results.md").read_text()
-    (section,) = re.findall(r"## Study.*?(?=\n## )", results, re.DOTALL)
-    rows = re.findall(r"^\|.*\|$", section, re.MULTILINE)
+    rows = re.findall(r"^\|.*\|$", section("Study"), re.MULTILINE)
     assert rows
     assert [row for row in rows if row not in made] == []
-    for image in re.findall(r"\((results/.*?\.png)\)", section):
+    for image in re.findall(r"\((results/.*?\.png)\)", section("Study")):
         assert (DOCS / image).exists()
+
+
+def section(title):
+    text = (DOCS / "results.md").read_text()
+    return re.findall(rf"## {title}.*?(?=\n## )", text, re.DOTALL)[0]
+
+
+def test_backends_are_compared_by_their_lines():
+    found = {}
+    for line in Store(DOCS / "results" / "backends" / "results.jsonl"):
+        by_backend = found.setdefault((line["run"]["seed"], line["id"]), {})
+        by_backend[line["backend"]] = line["test_accuracy"]
+    rows = re.findall(
+        r"\| (\d) \((\w+)\) \| ([\d.]+) \| ([\d.]+) \|",
+        section("TensorFlow and JAX"),
+    )
+    assert found == {
+        (int(seed), name): {"tensorflow": float(tf), "jax": float(jax)}
+        for seed, name, tf, jax in rows
+    }
+
+
+def test_fine_tuning_to_3_bits_is_that_of_its_file():
+    path = DOCS / "results" / "finetune" / "3-bit.json"
+    text = (DOCS / "results.md").read_text()
+    for run in json.loads(path.read_text())["runs"]:
+        row = [run["network"], run["bits"], run["epochs"]]
+        row += [run["test_accuracy"], f"{run['packed_bytes']:,} bytes"]
+        assert f"| {' | '.join(map(str, row))} |" in text
 
 
 def test_study_says_how_far_it_is():
