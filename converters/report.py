@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from keras_aqe.converters.convert import Converted
 
 # What operators of the packed format do besides, by their options.
-_BESIDES = {"addend": "addition", "quantizer_bits": "quantizer"}
+_BESIDES = {
+    "addend": "addition",
+    "limits": "limits",
+    "quantizer_bits": "quantizer",
+}
 # The note of a layer that runs in float though nothing allows it to.
 RUNS_IN_FLOAT = "runs in float"
 # And of one that no file can have, of which only `check` has rows.

@@ -205,11 +205,13 @@ class DelegatedNode {
       *error = "it was not prepared";
       return false;
     }
-    const Sum& sum = prepared_->layer.sum;
     bool usable =
-        is_usable(context->tensors[inputs_[0]], prepared_->input_bytes) &&
-        (!sum.has_addend ||
-         is_usable(context->tensors[inputs_.back()], prepared_->addend_bytes));
+        !prepared_->layer.sum.has_addend ||
+        is_usable(context->tensors[inputs_.back()], prepared_->addend_bytes);
+    for (size_t i = 0; i < prepared_->input_bytes.size(); ++i) {
+      usable &=
+          is_usable(context->tensors[inputs_[i]], prepared_->input_bytes[i]);
+    }
     for (size_t i = 0; i < outputs_.size(); ++i) {
       usable &=
           is_usable(context->tensors[outputs_[i]], prepared_->outputs[i].bytes);
@@ -239,13 +241,18 @@ class DelegatedNode {
     const void* input = data(inputs_[0]);
     void* output = data(outputs_[0]);
     Layer& layer = prepared_->layer;
+    std::vector<Part>& parts = prepared_->parts;
+    for (size_t i = 0; i < parts.size(); ++i)
+      set(&parts[i].values, static_cast<const float*>(data(inputs_[i])));
     if (layer.sums()) {
       Sum& sum = layer.sum;
       if (sum.has_addend)
         set(&sum.addend, static_cast<const float*>(data(inputs_.back())));
-      if (sum.quantizer != nullptr) set(&sum.codes, data(outputs_.back()));
-      if (sum.quantizer == nullptr || outputs_.size() == 2)
-        set(&sum.floats, static_cast<float*>(output));
+      std::vector<void*>& codes = prepared_->codes;
+      const size_t floats = outputs_.size() - codes.size();
+      if (floats == 1) set(&sum.floats, static_cast<float*>(output));
+      for (size_t q = 0; q < codes.size(); ++q)
+        set(&codes[q], data(outputs_[floats + q]));
       output = const_cast<void*>(sum.place());
     }
     set(&input_, input);

@@ -133,7 +133,7 @@ void add_window(const Window& window, Fingerprint* print) {
 
 // Everything in a layer but the batch and the tensors of a run.
 void add_layer(const Layer& layer, Fingerprint* to) {
-  static_assert(sizeof(void*) != 8 || sizeof(Layer) == 256,
+  static_assert(sizeof(void*) != 8 || sizeof(Layer) == 288,
                 "a field was added: add it here as well");
   Fingerprint& print = *to;
   print.add_numbers(layer.op, layer.in_height, layer.in_width,
@@ -156,9 +156,15 @@ void add_layer(const Layer& layer, Fingerprint* to) {
   print.add_array(layer.bias, channels);
   print.add_array(layer.input_scale, layer.in_channels);
   print.add_array(layer.input_offset, layer.in_channels);
-  const Layer* quantizer = layer.sum.quantizer;
-  print.add_numbers(layer.sum.has_addend, quantizer != nullptr);
-  if (quantizer != nullptr) add_layer(*quantizer, to);
+  print.add_numbers(layer.parts != nullptr, layer.part_count);
+  for (int i = 0; layer.parts != nullptr && i < layer.part_count; ++i)
+    print.add_numbers(layer.parts[i].channels);
+  const Sum& sum = layer.sum;
+  print.add_numbers(sum.has_addend, sum.has_limits, sum.quantizer_count);
+  print.add_array(&sum.low, 1);
+  print.add_array(&sum.high, 1);
+  for (int q = 0; q < sum.quantizer_count; ++q)
+    add_layer(sum.quantizers[q], to);
 }
 
 Fingerprint fingerprint(const Layer& layer) {

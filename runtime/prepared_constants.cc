@@ -21,7 +21,7 @@ void check_ascending(const std::vector<T>& thresholds, int channels) {
 
 void PreparedLayer::read_constants(
     const Options& options, const std::vector<const tflite::Tensor*>& tensors) {
-  size_t next = 1;
+  auto next = static_cast<size_t>(layer.part_count);
   if (has_weights(layer.op)) {
     layer.weight_bits = options.get("weight_bits", 1, 4);
     read_weights(required(tensors, next++, "weights"));
@@ -37,9 +37,11 @@ void PreparedLayer::read_constants(
   }
 
   read_output_stage(options, "", tensors, &next, &layer, &output_constants_);
-  if (layer.sum.quantizer != nullptr) {
-    read_output_stage(options, "quantizer_", tensors, &next, &quantizer_,
-                      &quantizer_constants_);
+  if (layer.sum.has_limits) read_limits(required(tensors, next++, "limits"));
+  quantizer_constants_.resize(quantizers_.size());
+  for (size_t q = 0; q < quantizers_.size(); ++q) {
+    read_output_stage(options, quantizer_prefix(static_cast<int>(q)), tensors,
+                      &next, &quantizers_[q], &quantizer_constants_[q]);
   }
 
   if (layer.input == Type::kUInt8) {
@@ -142,6 +144,15 @@ void PreparedLayer::read_thresholds(const tflite::Tensor& thresholds,
     }
   }
   of->direction = constants->direction.data();
+}
+
+void PreparedLayer::read_limits(const tflite::Tensor& tensor) {
+  const std::vector<float> limits =
+      read_constant<float>("limits", tensor, tflite::kFloat32, 2);
+  layer.sum.low = limits[0];
+  layer.sum.high = limits[1];
+  if (!(limits[0] <= limits[1]))
+    throw FormatError("the first of two limits must not be above the second");
 }
 
 // It has the shape of the output's floats.

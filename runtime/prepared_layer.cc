@@ -1,5 +1,6 @@
 #include "prepared_layer.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "keras_aqe/limits.h"
@@ -8,7 +9,7 @@
 namespace aqe {
 namespace {
 
-constexpr int kFormat = 3;
+constexpr int kFormat = 4;
 
 struct NamedOperator {
   const char* name;
@@ -35,6 +36,10 @@ bool find_operator(const char* name, Operator* op) {
     }
   }
   return false;
+}
+
+std::string quantizer_prefix(int number) {
+  return "quantizer" + (number == 0 ? "" : text(number + 1)) + "_";
 }
 
 PreparedLayer::PreparedLayer(
@@ -87,8 +92,11 @@ void PreparedLayer::read_input(
       throw FormatError("input is empty: its shape is " + shape_text(input));
     if (i > 0 && i < rank - 1) pixels = product({pixels, input.dims->data[i]});
   }
-  if (input.dims->data[rank - 1] !=
-      pixel_elements(layer.input, layer.in_channels)) {
+  if (layer.op == Operator::kQuantize)
+    layer.part_count = options.get_or("parts", 1, 1, kMaxChannels);
+  if (layer.part_count == 1 &&
+      input.dims->data[rank - 1] !=
+          pixel_elements(layer.input, layer.in_channels)) {
     throw FormatError("the last dimension of input must be " +
                       text(pixel_elements(layer.input, layer.in_channels)) +
                       " for " + text(layer.in_channels) +
@@ -99,8 +107,44 @@ void PreparedLayer::read_input(
   layer.batch = input.dims->data[0];
   layer.in_height = is_image ? input.dims->data[1] : 1;
   layer.in_width = is_image ? input.dims->data[2] : static_cast<int>(pixels);
-  input_bytes = tensor_bytes(layer.input, layer.in_pixels(), layer.in_channels);
   input_shape_.assign(input.dims->data, input.dims->data + rank);
+  if (layer.part_count == 1) {
+    input_bytes = {
+        tensor_bytes(layer.input, layer.in_pixels(), layer.in_channels)};
+  } else {
+    read_parts(tensors);
+  }
+}
+
+// The tensors that are one input; of the first, all but its channels is known.
+void PreparedLayer::read_parts(
+    const std::vector<const tflite::Tensor*>& tensors) {
+  if (layer.input != Type::kFloat32)
+    throw FormatError("only FLOAT32 input can have parts");
+  int64_t channels = 0;
+  for (int i = 0; i < layer.part_count; ++i) {
+    const tflite::Tensor& tensor =
+        required(tensors, static_cast<size_t>(i), "a part");
+    check_type("a part", tensor, tflite::kFloat32);
+    std::vector<int> shape(tensor.dims->data,
+                           tensor.dims->data + tensor.dims->size);
+    const int own = shape.size() == input_shape_.size() ? shape.back() : 0;
+    if (own > 0) shape.back() = input_shape_.back();
+    if (own < 1 || shape != input_shape_) {
+      throw FormatError("a part must have the shape of the first, " +
+                        shape_text(input_shape_) +
+                        ", but for the channels; its shape is " +
+                        shape_text(tensor));
+    }
+    parts.push_back({own, nullptr});
+    input_bytes.push_back(tensor_bytes(layer.input, layer.in_pixels(), own));
+    channels += own;
+  }
+  if (channels != layer.in_channels) {
+    throw FormatError("the parts must have " + text(layer.in_channels) +
+                      " channels together, but have " + text(channels));
+  }
+  layer.parts = parts.data();
 }
 
 void PreparedLayer::read_channels(const Options& options) {
@@ -133,19 +177,21 @@ void PreparedLayer::read_outputs(
   if (tensors.empty()) throw FormatError("it must have an output");
   const tflite::Tensor& output = *tensors[0];
   Sum& sum = layer.sum;
-  const int code_bits =
-      has_weights(layer.op) ? options.get_or("quantizer_bits", 0, 0, 8) : 0;
-  sum.has_addend =
-      has_weights(layer.op) && options.get_or("addend", 0, 0, 1) == 1;
-  const bool keeps_floats = code_bits == 0 || tensors.size() == 2;
-  if (tensors.size() != (keeps_floats && code_bits != 0 ? 2u : 1u)) {
-    throw FormatError(std::string("it must have 1 output") +
-                      (code_bits == 0 ? "" : " or 2") + ", but has " +
+  if (has_weights(layer.op)) {
+    sum.has_addend = options.get_or("addend", 0, 0, 1) == 1;
+    sum.has_limits = options.get_or("limits", 0, 0, 1) == 1;
+    while (options.has(quantizer_prefix(sum.quantizer_count) + "bits"))
+      ++sum.quantizer_count;
+  }
+  const size_t code_count = sum.quantizer_count;
+  const bool keeps_floats = code_count == 0 || tensors.size() > code_count;
+  if (tensors.size() != code_count + (keeps_floats ? 1 : 0)) {
+    throw FormatError("it must have one output, and one for each of its " +
+                      text(sum.quantizer_count) + " quantizers, but has " +
                       text(static_cast<int64_t>(tensors.size())));
   }
   if (!keeps_floats && !sum.has_addend)
-    throw FormatError(
-        "only codes of a sum with an addend can be its one output");
+    throw FormatError("only a sum with an addend can have codes alone");
 
   if (layer.op == Operator::kMaxPool2D) {
     layer.output = layer.input;
@@ -164,21 +210,31 @@ void PreparedLayer::read_outputs(
       throw FormatError(std::string("its output cannot be ") +
                         type_name(output.type));
   }
-  if ((sum.has_addend || code_bits != 0) && layer.output != Type::kFloat32)
-    throw FormatError("addend and quantizer_bits need float output");
+  if (layer.sums() && layer.output != Type::kFloat32)
+    throw FormatError("addend, limits and quantizers need float output");
   if (keeps_floats) add_output(layer, output);
-  if (code_bits == 0) return;
-  const tflite::Tensor& codes = *tensors.back();
-  quantizer_ = layer;
-  quantizer_.op = Operator::kQuantize;
-  quantizer_.input = Type::kFloat32;
-  quantizer_.output = type_of_bits("quantizer", codes, code_bits);
-  quantizer_.sum = {};
-  sum.quantizer = &quantizer_;
-  add_output(quantizer_, codes);
+  add_quantizers(options, {tensors.end() - sum.quantizer_count, tensors.end()});
 }
 
-// Of `layer` or of its sum's quantizer.
+void PreparedLayer::add_quantizers(
+    const Options& options, const std::vector<const tflite::Tensor*>& outputs) {
+  Layer quantizer = layer;
+  quantizer.op = Operator::kQuantize;
+  quantizer.input = Type::kFloat32;
+  quantizer.sum = {};
+  for (size_t q = 0; q < outputs.size(); ++q) {
+    const std::string prefix = quantizer_prefix(static_cast<int>(q));
+    quantizer.output = type_of_bits("quantizer", *outputs[q],
+                                    options.get(prefix + "bits", 1, 8));
+    quantizers_.push_back(quantizer);
+    add_output(quantizer, *outputs[q]);
+  }
+  codes.resize(quantizers_.size());
+  layer.sum.quantizers = quantizers_.data();
+  layer.sum.codes = codes.data();
+}
+
+// Of `layer` or of a quantizer of its sum.
 void PreparedLayer::add_output(const Layer& of, const tflite::Tensor& tensor) {
   check_type("output", tensor, stored_as(of.output));
   if (tensor.allocation_type == tflite::kReadOnly)

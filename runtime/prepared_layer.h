@@ -14,6 +14,9 @@ namespace aqe {
 // Whether docs/format.md knows the operator; if so, which it is.
 bool find_operator(const char* name, Operator* op);
 
+// What the options of a quantizer of a sum begin with.
+std::string quantizer_prefix(int number);
+
 struct PreparedLayer {
   // What the interpreter is to make of an output.
   struct Output {
@@ -22,7 +25,12 @@ struct PreparedLayer {
   };
 
   Layer layer;
-  size_t input_bytes = 0, addend_bytes = 0;
+  // The tensors of one run: those of `layer.parts`, and codes of its sum.
+  std::vector<Part> parts;
+  std::vector<void*> codes;
+  // Of each tensor of the input, and of the addend.
+  std::vector<size_t> input_bytes;
+  size_t addend_bytes = 0;
   std::vector<Output> outputs;
 
   // `tensors` are the operator's inputs in order, null where one is left out.
@@ -41,17 +49,22 @@ struct PreparedLayer {
     std::vector<int8_t> direction;
   };
 
-  OutputConstants output_constants_, quantizer_constants_;
+  OutputConstants output_constants_;
   std::vector<float> input_scale_, input_offset_;
-  Layer quantizer_;  // of layer.sum
+  // Of layer.sum.
+  std::vector<Layer> quantizers_;
+  std::vector<OutputConstants> quantizer_constants_;
   std::vector<int> input_shape_;
 
   void read_input(const Options& options,
                   const std::vector<const tflite::Tensor*>& tensors);
+  void read_parts(const std::vector<const tflite::Tensor*>& tensors);
   void read_windows(const Options& options);
   void read_channels(const Options& options);
   void read_outputs(const Options& options,
                     const std::vector<const tflite::Tensor*>& tensors);
+  void add_quantizers(const Options& options,
+                      const std::vector<const tflite::Tensor*>& codes);
   void add_output(const Layer& of, const tflite::Tensor& tensor);
   void read_constants(const Options& options,
                       const std::vector<const tflite::Tensor*>& tensors);
@@ -63,6 +76,7 @@ struct PreparedLayer {
   static void read_thresholds(const tflite::Tensor& thresholds,
                               const tflite::Tensor& direction, Layer* of,
                               OutputConstants* constants);
+  void read_limits(const tflite::Tensor& tensor);
   void check_addend(const tflite::Tensor& tensor);
   void check_accumulator() const;
 };

@@ -1,5 +1,7 @@
 """Folds what stands between a sum and a quantizer into thresholds."""
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -69,6 +71,26 @@ def is_hard_tanh(operation):
     if is_known(operation, (keras.layers.Activation,)):
         return operation.activation is keras.activations.hard_tanh
     return is_known(operation, (HardTanh,))
+
+
+def limits(operation):
+    """The least and the greatest value of a layer that limits values.
+
+    `None` of a layer that does anything else.
+    """
+    if is_hard_tanh(operation):
+        return -1.0, 1.0
+    if is_known(operation, (keras.layers.Activation,)):
+        if operation.activation is keras.activations.relu:
+            return 0.0, math.inf
+        if operation.activation is keras.activations.relu6:
+            return 0.0, 6.0
+    if is_known(operation, (keras.layers.ReLU,)) and not (
+        operation.negative_slope or operation.threshold
+    ):
+        most = operation.max_value
+        return 0.0, math.inf if most is None else float(most)
+    return None
 
 
 def is_batch_norm(operation):

@@ -110,6 +110,20 @@ def is_addition(operation):
     )
 
 
+def is_concatenation(operation, rank):
+    """Whether an operation puts tensors of a rank together by their last axis.
+
+    All of them are arguments of one list.
+    """
+    return (
+        is_known(operation, (keras.layers.Concatenate,))
+        or (
+            type(operation).__module__.startswith("keras.src.ops")
+            and type(operation).__name__ == "Concatenate"
+        )
+    ) and operation.axis in (-1, rank - 1)
+
+
 def is_reshape(operation):
     """Whether an operation gives a shape and leaves the elements' order."""
     return is_flatten(operation) or is_known(operation, (keras.layers.Reshape,))

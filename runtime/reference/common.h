@@ -30,8 +30,8 @@ Acc input_value(const Layer& layer, const void* input, int64_t pixel, int c) {
 }
 
 inline void clear_output(const Layer& layer, void* output) {
-  if (layer.sum.quantizer != nullptr)
-    clear_output(*layer.sum.quantizer, layer.sum.codes);
+  for (int q = 0; q < layer.sum.quantizer_count; ++q)
+    clear_output(layer.sum.quantizers[q], layer.sum.codes[q]);
   if (layer.sums() && layer.sum.floats == nullptr) return;
   std::memset(
       output, 0,
@@ -51,14 +51,15 @@ inline bool passes(const Layer& layer, int k, int c, float acc) {
 template <class Acc>
 void store(const Layer& layer, void* output, int64_t pixel, int c, Acc acc);
 
-// Behind float output: the sum with the addend, and its code.
+// Behind float output: the sum with the addend, limited, and its codes.
 inline void store_sum(const Layer& layer, int64_t pixel, int c, float value) {
   const Sum& sum = layer.sum;
   const int64_t at = pixel * layer.out_channels + c;
   if (sum.has_addend) value = sum.addend[at] + value;
+  if (sum.has_limits) value = sum.limit(value);
   if (sum.floats != nullptr) sum.floats[at] = value;
-  if (sum.quantizer != nullptr)
-    store(*sum.quantizer, sum.codes, pixel, c, value);
+  for (int q = 0; q < sum.quantizer_count; ++q)
+    store(sum.quantizers[q], sum.codes[q], pixel, c, value);
 }
 
 // The output stage for one accumulator.

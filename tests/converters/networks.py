@@ -20,7 +20,7 @@ TABLE_1 = [
 ]  # fmt: skip
 LAYERS = [
     *("conv", "depthwise", "separable", "transposed", "grouped"),
-    *("concatenate", "residual", "nested", "moved", "wide"),
+    *("concatenate", "residual", "dense", "forked", "nested", "moved", "wide"),
 ]
 WEIGHT_BITS = [1, 2, 3, 4]
 INPUT_BITS = [1, 2, 3, 4, 8]
@@ -409,6 +409,36 @@ class RandomNetwork:
         if self._draw(st.booleans()):
             x = keras.layers.Concatenate()([x, shortcut])
         return self._quantized(self._normalized(x))
+
+    def _dense_block(self, x):
+        """Sums side by side, more and more of them in front of quantizers."""
+        x = block(x, self._branch(), None, "")
+        for _ in range(self._draw(st.integers(1, 2))):
+            codes = self._quantized(self._normalized(x))
+            order = self._draw(st.sampled_from(["", "bn", "relu"]))
+            y = block(codes, self._branch(), None, order)
+            x = keras.layers.Concatenate()(self._draw(st.permutations([x, y])))
+        return self._quantized(self._normalized(x))
+
+    def _forked_block(self, x):
+        """A sum, limited or not, that is quantized twice and may go on."""
+        x = keras.layers.Add()(
+            [block(x, self._branch(), None, "") for _ in range(2)]
+        )
+        limit = self._draw(st.sampled_from([None, "relu", "relu6", "tanh"]))
+        if limit == "tanh":
+            x = layers.HardTanh()(x)
+        elif limit is not None:
+            x = keras.layers.Activation(limit)(x)
+        branches = [
+            block(
+                self._quantized(self._normalized(x)), self._branch(), None, ""
+            )
+            for _ in range(2)
+        ]
+        if self._draw(st.booleans()):
+            branches[0] = keras.layers.Add()([x, branches[0]])
+        return self._quantized(self._normalized(keras.layers.Add()(branches)))
 
     def _branch(self):
         return self._conv(["same"], filters=9, strides=1, dilation_rate=1)

@@ -93,8 +93,16 @@ void share_alike() {
   expect(packed == 3, "packed anew once the last user is gone");
 }
 
+void quantize_by(aqe::Sum* sum, const aqe::Layer* quantizers, int count) {
+  sum->quantizers = quantizers;
+  sum->quantizer_count = count;
+}
+
 void keep_apart() {
+  static const aqe::Part parts[] = {{1, nullptr}, {2, nullptr}};
+  static const aqe::Part other_parts[] = {{2, nullptr}, {1, nullptr}};
   static const Owner known, quantizer(1);
+  static const aqe::Layer quantizers[] = {known.layer, quantizer.layer};
   const auto constants = known.constants();
   const std::vector<std::function<void(Owner&)>> changes = {
       [](Owner& o) { o.weights.front() ^= 1; },
@@ -114,8 +122,15 @@ void keep_apart() {
       [](Owner& o) { o.layer.in_width = 2; },
       [](Owner& o) { o.layer.in_height = 2; },
       [](Owner& o) { o.layer.sum.has_addend = true; },
-      [](Owner& o) { o.layer.sum.quantizer = &quantizer.layer; },
-      [](Owner& o) { o.layer.sum.quantizer = &known.layer; },
+      [](Owner& o) { o.layer.sum.has_limits = true; },
+      [](Owner& o) { o.layer.sum.low = -1.0f; },
+      [](Owner& o) { o.layer.sum.high = 1.0f; },
+      [](Owner& o) { quantize_by(&o.layer.sum, &quantizer.layer, 1); },
+      [](Owner& o) { quantize_by(&o.layer.sum, &known.layer, 1); },
+      [](Owner& o) { quantize_by(&o.layer.sum, quantizers, 2); },
+      [](Owner& o) { o.layer.parts = parts; },
+      [](Owner& o) { o.layer.parts = parts, o.layer.part_count = 2; },
+      [](Owner& o) { o.layer.parts = other_parts, o.layer.part_count = 2; },
   };
   std::vector<std::shared_ptr<const char>> all = {constants};
   for (size_t i = 0; i < changes.size(); ++i) {

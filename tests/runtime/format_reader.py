@@ -2,6 +2,8 @@
 runtime nor the converters are asked. Plain and slow; files of custom operators
 only."""
 
+import itertools
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
@@ -54,11 +56,17 @@ class Reader:
             widths = [options.get("output_bits", 32)]
             if name == "AqeMaxPool2D":
                 widths = [options["input_bits"]]
+            behind = tensors[4 + options.get("offset", 0) :]
+            if options.get("limits", 0):
+                (low, high), *behind = behind
+                output = np.where(output < low, low, output)
+                output = np.where(output > high, high, output)
             outputs = [output]
-            if "quantizer_bits" in options:
-                outputs.append(_quantized(options, output, tensors))
-                widths.append(options["quantizer_bits"])
-            # The codes are the last, and may be the only one.
+            for prefix in _quantizers(options):
+                codes, behind = _quantized(options, prefix, output, behind)
+                outputs.append(codes)
+                widths.append(options[f"{prefix}_bits"])
+            # The codes are the last, and may be all.
             kept = len(operator.outputs)
             for target, output, bits in zip(
                 operator.outputs, outputs[-kept:], widths[-kept:], strict=True
@@ -77,7 +85,7 @@ class Reader:
     def _read(self, operator):
         code = self._model.operatorCodes[operator.opcodeIndex]
         options = flexbuffers.Loads(bytes(operator.customOptions))
-        assert options["format"] in (1, 2, 3)
+        assert options["format"] in (1, 2, 3, 4)
         return code.customCode.decode(), options
 
     def _AqeConv2D(self, options, x, weights, *constants):
@@ -141,8 +149,10 @@ class Reader:
         mean = acc.astype(np.float32) / count.astype(np.float32)
         return _finish(options, mean, constants)
 
-    def _AqeQuantize(self, options, x, *constants):
-        return _finish(options, x, constants)
+    def _AqeQuantize(self, options, *tensors):
+        count = options.get("parts", 1)
+        x = np.concatenate(tensors[:count], axis=-1)
+        return _finish(options, x, tensors[count:])
 
     def _AqeDequantize(self, options, x, *constants):
         x = unpack(x, options["input_bits"], options["input_channels"])
@@ -244,16 +254,22 @@ def _windows(options, x):
     )
 
 
-def _quantized(options, values, tensors):
-    """Codes of float output: an AqeQuantize behind it."""
-    first = 4 + options.get("offset", 0)
+def _quantizers(options):
+    """What the options of each quantizer of float output begin with."""
+    names = ["quantizer", *(f"quantizer{n}" for n in range(2, 100))]
+    return itertools.takewhile(lambda name: f"{name}_bits" in options, names)
+
+
+def _quantized(options, prefix, values, constants):
+    """Codes of float output: an AqeQuantize behind it; the next constants."""
     own = {
-        key.removeprefix("quantizer_"): value
+        key.removeprefix(f"{prefix}_"): value
         for key, value in options.items()
-        if key.startswith("quantizer_")
+        if key.startswith(f"{prefix}_")
     }
     own["output_bits"] = own.pop("bits")
-    return _finish(own, values, tensors[first:])
+    count = 2 + own.get("offset", 0)
+    return _finish(own, values, constants[:count]), constants[count:]
 
 
 def _finish(options, acc, constants):

@@ -109,11 +109,44 @@ def zoo():
         real = file.tensor((1, 6, 6, 70), np.float32)
         file.operator("AqeDequantize", [codes, *scales], [real], common)
         sums = _sums(file, codes, real, bits)
+        parts = _parts(file, [source, sums[0], real], bits)
         yield (
             file,
             source,
-            [pooled, depthwise, mean, rounded, fewer, real, *sums],
+            [pooled, depthwise, mean, rounded, fewer, real, *sums, *parts],
         )
+
+
+def _parts(file, parts, bits):
+    """Quantizers of tensors of 70 channels side by side; their codes."""
+    rng = np.random.default_rng(bits)
+    channels = 70 * len(parts)
+    common = {"format": 4, "parts": len(parts), "input_channels": channels}
+    levels = 1 if bits == 1 else 2**bits - 2
+    thresholds = np.sort(rng.normal(size=(levels, channels)), axis=0)
+    compared = file.tensor((1, 6, 6, -(-channels // 64) * bits), np.int64)
+    file.operator(
+        "AqeQuantize",
+        [
+            *parts,
+            file.constant(thresholds.astype(np.float32)),
+            file.constant(rng.choice([-1, 1], channels).astype(np.int8)),
+        ],
+        [compared],
+        common | {"output_bits": bits},
+    )
+    rounded = file.tensor((1, 6, 6, channels), np.int8)
+    file.operator(
+        "AqeQuantize",
+        [
+            *parts,
+            file.constant(rng.normal(size=channels).astype(np.float32)),
+            file.constant(rng.normal(size=channels).astype(np.float32)),
+        ],
+        [rounded],
+        common | {"output_bits": 8, "rounding": 1},
+    )
+    return [compared, rounded]
 
 
 def _sums(file, codes, addend, bits):
@@ -184,7 +217,29 @@ def _sums(file, codes, addend, bits):
             "quantizer_first_code": 3,
         },
     )
-    return [*both, alone, *last]
+    limited = [
+        file.tensor(shape, np.float32),
+        file.tensor(words, np.int64),
+        file.tensor(shape, np.int8),
+    ]
+    file.operator(
+        "AqeConv2D",
+        [
+            *(codes, *weights, *floats[:2]),
+            file.constant(np.array([0, 6], np.float32)),
+            *(*compared, *floats[1:]),
+        ],
+        limited,
+        common
+        | {
+            "format": 4,
+            "limits": 1,
+            "quantizer_bits": bits,
+            "quantizer2_bits": 8,
+            "quantizer2_rounding": 1,
+        },
+    )
+    return [*both, alone, *last, *limited]
 
 
 class Mutator:

@@ -77,12 +77,12 @@ def test_missing_option(name):
     expect_error(f"option '{name}' is missing", without=[name])
 
 
-NEWER = "format version 4, this runtime reads versions up to 3"
+NEWER = "format version 5, this runtime reads versions up to 4"
 
 
 @pytest.mark.parametrize("engine", ["litert", "tf"])
 def test_newer_format(engine):
-    file, x = conv_file({"format": 4})
+    file, x = conv_file({"format": 5})
     with pytest.raises((RuntimeError, ValueError), match=NEWER):
         run(file, x, engine=engine)
 
@@ -90,7 +90,7 @@ def test_newer_format(engine):
 def test_newer_format_in_tflite_runtime(capfd):
     if importlib.util.find_spec("tflite_runtime") is None:
         pytest.skip("tflite-runtime ends with Python 3.11")
-    file, x = conv_file({"format": 4})
+    file, x = conv_file({"format": 5})
     with pytest.raises(subprocess.CalledProcessError) as error:
         run_in_child(file, x, "tflite_runtime", runtime.library_path())
     assert error.value.returncode == 1  # an exception, no crash
@@ -137,7 +137,7 @@ def test_fewer_codes_out_of_range(options, message):
     expect_error(message, options, output_dtype="int8")
 
 
-def sum_file(options=(), addend=(1, 5), outputs=2, constants=None):
+def sum_file(options=(), addend=(1, 5), outputs=2, constants=None, limits=None):
     """A dense layer whose floats are added to an input and quantized."""
     file = PackedFile()
     inputs = [file.tensor((1, 4), np.int64)]
@@ -149,6 +149,9 @@ def sum_file(options=(), addend=(1, 5), outputs=2, constants=None):
         file.constant(np.ones(5, np.int8)),
     ]
     inputs = inputs[:constants]
+    if limits is not None:
+        inputs.insert(4, file.constant(np.array(limits, np.float32)))
+        options = {"limits": 1, **dict(options)}
     fed = [inputs[0]]
     if addend is not None:
         fed.append(file.tensor(addend, np.float32))
@@ -159,7 +162,7 @@ def sum_file(options=(), addend=(1, 5), outputs=2, constants=None):
         file.tensor((1, 1), np.int64),
     ][outputs == 1 :][:outputs]
     merged = {
-        "format": 3,
+        "format": 4,
         "input_channels": 70,
         "input_bits": 2,
         "weight_bits": 1,
@@ -202,24 +205,93 @@ def test_the_file_of_a_sum_is_right():
             r"output's floats, \[1, 5\], but its shape is",
         ),
         ({}, {"addend": (1, 1, 5)}, "must have the shape of the output's"),
-        ({"quantizer_bits": 9}, {}, "'quantizer_bits' must lie between 0 and"),
+        ({"quantizer_bits": 9}, {}, "'quantizer_bits' must lie between 1 and"),
         ({"quantizer_bits": 5}, {}, "quantizer_bits must be 1, 2, 3, 4, 8"),
-        ({"quantizer_bits": 0}, {}, "must have 1 output, but has 2"),
+        ({"quantizer_bits": 0}, {}, "'quantizer_bits' must lie between 1 and"),
         ({"quantizer_bits": 2}, {}, "thresholds must hold 10 elements"),
         ({"quantizer_bits": 8}, {}, "output must be INT8, but is INT64"),
         ({"quantizer_rounding": 1}, {}, "rounding needs 8-bit output"),
         ({"quantizer_offset": 1}, {}, "offset needs float output or rounding"),
-        ({"output_bits": 1}, {}, "addend and quantizer_bits need float output"),
-        ({}, {"outputs": 3}, "must have 1 output or 2, but has 3"),
+        ({"output_bits": 1}, {}, "limits and quantizers need float output"),
+        ({}, {"outputs": 3}, "each of its 1 quantizers, but has 3"),
         (
             {"addend": 0},
             {"outputs": 1, "addend": None},
-            "only codes of a sum with an addend",
+            "only a sum with an addend can have codes alone",
+        ),
+        ({"limits": 2}, {}, "'limits' must lie between 0 and 1"),
+        ({"limits": 1}, {}, "limits must hold 2 elements"),
+        ({}, {"limits": [1]}, "limits must hold 2 elements"),
+        ({}, {"limits": [1, 0]}, "must not be above the second"),
+        ({}, {"limits": [0, np.nan]}, "must not be above the second"),
+        ({"quantizer2_bits": 1}, {}, "output must be INT64, but is FLOAT32"),
+        (
+            {"quantizer2_bits": 1},
+            {"outputs": 3},
+            r"input 7 \(direction\) is missing",
         ),
         ({}, {"constants": 4}, "thresholds must be FLOAT32|is missing"),
     ],
 )
 def test_sums_that_are_refused(options, others, message):
     file, x = sum_file(options, **others)
+    with pytest.raises((RuntimeError, ValueError), match=message):
+        run(file, *x)
+
+
+def parts_file(options=(), others=((1, 2, 3), (1, 2, 60)), dtype=np.float32):
+    """A quantizer of tensors, the first of two channels."""
+    file = PackedFile()
+    parts = [file.tensor((1, 2, 2), np.float32)]
+    parts += [file.tensor(shape, dtype) for shape in others]
+    inputs = [
+        *parts,
+        file.constant(np.zeros((1, 65), np.float32)),
+        file.constant(np.ones(65, np.int8)),
+    ]
+    target = file.tensor((1, 2, 2), np.int64)
+    merged = {
+        "format": 4,
+        "input_channels": 65,
+        "output_bits": 1,
+        "parts": len(parts),
+        **dict(options),
+    }
+    file.operator("AqeQuantize", inputs, [target], merged)
+    tensors = [(1, 2, 2), *others]
+    x = [np.full(shape, -1, dtype) for shape in tensors]
+    x[0] = x[0].astype(np.float32)
+    return file.write(parts, [target]), x
+
+
+def test_the_file_of_parts_is_right():
+    file, x = parts_file()
+    x[1][0, 1, 2] = 0
+    ones = 2**64 - 1
+    expected = np.array([[[ones, 1], [ones - 2**4, 1]]], np.uint64)
+    np.testing.assert_array_equal(run(file, *x), expected.view(np.int64))
+
+
+@pytest.mark.parametrize(
+    "options, others, message",
+    [
+        ({"parts": 0}, {}, "'parts' must lie between 1 and"),
+        ({"parts": 1}, {}, "last dimension of input must be 65"),
+        ({"parts": 2}, {}, "must have 65 channels together, but have 5"),
+        ({"parts": 4}, {}, "but for the channels; its shape is"),
+        ({"parts": 2**20}, {}, "but for the channels; its shape is"),
+        ({"input_channels": 64}, {}, "have 64 channels together, but have 65"),
+        ({}, {"others": ((1, 2, 63),)}, None),
+        ({}, {"others": ((1, 3, 63),)}, "but for the channels"),
+        ({}, {"others": ((1, 2, 1, 63),)}, "but for the channels"),
+        ({}, {"others": ((63,),)}, "but for the channels"),
+        ({}, {"dtype": np.int32}, "a part must be FLOAT32, but is INT32"),
+    ],
+)
+def test_parts_that_are_refused(options, others, message):
+    file, x = parts_file(options, **others)
+    if message is None:
+        run(file, *x)
+        return
     with pytest.raises((RuntimeError, ValueError), match=message):
         run(file, *x)

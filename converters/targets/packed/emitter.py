@@ -3,13 +3,18 @@
 import collections
 import dataclasses
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph import folding
 from keras_aqe.converters.graph import nodes as g
-from keras_aqe.converters.graph.known import is_known, is_reshape
+from keras_aqe.converters.graph.known import (
+    is_concatenation,
+    is_known,
+    is_reshape,
+)
 from keras_aqe.converters.targets.emitter import Emitter
 from keras_aqe.converters.targets.packed import (
     fits,
@@ -56,6 +61,11 @@ class PackedEmitter(Emitter):
         self._stages = stages.find(
             graph, self._is_scaled_sum, self._is_in_a_stage
         )
+        self._quantized = {
+            quantizer: node
+            for node, stage in self._stages.items()
+            for quantizer in stage.quantizers
+        }
 
     def write(self, node):
         # Whether anything needs another form is not known yet.
@@ -147,22 +157,26 @@ class PackedEmitter(Emitter):
         return ops.reshape(codes, node.shape)
 
     def _write_packed_quantize(self, node):
-        _, source = folding.chain_of(node.source, pools=False)
-        if source in self._stages and self._stages[source].quantizer is node:
-            return self._staged(source)[1]
+        if node in self._quantized:
+            return self._staged(self._quantized[node])[1][node]
+        chain, source = folding.chain_of(node.source, pools=False)
         if _is_compared(node):
             return self._write_compared_value(node)
         factor = 1 / node.unit
         codes = None
         if node.bits == 8:
             codes = self._rounded(node.source, factor)
+            if codes is None and _parts(source) != [source]:
+                output = _rounded_floats(node, chain)
+                if output is not None:
+                    return ops.quantize(self._values_of_parts(source), output)
         if codes is None:
             x = self.value(node.source)
             if node.bits < 8:
                 # They end before those of the format.
                 low, high = np.float32(node.levels[[0, -1]] * node.unit)
                 x = tf.clip_by_value(x, low, high)
-            codes = ops.quantize(x, ops.to_rounded(x.shape[-1], factor))
+            codes = ops.quantize([x], ops.to_rounded(x.shape[-1], factor))
         return codes
 
     def _write_compared_value(self, node):
@@ -172,18 +186,33 @@ class PackedEmitter(Emitter):
             output = _compared_average(node, chain, source)
             if output is not None:
                 return self._average_pool(source, output, node.shape)
-        return ops.quantize(self.value(source), _compared_floats(node, chain))
+        x = self._values_of_parts(source)
+        return ops.quantize(x, _compared_floats(node, chain))
+
+    def _values_of_parts(self, node):
+        """The values whose channels, one's behind the other's, are a node's.
+
+        Quantizers read what is concatenated where it was written.
+        """
+        parts = _parts(node)
+        if parts == [node]:
+            return [self.value(node)]
+        for part in parts:
+            # Each is written once, for however many concatenations.
+            if ("part", part) not in self._tensors:
+                self._tensors["part", part] = self.value(part)
+        return [self._tensors["part", part] for part in parts]
 
     def _packed(self, node, x):
         """Packs codes that a float tensor holds."""
         if packing.width(node.levels) == 8:
-            return ops.quantize(x, ops.to_rounded(x.shape[-1], 1.0))
+            return ops.quantize([x], ops.to_rounded(x.shape[-1], 1.0))
         return self._compared(node, x, node.levels[1:, None] - 0.5)
 
     def _compared(self, node, x, thresholds, direction=1):
         thresholds = np.broadcast_to(thresholds, (len(thresholds), x.shape[-1]))
         fit = packing.float_thresholds
-        return ops.quantize(x, _to_codes(node, thresholds, direction, fit))
+        return ops.quantize([x], _to_codes(node, thresholds, direction, fit))
 
     # Sums.
 
@@ -296,7 +325,7 @@ class PackedEmitter(Emitter):
         )
 
     def _staged(self, node):
-        """The floats and the codes of a stage, `None` what it has not."""
+        """The floats of a stage, or `None`, and the codes of its quantizers."""
         key = ("stage", node)
         if key not in self._tensors:
             stage = self._stages[node]
@@ -307,25 +336,30 @@ class PackedEmitter(Emitter):
                 output = ops.added(
                     output, ops.reshape(addend, _as_image(node.shape))
                 )
-            if stage.quantizer is not None:
-                quantizer = _rounded_floats(stage.quantizer, stage.chain)
-                if _is_compared(stage.quantizer):
-                    quantizer = _compared_floats(stage.quantizer, stage.chain)
-                output = ops.quantized(output, quantizer, stage.keeps_floats)
+            if stage.limits is not None:
+                output = ops.limited(output, stage.limits)
+            quantizers = [
+                _compared_floats(quantizer, chain)
+                if _is_compared(quantizer)
+                else _rounded_floats(quantizer, chain)
+                for quantizer, chain in stage.quantizers.items()
+            ]
+            output = ops.quantized(output, quantizers, stage.keeps_floats)
             # The layer's, whose operator it is.
             with self._scope(source):
                 results = self._sum(source, output, source.kernel, pool)
-                if stage.quantizer is None:
-                    results = (results, None)
-                self._tensors[key] = tuple(
-                    None if x is None else ops.reshape(x, node.shape)
-                    for x in results
-                )
+                floats, codes = results if quantizers else (results, [])
+                if floats is not None:
+                    floats = ops.reshape(floats, node.shape)
+                codes = [ops.reshape(each, node.shape) for each in codes]
+                self._tensors[key] = floats, dict(zip(stage.quantizers, codes))
         return self._tensors[key]
 
     def _write_apply(self, node):
         if node in self._stages:
             return self._staged(node)[0]
+        if _parts(node) != [node]:
+            return tf.concat(self._values_of_parts(node), axis=-1)
         scaled = self._scaled_source(node)
         if scaled is None:
             return super()._write_apply(node)
@@ -442,6 +476,23 @@ def _scale(unit, bias, norm, factor):
     offset = None if bias is None else np.float32(bias) / unit
     scale, bias = folding.scale_and_bias(norm)
     return unit * scale * factor, bias * factor, offset
+
+
+def _parts(node):
+    """The nodes whose channels, one's behind the other's, are a node's.
+
+    Of floats that are concatenated, of which some may be concatenations
+    themselves; of all else, the node alone.
+    """
+    if (
+        not isinstance(node, g.Apply)
+        or node.levels is not None
+        or not is_concatenation(node.operation, len(node.shape))
+        or keras.tree.flatten((node.args, node.kwargs)) != node.sources()
+        or any(source.dtype != "float32" for source in node.sources())
+    ):
+        return [node]
+    return [part for source in node.sources() for part in _parts(source)]
 
 
 def _only_source(node):

@@ -15,6 +15,9 @@ _FORMAT = 1
 _FORMAT_OF_FEWER_CODES = 2
 # Of those that add to their floats or quantize them.
 _FORMAT_OF_STAGES = 3
+# Of those whose input is several tensors, that limit their floats, or that
+# quantize them more than once.
+_FORMAT_OF_PARTS = 4
 # By parts of the names of the runtime's kernels; all others multiply.
 _ARITHMETIC = {"planes": "XNOR", "xnor": "XNOR", "shift": "SHIFT"}
 
@@ -52,7 +55,8 @@ class Output:
         rounding: Whether codes are found by scale and bias.
         first: The least of the codes of 8 bits that thresholds tell apart.
         addend: What is added to floats, a tensor of their shape, or `None`.
-        quantizer: An `Output` of codes of these floats, or `None`.
+        limits: What floats are limited to then, or `None`.
+        quantizers: `Output`s of codes of these floats.
         keeps_floats: Whether they are written as well.
     """
 
@@ -61,8 +65,15 @@ class Output:
     rounding: bool = False
     first: int = -128
     addend: tf.Tensor | None = None
-    quantizer: "Output | None" = None
+    limits: tuple[float, float] | None = None
+    quantizers: tuple["Output", ...] = ()
     keeps_floats: bool = True
+
+    def all_constants(self):
+        """Those of the quantizers as well, in the file's order."""
+        limits = [] if self.limits is None else [np.float32(self.limits)]
+        behind = [c for each in self.quantizers for c in each.constants]
+        return [*self.constants, *limits, *behind]
 
     def options(self):
         """Those that say so in the file."""
@@ -79,12 +90,17 @@ class Output:
             options["offset"] = 1
         if self.addend is not None:
             options |= {"format": _FORMAT_OF_STAGES, "addend": 1}
-        if self.quantizer is not None:
-            own = self.quantizer.options()
+        for number, quantizer in enumerate(self.quantizers, 1):
+            own = quantizer.options()
             own["bits"] = own.pop("output_bits")
             own.pop("format", None)
-            options |= {f"quantizer_{key}": own[key] for key in own}
+            prefix = "quantizer" if number == 1 else f"quantizer{number}"
+            options |= {f"{prefix}_{key}": own[key] for key in own}
             options["format"] = _FORMAT_OF_STAGES
+        if self.limits is not None:
+            options["limits"] = 1
+        if self.limits is not None or len(self.quantizers) > 1:
+            options["format"] = _FORMAT_OF_PARTS
         return options
 
 
@@ -116,17 +132,22 @@ def added(output, addend):
     return dataclasses.replace(output, addend=addend)
 
 
-def quantized(output, quantizer, keeps_floats):
+def limited(output, limits):
+    """An output stage of floats that are limited, after an addition."""
+    return dataclasses.replace(output, limits=limits)
+
+
+def quantized(output, quantizers, keeps_floats):
     """An output stage of floats that are quantized.
 
     Args:
         output: The stage of the floats.
-        quantizer: The one of their codes.
+        quantizers: Those of their codes.
         keeps_floats: Whether the floats are written as well; codes alone are
             those of an addition.
     """
     return dataclasses.replace(
-        output, quantizer=quantizer, keeps_floats=keeps_floats
+        output, quantizers=tuple(quantizers), keeps_floats=keeps_floats
     )
 
 
@@ -153,8 +174,8 @@ def weighted_sum(
         image: Scale and offset for each channel of an uint8 image.
 
     Returns:
-        `Codes` or a float tensor; where the output has a quantizer the float
-        tensor, or `None`, and its `Codes`.
+        `Codes` or a float tensor; where the output has quantizers the float
+        tensor, or `None`, and a list of their `Codes`.
     """
     channels = kernel.shape[-1]
     options = {"weight_bits": bits, "output_channels": channels}
@@ -173,9 +194,24 @@ def weighted_sum(
     return _write(name, x, [weights], output, image, shape, options)
 
 
-def quantize(x, output):
-    """AqeQuantize: codes of a float tensor."""
-    return _write("AqeQuantize", x, [], output, (), x.shape, {})
+def quantize(parts, output):
+    """AqeQuantize: codes of float tensors.
+
+    Args:
+        parts: The tensors, whose channels are side by side in the codes.
+        output: The `Output`.
+    """
+    first, *others = parts
+    channels = sum(part.shape[-1] for part in parts)
+    options = {}
+    if others:
+        options = {
+            "format": _FORMAT_OF_PARTS,
+            "input_channels": channels,
+            "parts": len(parts),
+        }
+    shape = (*first.shape[:-1], channels)
+    return _write("AqeQuantize", first, others, output, (), shape, options)
 
 
 def dequantize(codes, unit):
@@ -263,28 +299,29 @@ def _write(name, x, constants, output, last_constants, shape, options):
         **output.options(),
         **options,
     }
-    channels, quantizer = shape[-1], output.quantizer
-    results = []
-    if quantizer is None or output.keeps_floats:
-        results.append(_result(output.bits, shape))
-    if quantizer is not None:
-        results.append(_result(quantizer.bits, shape))
+    channels, quantizers = shape[-1], output.quantizers
+    results = [_result(each.bits, shape) for each in quantizers]
+    if not quantizers or output.keeps_floats:
+        results.insert(0, _result(output.bits, shape))
     tensors = custom_op_outputs(
         name,
         [
             x.tensor if is_codes else x,
             *constants,
-            *output.constants,
-            *(() if quantizer is None else quantizer.constants),
+            *output.all_constants(),
             *last_constants,
             *(() if output.addend is None else [output.addend]),
         ],
         results,
         options,
     )
-    if quantizer is not None:
+    if quantizers:
         floats = tensors[0] if output.keeps_floats else None
-        return floats, Codes(tensors[-1], quantizer.bits, channels)
+        codes = [
+            Codes(tensor, each.bits, channels)
+            for tensor, each in zip(tensors[-len(quantizers) :], quantizers)
+        ]
+        return floats, codes
     if output.bits == 32:
         return tensors[0]
     return Codes(tensors[0], output.bits, channels)

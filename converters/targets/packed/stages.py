@@ -10,21 +10,22 @@ from keras_aqe.converters.graph.known import is_addition
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """Floats that one operator scales, adds to others and quantizes.
+    """Floats that one operator scales, adds to others, limits and quantizes.
 
     Args:
         branch: The node that a scaled sum gives; the stage's own where
-            nothing is added.
+            nothing is added or limited.
         addend: The node that it is added to, or `None`.
-        quantizer: The `nodes.Quantize` whose codes it writes, or `None`.
-        chain: The layers in between.
-        keeps_floats: Whether anything but that quantizer reads the floats.
+        limits: The least and the greatest of the floats, or `None`.
+        quantizers: A dict from each `nodes.Quantize` whose codes it writes to
+            the layers in between.
+        keeps_floats: Whether anything but these quantizers reads the floats.
     """
 
     branch: g.Node
     addend: g.Node | None
-    quantizer: g.Quantize | None
-    chain: list
+    limits: tuple[float, float] | None
+    quantizers: dict
     keeps_floats: bool
 
 
@@ -44,36 +45,70 @@ def find(graph, is_scaled_sum, is_quantizer):
     readers = collections.defaultdict(list)
     for node in graph.outputs:
         readers[node].append(None)
-    quantizers = {}
+    quantizers = collections.defaultdict(dict)
     for node in graph.nodes:
         for source in node.sources():
             readers[source].append(node)
         if isinstance(node, g.Quantize):
-            chain, source = folding.chain_of(node.source, pools=False)
-            if source not in quantizers and is_quantizer(node, chain):
-                quantizers[source] = (node, chain)
+            for source, chain in _sources(node):
+                if is_quantizer(node, chain):
+                    quantizers[source][node] = chain
     stages = {}
-    for node in graph.nodes:
-        quantizer, chain = quantizers.get(node, (None, []))
-        branch, addend = _branches(node, readers, is_scaled_sum)
-        if quantizer is None and None in readers[node]:
+    # The last first: what limits floats takes in the addition before it.
+    taken = set()
+    for node in reversed(graph.nodes):
+        if node in taken:
+            continue
+        keeps_floats = not _are_only_readers(quantizers[node], node, readers)
+        if not quantizers[node] and None in readers[node]:
             # An operator that only writes an output of the file is named after
             # that, so that its layer could not be told from the other branch.
             continue
-        keeps_floats = not _is_only_reader(quantizer, node, readers)
+        base, limits = node, None
         # What codes alone are made of is folded into their thresholds, unless
         # it is an addition.
+        if keeps_floats:
+            base, limits = _limited(node, readers)
+        branch, addend = _branches(base, readers, is_scaled_sum)
+        is_read = keeps_floats or len(quantizers[node]) > 1
         if (
             branch is None
-            and quantizer is not None
-            and keeps_floats
-            and isinstance(node, g.Apply)
-            and is_scaled_sum(node)
+            and (limits is not None or (quantizers[node] and is_read))
+            and (limits is not None or isinstance(base, g.Apply))
+            and is_scaled_sum(base)
         ):
-            branch = node
+            branch, keeps_floats = base, True
         if branch is not None:
-            stages[node] = Stage(branch, addend, quantizer, chain, keeps_floats)
+            stages[node] = Stage(
+                branch, addend, limits, quantizers[node], keeps_floats
+            )
+            taken.add(base)
     return stages
+
+
+def _sources(quantize):
+    """What a quantizer may be on, each with the layers in between.
+
+    That is what the first of these layers is on, and what layers that only
+    limit it return: they round nothing.
+    """
+    chain, _ = folding.chain_of(quantize.source, pools=False)
+    node = quantize.source
+    for index in range(len(chain), -1, -1):
+        if None not in map(folding.limits, chain[:index]):
+            yield node, chain[index:]
+        if index:
+            node = node.args[0]
+
+
+def _limited(node, readers):
+    """What a node limits, if nothing else reads it, and to what."""
+    if isinstance(node, g.Apply) and node.dtype == "float32":
+        limits = folding.limits(node.operation)
+        (source, *_) = node.sources() or (None,)
+        if limits is not None and readers[source] == [node]:
+            return source, limits
+    return node, None
 
 
 def _branches(node, readers, is_scaled_sum):
@@ -92,10 +127,16 @@ def _branches(node, readers, is_scaled_sum):
     return None, None
 
 
-def _is_only_reader(quantizer, node, readers):
+def _are_only_readers(quantizers, node, readers):
     """Whether all that reads a node, or the layers behind, is a quantizer."""
-    while node is not quantizer:
-        if quantizer is None or len(readers[node]) != 1:
-            return False
-        (node,) = readers[node]
-    return True
+    between = set()
+    for quantizer in quantizers:
+        source = quantizer.source
+        while source is not node:
+            between.add(source)
+            source = source.args[0]
+    return bool(quantizers) and all(
+        reader in quantizers or reader in between
+        for read in (node, *between)
+        for reader in readers[read]
+    )

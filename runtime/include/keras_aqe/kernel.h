@@ -48,6 +48,7 @@ constexpr WidthSet kWeightWidths = width_set(1, 2, 3, 4);
 // to 64 bytes; `input` and `output` to 8. Constants do not depend on the batch,
 // and layers that are alike in all else share them. Where Layer::sums, `output`
 // is Sum::place, and the output stage reads and writes the tensors of the sum.
+// Where an input has parts, those say where they are.
 // A kernel reads and writes tensors only within their sizes, allocates nothing
 // in `run`, throws nothing, and writes the zero bits of channels that do not
 // exist.

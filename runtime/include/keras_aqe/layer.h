@@ -90,20 +90,33 @@ struct Window {
   int pad_top = 0, pad_left = 0;
 };
 
+// Some of the channels of an input that is several tensors.
+struct Part {
+  int channels = 0;
+  const float* values = nullptr;  // of one run
+};
+
 struct Layer;
 
 // What becomes of float output while it is at hand: the addend is added to it,
-// and codes are made of the sum.
+// the result is limited, and codes are made of that.
 struct Sum {
   bool has_addend = false;
-  const Layer* quantizer = nullptr;  // an AqeQuantize whose input is the sum
+  bool has_limits = false;
+  float low = 0, high = 0;
+  const Layer* quantizers = nullptr;  // each an AqeQuantize of the result
+  int quantizer_count = 0;
 
   // Tensors of one run: the first two as the output that a kernel is given,
-  // which is the addend where only the codes are kept.
+  // which is the addend where only codes are kept; then each quantizer's.
   const float* addend = nullptr;
   float* floats = nullptr;
-  void* codes = nullptr;
+  void* const* codes = nullptr;
 
+  // Not a number stays what it is.
+  float limit(float value) const {
+    return value < low ? low : value > high ? high : value;
+  }
   // What a kernel is given for its output.
   const void* place() const {
     return floats != nullptr ? static_cast<const void*>(floats) : addend;
@@ -156,6 +169,11 @@ struct Layer {
   // Float output only.
   Sum sum;
 
+  // Quantize of several tensors: whose channels, one tensor's after the
+  // other's, are those of the input. Of one: null.
+  const Part* parts = nullptr;
+  int part_count = 1;
+
   // kUInt8 input: [in_channels].
   const float* input_scale = nullptr;
   const float* input_offset = nullptr;
@@ -168,7 +186,9 @@ struct Layer {
   // Whether the code is the nearest integer to what float output would be.
   bool rounds() const { return output == Type::kInt8 && scale != nullptr; }
   // Whether more is done with float output than to write it.
-  bool sums() const { return sum.has_addend || sum.quantizer != nullptr; }
+  bool sums() const {
+    return sum.has_addend || sum.has_limits || sum.quantizer_count != 0;
+  }
   bool float_accumulator() const {
     return input == Type::kFloat32 || input == Type::kUInt8;
   }

@@ -26,17 +26,19 @@ inline size_t own_output_bytes(const Layer& layer) {
          output_rows(layer);
 }
 
-// With those of a sum's quantizer, which come behind.
+// With those of a sum's quantizers, which come behind.
 inline size_t output_bytes(const Layer& layer) {
-  const Layer* quantizer = layer.sum.quantizer;
-  return own_output_bytes(layer) +
-         (quantizer == nullptr ? 0 : own_output_bytes(*quantizer));
+  size_t bytes = own_output_bytes(layer);
+  for (int q = 0; q < layer.sum.quantizer_count; ++q)
+    bytes += own_output_bytes(layer.sum.quantizers[q]);
+  return bytes;
 }
 
 inline void pack_output(const Layer& layer, void* constants) {
-  if (layer.sum.quantizer != nullptr) {
-    pack_output(*layer.sum.quantizer,
-                static_cast<char*>(constants) + own_output_bytes(layer));
+  char* behind = static_cast<char*>(constants) + own_output_bytes(layer);
+  for (int q = 0; q < layer.sum.quantizer_count; ++q) {
+    pack_output(layer.sum.quantizers[q], behind);
+    behind += own_output_bytes(layer.sum.quantizers[q]);
   }
   std::memset(constants, 0, own_output_bytes(layer));
   const int rows = output_rows(layer);
@@ -170,8 +172,8 @@ template <class Acc>
 void store_pixel(const Layer& layer, const void* constants, const Acc* acc,
                  int block, void* pixel);
 
-// Behind float output: sums with the addend, and their codes. The pixel is one
-// of sum.place().
+// Behind float output: sums with the addend, limited, and their codes. The
+// pixel is one of sum.place().
 inline void store_sums(const Layer& layer, const void* constants, float* values,
                        int block, int count, float* pixel) {
   const Sum& sum = layer.sum;
@@ -183,12 +185,22 @@ inline void store_sums(const Layer& layer, const void* constants, float* values,
     for (int i = 0; i < count; i += 4)
       store(values + i, vaddq_f32(load(addend + i), load(values + i)));
   }
+  if (sum.has_limits) {
+    const float32x4_t low = vdupq_n_f32(sum.low), high = vdupq_n_f32(sum.high);
+    for (int i = 0; i < count; i += 4) {
+      float32x4_t value = load(values + i);
+      value = vbslq_f32(vcltq_f32(value, low), low, value);
+      store(values + i, vbslq_f32(vcgtq_f32(value, high), high, value));
+    }
+  }
   if (sum.floats != nullptr)
     std::memcpy(sum.floats + at, values, sizeof(float) * count);
-  if (sum.quantizer != nullptr) {
-    store_pixel(*sum.quantizer,
-                static_cast<const char*>(constants) + own_output_bytes(layer),
-                values, block, codes_at(layer, pixel));
+  const char* behind =
+      static_cast<const char*>(constants) + own_output_bytes(layer);
+  for (int q = 0; q < sum.quantizer_count; ++q) {
+    const Layer& quantizer = sum.quantizers[q];
+    store_pixel(quantizer, behind, values, block, codes_at(layer, q, pixel));
+    behind += own_output_bytes(quantizer);
   }
 }
 

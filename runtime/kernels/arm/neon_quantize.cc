@@ -9,15 +9,22 @@ namespace aqe {
 namespace {
 
 struct Neon {
+  static void quantize_parts(const Layer& layer, const void* constants,
+                             int64_t first, int pixels, int block, float* rows,
+                             char* pixel) {
+    copy_parts(layer, first, pixels, block, rows);
+    quantize(layer, constants, rows, kBlock, pixels, block, pixel);
+  }
+
   template <class Value>
   static void quantize(const Layer& layer, const void* constants,
-                       const Value* values, int pixels, int block,
+                       const Value* values, int64_t step, int pixels, int block,
                        char* pixel) {
     const int count = channels_in_block(layer.out_channels, block);
-    const int64_t step = pixel_bytes(layer.output, layer.out_channels);
-    for (int i = 0; i < pixels; ++i, pixel += step) {
+    const int64_t bytes = pixel_bytes(layer.output, layer.out_channels);
+    for (int i = 0; i < pixels; ++i, values += step, pixel += bytes) {
       Value acc[kBlock];
-      std::copy_n(values + int64_t{i} * layer.in_channels, count, acc);
+      std::copy_n(values, count, acc);
       std::fill(acc + count, acc + kBlock, Value{0});
       neon::store_pixel(layer, constants, acc, block, pixel);
     }
@@ -37,7 +44,7 @@ extern constexpr Kernel kQuantizeNeon = {
     nullptr,
     neon::output_bytes,
     neon::pack_output,
-    no_bytes,
+    quantize_scratch_bytes,
     quantize_units,
     run_quantize<Neon>};
 

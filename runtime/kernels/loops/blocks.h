@@ -55,16 +55,16 @@ inline RowBlock row_block(const Layer& layer, int64_t unit) {
           static_cast<int>(unit % blocks), row * layer.out_width};
 }
 
-// Where the codes of the sum stand whose floats are those of a pixel.
-inline char* codes_at(const Layer& layer, const void* pixel) {
-  const Layer& quantizer = *layer.sum.quantizer;
+// Where a quantizer's codes of the sum stand whose floats are those of a pixel.
+inline char* codes_at(const Layer& layer, int number, const void* pixel) {
+  const Layer& quantizer = layer.sum.quantizers[number];
   const int64_t bytes = static_cast<const char*>(pixel) -
                         static_cast<const char*>(layer.sum.place());
   // Divides exactly, and faster than integers do.
   const double pixels =
       static_cast<double>(bytes) * (0.25 / layer.out_channels) + 0.5;
-  return pixel_at(quantizer.output, quantizer.out_channels, layer.sum.codes,
-                  static_cast<int64_t>(pixels));
+  return pixel_at(quantizer.output, quantizer.out_channels,
+                  layer.sum.codes[number], static_cast<int64_t>(pixels));
 }
 
 // Whether the output's codes are so few that the thresholds that a sum passes

@@ -31,15 +31,20 @@ struct Blocks {
     store_block(layer, values, block, pixel);
   }
 
+  static void quantize_parts(const Layer& layer, const void* constants,
+                             int64_t first, int pixels, int block, float* rows,
+                             char* pixel) {
+    copy_parts(layer, first, pixels, block, rows);
+    quantize(layer, constants, rows, kBlock, pixels, block, pixel);
+  }
+
   template <class Value>
   static void quantize(const Layer& layer, const void* constants,
-                       const Value* values, int pixels, int block,
+                       const Value* values, int64_t step, int pixels, int block,
                        char* pixel) {
-    const int64_t step = pixel_bytes(layer.output, layer.out_channels);
-    for (int i = 0; i < pixels; ++i) {
-      store(layer, constants, values + int64_t{i} * layer.in_channels, block,
-            pixel + i * step);
-    }
+    const int64_t bytes = pixel_bytes(layer.output, layer.out_channels);
+    for (int i = 0; i < pixels; ++i, values += step, pixel += bytes)
+      store(layer, constants, values, block, pixel);
   }
 };
 
@@ -66,7 +71,7 @@ extern constexpr Kernel kQuantizePortable = {
     nullptr,
     no_bytes,
     no_constants,
-    no_bytes,
+    quantize_scratch_bytes,
     quantize_units,
     run_quantize<Blocks>};
 

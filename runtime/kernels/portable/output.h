@@ -76,8 +76,8 @@ inline void store_codes(const Layer& layer, const int8_t* codes, int block,
 template <class Acc>
 void store_block(const Layer& layer, const Acc* acc, int block, void* pixel);
 
-// Behind float output: sums with the addend, and their codes. The pixel is one
-// of sum.place().
+// Behind float output: sums with the addend, limited, and their codes. The
+// pixel is one of sum.place().
 inline void store_sums(const Layer& layer, float* values, int block,
                        void* pixel) {
   const Sum& sum = layer.sum;
@@ -88,9 +88,12 @@ inline void store_sums(const Layer& layer, float* values, int block,
   if (sum.has_addend) {
     for (int i = 0; i < count; ++i) values[i] = sum.addend[at + i] + values[i];
   }
+  if (sum.has_limits) {
+    for (int i = 0; i < count; ++i) values[i] = sum.limit(values[i]);
+  }
   if (sum.floats != nullptr) std::copy_n(values, count, sum.floats + at);
-  if (sum.quantizer != nullptr)
-    store_block(*sum.quantizer, values, block, codes_at(layer, pixel));
+  for (int q = 0; q < sum.quantizer_count; ++q)
+    store_block(sum.quantizers[q], values, block, codes_at(layer, q, pixel));
 }
 
 template <class Acc>

@@ -246,6 +246,9 @@ struct Int32Lanes {
                                            Vector thresholds) {
     return _mm256_cmpgt_epi32(thresholds, a);
   }
+  AQE_TARGET static Vector select(Avx2::Compared fails, Vector a, Vector b) {
+    return _mm256_blendv_epi8(a, b, fails);
+  }
 };
 
 struct FloatLanes {
@@ -270,6 +273,14 @@ struct FloatLanes {
   AQE_TARGET static Avx2::Compared compare(const Avx2::Some&, Vector a,
                                            Vector thresholds) {
     return _mm256_castps_si256(_mm256_cmp_ps(a, thresholds, _CMP_NGE_UQ));
+  }
+  AQE_TARGET static Vector select(Avx2::Compared fails, Vector a, Vector b) {
+    return _mm256_blendv_ps(a, b, _mm256_castsi256_ps(fails));
+  }
+  AQE_TARGET static Vector all(float value) { return _mm256_set1_ps(value); }
+  // Of an unordered pair both give the second.
+  AQE_TARGET static Vector limit(Vector a, Vector low, Vector high) {
+    return _mm256_min_ps(high, _mm256_max_ps(low, a));
   }
 };
 

@@ -228,6 +228,9 @@ struct Int32Lanes {
                                              Vector thresholds) {
     return _mm512_mask_cmpge_epi32_mask(some.mask, a, thresholds);
   }
+  AQE_TARGET static Vector select(Avx512::Compared passes, Vector a, Vector b) {
+    return _mm512_mask_blend_epi32(passes, b, a);
+  }
 };
 
 struct FloatLanes {
@@ -252,6 +255,14 @@ struct FloatLanes {
   AQE_TARGET static Avx512::Compared compare(const Avx512::Some& some, Vector a,
                                              Vector thresholds) {
     return _mm512_mask_cmp_ps_mask(some.mask, a, thresholds, _CMP_GE_OQ);
+  }
+  AQE_TARGET static Vector select(Avx512::Compared passes, Vector a, Vector b) {
+    return _mm512_mask_blend_ps(passes, b, a);
+  }
+  AQE_TARGET static Vector all(float value) { return _mm512_set1_ps(value); }
+  // Of an unordered pair both give the second.
+  AQE_TARGET static Vector limit(Vector a, Vector low, Vector high) {
+    return _mm512_min_ps(high, _mm512_max_ps(low, a));
   }
 };
 

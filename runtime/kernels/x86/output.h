@@ -14,6 +14,8 @@
 //   Lanes: vectors of one accumulator type, Int32Lanes or FloatLanes
 //     load, store, max, real          of sums
 //     compare(some, sums, thresholds)
+//     select(compared, a, b)          a where sums pass, else b
+//   FloatLanes besides: all, limit
 #pragma once
 
 #include <algorithm>
@@ -24,25 +26,34 @@
 
 namespace aqe {
 
-// The thresholds of a block whose channels fill kVectors registers, for many
-// pixels.
-template <class Lanes, int kBits, int kVectors>
+// Channels of a block that are in one register: so many, from one on.
+struct Register {
+  int first, count;
+};
+
+// The thresholds of channels that fill kVectors registers, for many pixels.
+// They are a block's first, side by side, or where kApart is true of any of its
+// channels; then lanes beyond a register's channels may hold anything.
+template <class Lanes, int kBits, int kVectors, bool kApart = false>
 class FewThresholds {
  public:
   using Set = typename Lanes::Set;
   using Some = typename Set::Some;
+  using Vector = typename Lanes::Vector;
 
   AQE_TARGET FewThresholds(const Layer& layer, int block, int count)
-      : count_(count), last_(count - (kVectors - 1) * kLanes) {
-    const typename Set::Directions directions(layer, block * kBlock, count);
-    const auto* own =
-        thresholds_of(layer, static_cast<const typename Lanes::Acc*>(nullptr)) +
-        block * kBlock;
-    for (int v = 0; v < kVectors; ++v) turns_[v] = directions.at(v * kLanes);
-    for (int k = 0; k < kThresholds; ++k, own += layer.out_channels) {
-      for (int v = 0; v < kVectors; ++v)
-        thresholds_[k][v] = Set::load(some(v), own + v * kLanes);
-    }
+      : last_(count - (kVectors - 1) * kLanes) {
+    static_assert(!kApart);
+    for (int v = 0; v < kVectors; ++v)
+      registers_[v] = {v * kLanes, std::min(kLanes, count - v * kLanes)};
+    load(layer, block);
+  }
+  AQE_TARGET FewThresholds(const Layer& layer, int block,
+                           const Register* registers)
+      : last_(kLanes) {
+    static_assert(kApart);
+    std::copy_n(registers, kVectors, registers_);
+    load(layer, block);
   }
 
   // The lanes of register v that are channels.
@@ -50,27 +61,91 @@ class FewThresholds {
     return v == kVectors - 1 ? last_ : Some(kLanes);
   }
 
-  AQE_TARGET void store(const typename Lanes::Vector* values,
-                        void* group) const {
-    uint64_t passes[kThresholds] = {};
-    for (int v = 0; v < kVectors; ++v) {
-      const auto value = Lanes::turn(values[v], turns_[v]);
-      for (int k = 0; k < kThresholds; ++k) {
-        const auto passed = Lanes::compare(some(v), value, thresholds_[k][v]);
-        passes[k] |= Set::bits(some(v), passed) << v * kLanes;
-      }
+  AQE_TARGET void store(const Vector* values, void* group) const {
+    uint64_t words[kBits] = {}, planes[kBits];
+    for (int v = 0; v < kVectors; ++v)
+      compare(v, Lanes::turn(values[v], turns_[v]), words);
+    if constexpr (kBits == 3) {
+      planes_of_halves(words, planes);
+    } else {
+      planes_of_passes<kBits>(words, valid_, planes);
     }
-    planes_from_passes<kBits>(passes, count_, static_cast<uint64_t*>(group));
+    auto* to = static_cast<uint64_t*>(group);
+    for (int p = 0; p < kBits; ++p) to[p] = planes[p] | (kApart ? to[p] : 0);
   }
 
  private:
   static constexpr int kThresholds = threshold_count(static_cast<Type>(kBits));
 
-  int count_;
+  AQE_TARGET void load(const Layer& layer, int block) {
+    const typename Set::Directions directions(
+        layer, block * kBlock, channels_in_block(layer.out_channels, block));
+    const auto* own =
+        thresholds_of(layer, static_cast<const typename Lanes::Acc*>(nullptr)) +
+        block * kBlock;
+    for (int v = 0; v < kVectors; ++v) {
+      const Register& at = registers_[v];
+      turns_[v] = directions.at(at.first);
+      lanes_[v] = ~uint64_t{0} >> (kBlock - at.count);
+      valid_ |= lanes_[v] << at.first;
+      for (int k = 0; k < kThresholds; ++k) {
+        thresholds_[k][v] = Set::load(
+            Some(at.count), own + int64_t{k} * layer.out_channels + at.first);
+      }
+    }
+  }
+
+  // Adds the channels of register v that pass thresholds to words. Of the six
+  // of 3 bits three are compared with, by halving.
+  AQE_TARGET void compare(int v, Vector value, uint64_t* words) const {
+    if constexpr (kBits != 3) {
+      for (int k = 0; k < kBits; ++k)
+        words[k] |= bits(v, passing(v, value, thresholds_[k][v]));
+    } else {
+      const auto middle = passing(v, value, thresholds_[2][v]);
+      const auto outer =
+          passing(v, value,
+                  Lanes::select(middle, thresholds_[4][v], thresholds_[1][v]));
+      // Between the two below the middle there is but one code.
+      const auto last = passing(
+          v, value,
+          Lanes::select(
+              middle,
+              Lanes::select(outer, thresholds_[5][v], thresholds_[3][v]),
+              thresholds_[0][v]));
+      words[0] |= bits(v, middle);
+      words[1] |= bits(v, outer);
+      words[2] |= bits(v, last);
+    }
+  }
+
+  AQE_TARGET typename Set::Compared passing(int v, Vector value,
+                                            Vector thresholds) const {
+    return Lanes::compare(some(v), value, thresholds);
+  }
+
+  // Of register v, as bits of the block.
+  AQE_TARGET uint64_t bits(int v, typename Set::Compared compared) const {
+    const uint64_t found = Set::bits(some(v), compared);
+    return kApart ? (found & lanes_[v]) << registers_[v].first
+                  : found << v * kLanes;
+  }
+
+  // Thresholds between are passed as those below are, so that planes follow
+  // from the three.
+  void planes_of_halves(const uint64_t* words, uint64_t* planes) const {
+    const uint64_t middle = words[0], outer = words[1], last = words[2];
+    planes[0] = ((middle & last) | (~middle & (outer | ~last))) & valid_;
+    planes[1] = ~(middle ^ outer) & valid_;
+    planes[2] = ~middle & valid_;
+  }
+
+  Register registers_[kVectors];
+  uint64_t lanes_[kVectors], valid_ = 0;
   Some last_;
   decltype(std::declval<const typename Set::Directions&>().at(
       0)) turns_[kVectors];
-  typename Lanes::Vector thresholds_[kThresholds][kVectors];
+  Vector thresholds_[kThresholds][kVectors];
 };
 
 template <class Lanes>
@@ -171,20 +246,7 @@ struct VectorOutput {
       case Type::kPacked3:
         return store_few_codes<3, kVectors>(layer, acc, pixels, block, pixel);
       case Type::kFloat32:
-        break;
-      default:
-        return store_each(layer, acc, pixels, block, pixel);
-    }
-    const Layer* quantizer = layer.sum.quantizer;
-    if (quantizer == nullptr)
-      return store_few_floats<0, kVectors>(layer, acc, pixels, block, pixel);
-    switch (quantizer->output) {
-      case Type::kPacked1:
-        return store_few_floats<1, kVectors>(layer, acc, pixels, block, pixel);
-      case Type::kPacked2:
-        return store_few_floats<2, kVectors>(layer, acc, pixels, block, pixel);
-      case Type::kPacked3:
-        return store_few_floats<3, kVectors>(layer, acc, pixels, block, pixel);
+        return store_few_floats<kVectors>(layer, acc, pixels, block, pixel);
       default:
         store_each(layer, acc, pixels, block, pixel);
     }
@@ -205,60 +267,68 @@ struct VectorOutput {
     }
   }
 
-  // Floats, and where kBits is not 0 codes of so many bits.
-  template <int kBits, int kVectors>
+  // Floats, and their codes from a copy that is at hand.
+  template <int kVectors>
   AQE_TARGET static void store_few_floats(const Layer& layer, const Acc* acc,
                                           int pixels, int block, char* pixel) {
+    const int quantizers = layer.sum.quantizer_count;
+    if (quantizers == 0)
+      return scale_few<kVectors>(layer, acc, pixels, block, pixel, nullptr);
+    constexpr int kPixels = 32;
+    alignas(64) float values[kPixels * kBlock];
+    const int64_t step = pixel_bytes(layer.output, layer.out_channels);
+    for (int i = 0; i < pixels; i += kPixels) {
+      const int some = std::min(kPixels, pixels - i);
+      char* at = pixel + i * step;
+      scale_few<kVectors>(layer, acc + i * kBlock, some, block, at, values);
+      for (int q = 0; q < quantizers; ++q) {
+        VectorOutput<FloatLanes>::store_pixels(layer.sum.quantizers[q], nullptr,
+                                               values, some, block,
+                                               codes_at(layer, q, at));
+      }
+    }
+  }
+
+  // Floats, and a copy whose pixels are kBlock apart where that is not null.
+  template <int kVectors>
+  AQE_TARGET static void scale_few(const Layer& layer, const Acc* acc,
+                                   int pixels, int block, char* pixel,
+                                   float* copy) {
     using Real = typename FloatLanes::Vector;
     const int first = block * kBlock;
     const int count = channels_in_block(layer.out_channels, block);
     const Sum& sum = layer.sum;
     const Some some[] = {Some(count), Some(count - kLanes)};
+    const Real low = FloatLanes::all(sum.low), high = FloatLanes::all(sum.high);
     Real scale[kVectors], bias[kVectors];
     for (int v = 0; v < kVectors; ++v) {
       scale[v] = Set::load(some[v], layer.scale + first + v * kLanes);
       bias[v] = Set::load(some[v], layer.bias + first + v * kLanes);
     }
-    const auto run = [&](const auto* codes, char* to,
-                         int64_t to_step) AQE_TARGET {
-      float* floats = reinterpret_cast<float*>(pixel) + first;
-      const float* addend = nullptr;
-      if (layer.sums()) {
-        const int64_t at = floats - static_cast<const float*>(sum.place());
-        floats = sum.floats == nullptr ? nullptr : sum.floats + at;
-        addend = sum.has_addend ? sum.addend + at : nullptr;
-      }
-      for (int i = 0; i < pixels; ++i, acc += kBlock) {
-        Real values[kVectors];
-        for (int v = 0; v < kVectors; ++v) {
-          auto value = Lanes::real(Lanes::load(acc + v * kLanes));
-          if (layer.offset != nullptr) {
-            value = Set::add(
-                value, Set::load(some[v], layer.offset + first + v * kLanes));
-          }
-          value = Set::add(Set::multiply(value, scale[v]), bias[v]);
-          if (addend != nullptr)
-            value = Set::add(Set::load(some[v], addend + v * kLanes), value);
-          if (floats != nullptr)
-            Set::store(some[v], value, floats + v * kLanes);
-          values[v] = value;
+    float* floats = reinterpret_cast<float*>(pixel) + first;
+    const float* addend = nullptr;
+    if (layer.sums()) {
+      const int64_t at = floats - static_cast<const float*>(sum.place());
+      floats = sum.floats == nullptr ? nullptr : sum.floats + at;
+      addend = sum.has_addend ? sum.addend + at : nullptr;
+    }
+    for (int i = 0; i < pixels; ++i, acc += kBlock) {
+      for (int v = 0; v < kVectors; ++v) {
+        auto value = Lanes::real(Lanes::load(acc + v * kLanes));
+        if (layer.offset != nullptr) {
+          value = Set::add(
+              value, Set::load(some[v], layer.offset + first + v * kLanes));
         }
-        if (addend != nullptr) addend += layer.out_channels;
-        if (floats != nullptr) floats += layer.out_channels;
-        if constexpr (kBits != 0) {
-          codes->store(values, to);
-          to += to_step;
-        }
+        value = Set::add(Set::multiply(value, scale[v]), bias[v]);
+        if (addend != nullptr)
+          value = Set::add(Set::load(some[v], addend + v * kLanes), value);
+        if (sum.has_limits) value = FloatLanes::limit(value, low, high);
+        if (floats != nullptr) Set::store(some[v], value, floats + v * kLanes);
+        if (copy != nullptr) FloatLanes::store(copy + v * kLanes, value);
       }
-    };
-    if constexpr (kBits == 0) {
-      run(static_cast<const char*>(nullptr), nullptr, 0);
-    } else {
-      const Layer& quantizer = *sum.quantizer;
-      const FewThresholds<FloatLanes, kBits, kVectors> codes(quantizer, block,
-                                                             count);
-      run(&codes, codes_at(layer, pixel) + int64_t{8} * block * kBits,
-          pixel_bytes(quantizer.output, quantizer.out_channels));
+      if (addend != nullptr) addend += layer.out_channels;
+      if (floats != nullptr) floats += layer.out_channels;
+      if (copy != nullptr) copy += kBlock;
     }
   }
 
@@ -356,8 +426,8 @@ struct VectorOutput {
     }
   }
 
-  // Behind float output: sums with the addend, and their codes. The pixel is
-  // one of sum.place().
+  // Behind float output: sums with the addend, limited, and their codes. The
+  // pixel is one of sum.place().
   AQE_TARGET static void store_sums(const Layer& layer, const Acc* acc,
                                     int block, int count, char* pixel) {
     const Sum& sum = layer.sum;
@@ -370,12 +440,16 @@ struct VectorOutput {
       auto value = scaled(layer, acc + i, first + i, some);
       if (sum.has_addend)
         value = Set::add(Set::load(some, sum.addend + at + i), value);
+      if (sum.has_limits) {
+        value = FloatLanes::limit(value, FloatLanes::all(sum.low),
+                                  FloatLanes::all(sum.high));
+      }
       if (sum.floats != nullptr) Set::store(some, value, sum.floats + at + i);
       FloatLanes::store(values + i, value);
     }
-    if (sum.quantizer != nullptr) {
-      VectorOutput<FloatLanes>::store(*sum.quantizer, nullptr, values, block,
-                                      codes_at(layer, pixel));
+    for (int q = 0; q < sum.quantizer_count; ++q) {
+      VectorOutput<FloatLanes>::store(sum.quantizers[q], nullptr, values, block,
+                                      codes_at(layer, q, pixel));
     }
   }
 

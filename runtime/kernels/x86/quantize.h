@@ -9,78 +9,176 @@ namespace aqe {
 template <class IntLanes, class RealLanes>
 struct VectorQuantize {
   static void quantize(const Layer& layer, const void*, const int32_t* values,
-                       int pixels, int block, char* pixel) {
-    store_all<IntLanes>(layer, values, pixels, block, pixel);
+                       int64_t step, int pixels, int block, char* pixel) {
+    store_all<IntLanes>(layer, values, step, pixels, block, pixel);
   }
   static void quantize(const Layer& layer, const void*, const float* values,
-                       int pixels, int block, char* pixel) {
-    store_all<RealLanes>(layer, values, pixels, block, pixel);
+                       int64_t step, int pixels, int block, char* pixel) {
+    store_all<RealLanes>(layer, values, step, pixels, block, pixel);
+  }
+  static void quantize_parts(const Layer& layer, const void* constants,
+                             int64_t first, int pixels, int block, float* rows,
+                             char* pixel) {
+    const int whole = quantize_slices(layer, first, pixels, block, pixel);
+    if (whole == pixels) return;
+    copy_parts(layer, first + whole, pixels - whole, block, rows);
+    quantize(layer, constants, rows, kBlock, pixels - whole, block,
+             pixel + whole * pixel_bytes(layer.output, layer.out_channels));
   }
 
  private:
+  // Registers of some pixels, as they stand in parts.
+  struct Group {
+    static constexpr int kMost = 4;
+
+    int count = 0;
+    Register registers[kMost];
+    const float* values[kMost];
+    int step[kMost];  // to the next pixel
+  };
+
+  // As many pixels as have whole registers to load: beyond the channels of the
+  // last may be none.
+  static int whole_pixels(const Layer& layer, int64_t first, int pixels,
+                          int block) {
+    int64_t whole = pixels;
+    for_each_slice(layer, block, kLanes, [&](const Slice& slice) {
+      const int channels = slice.part->channels;
+      const int64_t floats = layer.out_pixels() * channels;
+      const int64_t last = (floats - slice.channel - kLanes) / channels;
+      whole = floats < slice.channel + kLanes
+                  ? 0
+                  : std::min(whole, last + 1 - first);
+    });
+    return static_cast<int>(std::max<int64_t>(whole, 0));
+  }
+
+  // Of how many pixels it wrote the codes.
+  static int quantize_slices(const Layer& layer, int64_t first, int pixels,
+                             int block, char* pixel) {
+    if (!is_packed(layer.output) || layer.output == Type::kPacked4) return 0;
+    const int whole = whole_pixels(layer, first, pixels, block);
+    if (whole == 0) return 0;
+    const int planes = bits(layer.output);
+    const int64_t bytes = pixel_bytes(layer.output, layer.out_channels);
+    char* words = pixel + int64_t{8} * block * planes;
+    for (int i = 0; i < whole; ++i)
+      std::memset(words + i * bytes, 0, size_t{8} * planes);
+    Group group;
+    const auto add = [&] {
+      pack_group(layer, group, whole, block, words);
+      group.count = 0;
+    };
+    for_each_slice(layer, block, kLanes, [&](const Slice& slice) {
+      const int channels = slice.part->channels;
+      group.registers[group.count] = {slice.first, slice.count};
+      group.values[group.count] =
+          slice.part->values + first * channels + slice.channel;
+      group.step[group.count] = channels;
+      if (++group.count == Group::kMost) add();
+    });
+    if (group.count > 0) add();
+    return whole;
+  }
+
+  static void pack_group(const Layer& layer, const Group& group, int pixels,
+                         int block, char* words) {
+    switch (layer.output) {
+      case Type::kPacked1:
+        return add_codes<1>(layer, group, pixels, block, words);
+      case Type::kPacked2:
+        return add_codes<2>(layer, group, pixels, block, words);
+      default:
+        return add_codes<3>(layer, group, pixels, block, words);
+    }
+  }
+
+  template <int kBits, int kVectors = 1>
+  AQE_TARGET static void add_codes(const Layer& layer, const Group& group,
+                                   int pixels, int block, char* words) {
+    if constexpr (kVectors < Group::kMost) {
+      if (group.count > kVectors) {
+        return add_codes<kBits, kVectors + 1>(layer, group, pixels, block,
+                                              words);
+      }
+    }
+    const FewThresholds<RealLanes, kBits, kVectors, true> codes(
+        layer, block, group.registers);
+    const int64_t bytes = pixel_bytes(layer.output, layer.out_channels);
+    const float* values[kVectors];
+    std::copy_n(group.values, kVectors, values);
+    for (int i = 0; i < pixels; ++i, words += bytes) {
+      typename RealLanes::Vector all[kVectors];
+      for (int v = 0; v < kVectors; ++v) {
+        all[v] = RealLanes::load(values[v]);
+        values[v] += group.step[v];
+      }
+      codes.store(all, words);
+    }
+  }
+
   template <class Lanes>
   AQE_TARGET static void store_all(const Layer& layer,
                                    const typename Lanes::Acc* values,
-                                   int pixels, int block, char* pixel) {
+                                   int64_t step, int pixels, int block,
+                                   char* pixel) {
     switch (layer.output) {
       case Type::kPacked1:
-        return pack<Lanes, 1>(layer, values, pixels, block, pixel);
+        return pack<Lanes, 1>(layer, values, step, pixels, block, pixel);
       case Type::kPacked2:
-        return pack<Lanes, 2>(layer, values, pixels, block, pixel);
+        return pack<Lanes, 2>(layer, values, step, pixels, block, pixel);
       case Type::kPacked3:
-        return pack<Lanes, 3>(layer, values, pixels, block, pixel);
+        return pack<Lanes, 3>(layer, values, step, pixels, block, pixel);
       default:
         break;
     }
     if (layer.output == Type::kInt8 && !layer.rounds()) {
       switch (layer.code_bits) {
         case 1:
-          return count<Lanes, 1>(layer, values, pixels, block, pixel);
+          return count<Lanes, 1>(layer, values, step, pixels, block, pixel);
         case 2:
-          return count<Lanes, 3>(layer, values, pixels, block, pixel);
+          return count<Lanes, 3>(layer, values, step, pixels, block, pixel);
         case 3:
-          return count<Lanes, 7>(layer, values, pixels, block, pixel);
+          return count<Lanes, 7>(layer, values, step, pixels, block, pixel);
         default:
           break;
       }
     }
-    const int64_t step = pixel_bytes(layer.output, layer.out_channels);
-    for (int i = 0; i < pixels; ++i) {
-      store<Lanes>(layer, values + int64_t{i} * layer.in_channels, block,
-                   pixel + i * step);
-    }
+    const int64_t bytes = pixel_bytes(layer.output, layer.out_channels);
+    for (int i = 0; i < pixels; ++i, values += step, pixel += bytes)
+      store<Lanes>(layer, values, block, pixel);
   }
 
   // As many registers as the block fills.
   template <class Lanes, int kBits, int kVectors = 1>
   AQE_TARGET static void pack(const Layer& layer,
-                              const typename Lanes::Acc* values, int pixels,
-                              int block, char* pixel) {
+                              const typename Lanes::Acc* values, int64_t step,
+                              int pixels, int block, char* pixel) {
     const int count = channels_in_block(layer.out_channels, block);
     if constexpr (kVectors < kBlock / kLanes) {
       if (count > kVectors * kLanes) {
-        return pack<Lanes, kBits, kVectors + 1>(layer, values, pixels, block,
-                                                pixel);
+        return pack<Lanes, kBits, kVectors + 1>(layer, values, step, pixels,
+                                                block, pixel);
       }
     }
     const FewThresholds<Lanes, kBits, kVectors> codes(layer, block, count);
-    const int64_t step = pixel_bytes(layer.output, layer.out_channels);
+    const int64_t bytes = pixel_bytes(layer.output, layer.out_channels);
     pixel += int64_t{8} * block * kBits;
     for (int i = 0; i < pixels; ++i) {
       typename Lanes::Vector some[kVectors];
       for (int v = 0; v < kVectors; ++v)
         some[v] = Lanes::Set::load(codes.some(v), values + v * kLanes);
       codes.store(some, pixel);
-      values += layer.in_channels;
-      pixel += step;
+      values += step;
+      pixel += bytes;
     }
   }
 
   // Codes of 8 bits, for few thresholds, which stay in registers.
   template <class Lanes, int kThresholds>
   AQE_TARGET static void count(const Layer& layer,
-                               const typename Lanes::Acc* values, int pixels,
-                               int block, char* pixel) {
+                               const typename Lanes::Acc* values, int64_t step,
+                               int pixels, int block, char* pixel) {
     using Set = typename Lanes::Set;
     const int first = block * kBlock;
     const int channels = channels_in_block(layer.out_channels, block);
@@ -103,7 +201,7 @@ struct VectorQuantize {
         for (int k = 0; k < kThresholds; ++k)
           code = Set::add_passed(code, Lanes::compare(some, value, own[k]), 1);
         Set::store_bytes(channels - c, code, to);
-        from += layer.in_channels;
+        from += step;
         to += layer.out_channels;
       }
     }
@@ -136,7 +234,7 @@ constexpr Kernel quantize_kernel(const char* name, uint32_t features) {
           nullptr,
           no_bytes,
           no_constants,
-          no_bytes,
+          quantize_scratch_bytes,
           quantize_units,
           run_quantize<VectorQuantize<IntLanes, RealLanes>>};
 }

@@ -330,20 +330,46 @@ void choose_sum(Random& random, Case* c) {
   if (!has_weights(layer.op) || layer.output != Type::kFloat32 ||
       random.chance(30))
     return;
-  layer.sum.has_addend = random.chance(70);
-  if (layer.sum.has_addend && random.chance(30)) return;
-  c->keeps_floats = !layer.sum.has_addend || random.chance(50);
-  c->quantizer = std::make_unique<Case>();
-  Layer& quantizer = c->quantizer->layer;
-  quantizer.op = Operator::kQuantize;
-  quantizer.batch = layer.batch;
-  quantizer.out_height = layer.out_height;
-  quantizer.out_width = layer.out_width;
-  quantizer.in_channels = quantizer.out_channels = layer.out_channels;
-  quantizer.input = Type::kFloat32;
-  quantizer.output = choose_output(random, quantizer);
-  choose_constants(random, c->quantizer.get());
-  layer.sum.quantizer = &quantizer;
+  Sum& sum = layer.sum;
+  sum.has_addend = random.chance(70);
+  sum.has_limits = random.chance(30);
+  if (sum.has_limits) {
+    const float infinity = std::numeric_limits<float>::infinity();
+    sum.low = random.pick({-infinity, -1.0f, 0.0f});
+    sum.high = random.pick({infinity, 1.0f, 0.0f});
+  }
+  if ((sum.has_addend || sum.has_limits) && random.chance(30)) return;
+  c->keeps_floats = !sum.has_addend || random.chance(50);
+  for (int q = random.pick({1, 1, 2, 3}); q > 0; --q) {
+    auto own = std::make_unique<Case>();
+    Layer& quantizer = own->layer;
+    quantizer.op = Operator::kQuantize;
+    quantizer.batch = layer.batch;
+    quantizer.out_height = layer.out_height;
+    quantizer.out_width = layer.out_width;
+    quantizer.in_channels = quantizer.out_channels = layer.out_channels;
+    quantizer.input = Type::kFloat32;
+    quantizer.output = choose_output(random, quantizer);
+    choose_constants(random, own.get());
+    c->quantizers.push_back(quantizer);
+    c->quantizer_cases.push_back(std::move(own));
+  }
+  sum.quantizers = c->quantizers.data();
+  sum.quantizer_count = static_cast<int>(c->quantizers.size());
+}
+
+// Which of a quantizer's channels are one tensor.
+void choose_parts(Random& random, Case* c) {
+  Layer& layer = c->layer;
+  if (layer.op != Operator::kQuantize || layer.input != Type::kFloat32 ||
+      random.chance(40))
+    return;
+  const int most = random.pick({1, 12, 20, 100});
+  for (int rest = layer.in_channels; rest > 0;
+       rest -= c->part_channels.back()) {
+    c->part_channels.push_back(random.between(1, std::min(rest, most)));
+  }
+  layer.part_count = static_cast<int>(c->part_channels.size());
 }
 
 }  // namespace
@@ -359,6 +385,7 @@ Case make_case(Random& random, const Kernel& kernel, Type input,
   choose_shape(random, kernel, &c);
   c.layer.pad_value = choose_pad_value(random, c.layer);
   choose_sum(random, &c);
+  choose_parts(random, &c);
   choose_constants(random, &c);
   return c;
 }
@@ -401,7 +428,8 @@ std::string describe(const Layer& layer) {
       "input type %d %dx%dx%dx%d, weights %d bits, window %dx%d stride %dx%d "
       "dilation %dx%d pad %d,%d value %d, groups %d, "
       "conv %dx%d, pool %d %dx%d stride %dx%d pad %d,%d, output type %d "
-      "of %d bits from %d, %dx%dx%d, addend %d, quantizer type %d",
+      "of %d bits from %d, %dx%dx%d, addend %d, limits %d, %d quantizers, the "
+      "first of type %d, %d parts",
       static_cast<int>(layer.input), layer.batch, layer.in_height,
       layer.in_width, layer.in_channels, layer.weight_bits, layer.window.height,
       layer.window.width, layer.window.stride_y, layer.window.stride_x,
@@ -411,10 +439,11 @@ std::string describe(const Layer& layer) {
       layer.pool.stride_y, layer.pool.stride_x, layer.pool.pad_top,
       layer.pool.pad_left, static_cast<int>(layer.output), layer.code_bits,
       layer.first_code, layer.out_height, layer.out_width, layer.out_channels,
-      layer.sum.has_addend,
-      layer.sum.quantizer == nullptr
+      layer.sum.has_addend, layer.sum.has_limits, layer.sum.quantizer_count,
+      layer.sum.quantizer_count == 0
           ? 0
-          : static_cast<int>(layer.sum.quantizer->output));
+          : static_cast<int>(layer.sum.quantizers->output),
+      layer.part_count);
   return text;
 }
 

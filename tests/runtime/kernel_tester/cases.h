@@ -20,8 +20,11 @@ struct Case {
   std::vector<float> float_thresholds, offset, scale, bias;
   std::vector<float> input_scale, input_offset;
   std::vector<int8_t> direction;
-  std::unique_ptr<Case> quantizer;  // of layer.sum
-  bool keeps_floats = true;         // of layer.sum
+  // Of layer.sum.
+  std::vector<Layer> quantizers;
+  std::vector<std::unique_ptr<Case>> quantizer_cases;  // with their memory
+  bool keeps_floats = true;
+  std::vector<int> part_channels;  // of an input of several tensors
 };
 
 // A layer of these widths, of sizes around the kernel's tile.

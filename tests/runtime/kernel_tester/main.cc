@@ -44,22 +44,67 @@ size_t output_bytes(const Layer& layer) {
   return layer.out_pixels() * pixel_bytes(layer.output, layer.out_channels);
 }
 
+// What a layer reads: one tensor, or its parts.
+class Inputs {
+ public:
+  Inputs(Random& random, const Case& c) {
+    const Layer& layer = c.layer;
+    add(layer.in_pixels() * pixel_bytes(layer.input, layer.in_channels));
+    fill_input(random, c, input());
+    const auto* values = static_cast<const float*>(input());
+    for (const int channels : c.part_channels) {
+      add(layer.in_pixels() * channels * sizeof(float));
+      auto* part = static_cast<float*>(tensors_.back()->data());
+      for (int64_t pixel = 0; pixel < layer.in_pixels(); ++pixel) {
+        std::copy_n(values + pixel * layer.in_channels, channels,
+                    part + pixel * channels);
+      }
+      values += channels;
+      parts_.push_back({channels, part});
+    }
+    if (parts_.size() > 1) tensors_.front().reset();
+  }
+
+  // Null where there are parts.
+  void* input() const {
+    return tensors_.front() ? tensors_.front()->data() : nullptr;
+  }
+  const Part* parts() const {
+    return parts_.size() > 1 ? parts_.data() : nullptr;
+  }
+
+ private:
+  void add(size_t bytes) {
+    tensors_.push_back(std::make_unique<Buffer>(bytes, 0));
+  }
+
+  std::vector<std::unique_ptr<Buffer>> tensors_;
+  std::vector<Part> parts_;
+};
+
 // What a call writes.
 class Outputs {
  public:
-  Outputs(const Case& c, const float* addend, int fill)
+  Outputs(const Case& c, const Part* parts, const float* addend, int fill)
       : floats_(c.keeps_floats ? output_bytes(c.layer) : 0, fill),
-        codes_(c.quantizer ? output_bytes(c.quantizer->layer) : 0, fill),
         layer(c.layer) {
+    for (const Layer& quantizer : c.quantizers) {
+      codes_.push_back(std::make_unique<Buffer>(output_bytes(quantizer), fill));
+      tensors_.push_back(codes_.back()->data());
+    }
+    layer.parts = parts;
     Sum& sum = layer.sum;
     sum.addend = addend;
     if (c.keeps_floats) sum.floats = static_cast<float*>(floats_.data());
-    sum.codes = codes_.data();
+    sum.codes = tensors_.data();
     output = layer.sums() ? const_cast<void*>(sum.place()) : floats_.data();
   }
 
   bool operator==(const Outputs& other) const {
-    return equal(floats_, other.floats_) && equal(codes_, other.codes_);
+    return equal(floats_, other.floats_) &&
+           std::equal(
+               codes_.begin(), codes_.end(), other.codes_.begin(),
+               [](const auto& a, const auto& b) { return equal(*a, *b); });
   }
 
  private:
@@ -67,10 +112,12 @@ class Outputs {
     return std::memcmp(a.data(), b.data(), a.size()) == 0;
   }
 
-  Buffer floats_, codes_;
+  Buffer floats_;
+  std::vector<std::unique_ptr<Buffer>> codes_;
+  std::vector<void*> tensors_;  // their memory
 
  public:
-  Layer layer;  // with these as tensors of its sum
+  Layer layer;  // with the tensors of its parts and of its sum
   void* output;
 };
 
@@ -124,35 +171,33 @@ void run_on_pool(ThreadPool& pool, const Work& work, void* output) {
 bool agrees(Random& random, const Kernel& kernel, const Case& c,
             ThreadPool& pool) {
   const Layer& layer = c.layer;
-  Buffer input(layer.in_pixels() * pixel_bytes(layer.input, layer.in_channels),
-               0);
-  fill_input(random, c, input.data());
+  const Inputs inputs(random, c);
   std::vector<float> values(
       layer.sum.has_addend ? layer.out_pixels() * layer.out_channels : 0);
   for (float& value : values) value = random.real();
   Buffer addend(values.size() * sizeof(float), 0);
   std::copy(values.begin(), values.end(), static_cast<float*>(addend.data()));
   const auto* addends = static_cast<const float*>(addend.data());
-  Outputs expected(c, addends, 0x5a);
-  reference::run(expected.layer, input.data(), expected.output);
+  Outputs expected(c, inputs.parts(), addends, 0x5a);
+  reference::run(expected.layer, inputs.input(), expected.output);
 
-  Layer one = layer;  // constants do not depend on the batch
+  Layer one = expected.layer;  // constants do not depend on the batch
   one.batch = 1;
   Buffer constants(kernel.constants_bytes(one), 0xa5);
   kernel.pack_constants(one, constants.data());
   const auto work = [&](const Outputs& outputs) {
-    return Work{kernel, outputs.layer, constants.data(), input.data()};
+    return Work{kernel, outputs.layer, constants.data(), inputs.input()};
   };
   const auto is_expected = [&](const Outputs& actual) {
     return actual == expected &&
            std::equal(values.begin(), values.end(), addends);
   };
-  Outputs actual(c, addends, 0xa5);
+  Outputs actual(c, inputs.parts(), addends, 0xa5);
   if (pool.threads() == 1) {
     run_in_parts(random, work(actual), actual.output);
     return is_expected(actual);
   }
-  Outputs others(c, addends, 0xa5);
+  Outputs others(c, inputs.parts(), addends, 0xa5);
   std::thread other([&] { run_on_pool(pool, work(others), others.output); });
   run_on_pool(pool, work(actual), actual.output);
   other.join();

@@ -127,3 +127,38 @@ def test_residual_networks_are_convolutions_and_nothing_else():
     # Behind the last block batch normalisation feeds an average.
     assert builtin == ["MUL", "ADD", "MEAN"]
     assert operators(converted).count("AqeQuantize") == 1
+
+
+def test_dense_networks_concatenate_for_their_last_layer_alone():
+    """Quantizers read the parts where convolutions wrote them."""
+    model = models.DenseNet100(3, 2, (8, 8, 3), 10, depth=16)
+    converted = assert_equal(randomise(model), images((8, 8, 3)))
+    written = operators(converted)
+    assert written.count("CONCATENATION") == 1
+    # In front of each layer and transition, and of the last dense layer.
+    assert written.count("AqeQuantize") == 2 * 3 + 2 + 1
+
+
+def test_parts_of_all_kinds():
+    """Of one channel and many, read more than once, of codes and of floats."""
+    inputs = keras.Input((6, 6, 5))
+    codes = [layers.QuantActivation("ternary")(inputs)]
+    x, y, z = [
+        layers.QuantConv2D(filters, 1, kernel_quantizer="binary")(codes[0])
+        for filters in (1, 70, 5)
+    ]
+    concatenated = [
+        keras.layers.Concatenate()([x, inputs, y]),
+        keras.layers.Concatenate(axis=3)([codes[0], y, y]),
+        keras.ops.concatenate([keras.ops.concatenate([x, x], -1), z], axis=3),
+        # By rows: copied.
+        keras.layers.Concatenate(axis=1)([inputs, z]),
+    ]
+    for each in concatenated:
+        for quantizer in ("binary", "po2_3", "fixed_8"):
+            x = keras.layers.BatchNormalization()(each)
+            codes.append(layers.QuantActivation(quantizer)(x))
+    outputs = layers.QuantConv2D(2, 6, kernel_quantizer="binary")(codes[-1])
+    model = randomise(keras.Model(inputs, [*codes, outputs]))
+    converted = assert_equal(model, images((6, 6, 5)))
+    assert operators(converted).count("CONCATENATION") == 1

@@ -49,8 +49,9 @@ def test_codes_alone():
     (stage,) = found(conv(quantized(layers.HardTanh()(x))))
     assert isinstance(stage.branch, nodes.Sum)
     assert isinstance(stage.addend, nodes.Input)
-    assert isinstance(stage.quantizer, nodes.Quantize)
-    assert [type(layer).__name__ for layer in stage.chain] == [
+    ((quantizer, chain),) = stage.quantizers.items()
+    assert isinstance(quantizer, nodes.Quantize)
+    assert [type(layer).__name__ for layer in chain] == [
         "BatchNormalization",
         "HardTanh",
     ]
@@ -75,18 +76,49 @@ def no_quantizer(x):
 
 
 @pytest.mark.parametrize(
-    "readers, is_quantized",
+    "readers, quantizers, keeps_floats",
     [
-        (the_sum, True),
-        (the_normalized, True),
-        (two_quantizers, True),
-        (no_quantizer, False),
+        (the_sum, 1, True),
+        (the_normalized, 1, True),
+        (two_quantizers, 2, False),
+        (no_quantizer, 0, True),
     ],
 )
-def test_floats_that_something_else_reads(readers, is_quantized):
+def test_what_reads_the_floats(readers, quantizers, keeps_floats):
     (stage,) = found(readers(K.Add()([conv(IMAGE), IMAGE])))
+    assert stage.keeps_floats == keeps_floats
+    assert len(stage.quantizers) == quantizers
+
+
+@pytest.mark.parametrize(
+    "layer, limits",
+    [
+        (K.ReLU(), (0, np.inf)),
+        (K.ReLU(6.0), (0, 6)),
+        (K.Activation("relu"), (0, np.inf)),
+        (K.Activation("relu6"), (0, 6)),
+        (K.Activation("hard_tanh"), (-1, 1)),
+        (layers.HardTanh(), (-1, 1)),
+        (K.ReLU(negative_slope=0.5), None),
+        (K.ReLU(threshold=0.5), None),
+        (K.Activation("tanh"), None),
+    ],
+)
+def test_limits(layer, limits):
+    """Of a sum with and without an addend, where the limited floats go on."""
+    (stage,) = found(the_sum(layer(K.Add()([conv(IMAGE), IMAGE]))))
+    assert stage.limits == limits
     assert stage.keeps_floats
-    assert (stage.quantizer is not None) == is_quantized
+    assert list(stage.quantizers.values()) == [[layer] if not limits else []]
+    alone = found(K.GlobalAveragePooling2D()(layer(conv(IMAGE))))
+    assert [stage.limits for stage in alone] == [limits] * bool(limits)
+
+
+def test_limits_in_front_of_codes_alone_are_folded():
+    x = K.ReLU()(K.Add()([conv(IMAGE), IMAGE]))
+    (stage,) = found(conv(quantized(x)))
+    assert stage.limits is None
+    assert not stage.keeps_floats
 
 
 @pytest.mark.parametrize(
@@ -172,6 +204,31 @@ def test_shortcuts_of_all_kinds_keep_the_codes():
     assert written.count("ADD") == written.count("MUL") == 1
     assert "MAX_POOL_2D" not in written
     assert written.count("AqeQuantize") == 0
+
+
+@pytest.mark.slow
+def test_limited_sums_of_several_quantizers_keep_the_codes():
+    """Blocks whose activation is behind the sum, with a quantized shortcut."""
+    codes = []
+
+    def of(x, quantizer):
+        codes.append(quantized(norm(x), quantizer))
+        return codes[-1]
+
+    x = K.ReLU()(K.Rescaling(0.25)(conv(IMAGE_OF_8, 20, 3)))
+    for limit in (K.ReLU(), layers.HardTanh(), K.Activation("relu6")):
+        y = K.Add()([x, conv(of(x, "ternary"), 20, 3)])
+        x = limit(K.Add()([y, conv(of(x, "fixed_8"), 20)]))
+    # Nothing but quantizers reads the last, of more channels than a word has.
+    x = K.Add()([conv(of(x, "po2_3"), 70), conv(codes[-1], 70)])
+    y = K.Add()([conv(of(x, "binary"), 3), conv(of(x, "unsigned_2"), 3)])
+    y = K.GlobalAveragePooling2D()(y)
+    model = randomise(keras.Model(IMAGE_OF_8, [*codes, y]))
+    x = images((8, 8, 3))
+    converted = assert_equal(model, x)
+    assert all(len(np.unique(c)) > 1 for c in model.predict(x, verbose=0)[:-1])
+    assert set(operators(converted)) == {"AqeConv2D", "AqeDequantize", "MEAN"}
+    assert any("limits" in row.op for row in converted.report)
 
 
 IMAGE_OF_8 = keras.Input((8, 8, 3))
