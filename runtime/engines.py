@@ -70,19 +70,6 @@ class LiteRT:
         return []
 
 
-# Builtin operators that are worth threads of XNNPACK, which wait for work
-# without a pause, beside ours.
-_PRODUCTS = {
-    "BATCH_MATMUL",
-    "CONV_2D",
-    "CONV_3D",
-    "CONV_3D_TRANSPOSE",
-    "DEPTHWISE_CONV_2D",
-    "FULLY_CONNECTED",
-    "TRANSPOSE_CONV",
-}
-
-
 class Packed(LiteRT):
     """LiteRT's interpreter with the delegate of `keras_aqe_runtime`.
 
@@ -109,9 +96,10 @@ class Packed(LiteRT):
             for graph in model.subgraphs
             for name in flatbuffer.operator_names(model, graph)
         }
+        # XNNPACK's threads wait for work without a pause, beside ours.
         super().__init__(
             data,
-            1 if _PRODUCTS.isdisjoint(names) else num_threads,
+            1 if flatbuffer.PRODUCTS.isdisjoint(names) else num_threads,
             delegates=[self._delegate],
         )
 

@@ -19,16 +19,7 @@ _NORMALIZATIONS = (
     keras.layers.Normalization,
 )
 # What carries layers that multiply, loops over their cells too.
-_PRODUCTS = (
-    "BATCH_MATMUL",
-    "CONV_2D",
-    "CONV_3D",
-    "CONV_3D_TRANSPOSE",
-    "DEPTHWISE_CONV_2D",
-    "FULLY_CONNECTED",
-    "TRANSPOSE_CONV",
-    "WHILE",
-)
+_PRODUCTS = {*flatbuffer.PRODUCTS, "WHILE"}
 
 
 def describe(model, stored, graph, target):

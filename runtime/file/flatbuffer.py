@@ -19,6 +19,8 @@ _KERNELS = {
     "DEPTHWISE_CONV_2D",
     "FULLY_CONNECTED",
 }
+# Builtin operators that are mostly products.
+PRODUCTS = {*_KERNELS, "CONV_3D", "CONV_3D_TRANSPOSE", "TRANSPOSE_CONV"}
 
 
 def read(flatbuffer):
