@@ -179,7 +179,8 @@ inline __attribute__((always_inline)) void full_add(Words* a, const Words& b,
 // Adds a carry to the bits of a count from the lowest on.
 template <class Words>
 inline __attribute__((always_inline)) void add_carry(Words* bits, int count,
-                                                     Words carry) {
+                                                     const Words& first) {
+  Words carry = first;
 #pragma GCC unroll 6
   for (int k = 0; k < count; ++k) {
     const Words next = bits[k] & carry;
