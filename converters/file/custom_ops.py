@@ -25,7 +25,8 @@ def custom_op(name, inputs, shape, dtype, options):
     Args:
         name: The operator's custom name in the file.
         inputs: Tensors and NumPy arrays; arrays stay constants of the file.
-        shape: Shape of the result, `None` where it is not known.
+        shape: Shape of the result, `None` where it is not known; in front
+            it is the batch, that of the first input.
         dtype: Type of the result.
         options: A dict from strings to integers, the operator's
             `custom_options` as a flexbuffer map.
@@ -66,12 +67,16 @@ def custom_op_outputs(name, inputs, results, options):
         f'name: "{name}" attr {{ key: "tfl_fusable_op" '
         f"value {{ b: true }} }}{attributes}"
     )
-    results = tuple((tuple(shape), dtype) for shape, dtype in results)
-    composite = _composite(implements, results)
     # The converter drops the scope, so it comes as a constant.
     scope = _SCOPE + tf.get_current_name_scope().encode()
-    tensors = [*inputs, np.frombuffer(scope, "uint8")]
-    return composite(*map(tf.convert_to_tensor, tensors))
+    inputs = [*inputs, np.frombuffer(scope, "uint8")]
+    tensors = [tf.convert_to_tensor(x) for x in inputs]
+    batch = tensors[0].shape[0]
+    results = tuple(
+        ((batch if shape[0] is None else shape[0], *shape[1:]), dtype)
+        for shape, dtype in results
+    )
+    return _composite(implements, results)(*tensors)
 
 
 # Like layers of a deep network share one, which is traced and saved once.

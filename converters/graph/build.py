@@ -177,6 +177,7 @@ def _input(tensor):
         (None, *tensor.shape[1:]),
         dtype=tensor.dtype,
         is_image=True,
+        batch=tensor.shape[0],
     )
 
 

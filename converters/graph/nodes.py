@@ -45,7 +45,13 @@ class Node:
 
 @dataclasses.dataclass(eq=False)
 class Input(Node):
-    """A network input."""
+    """A network input.
+
+    Args:
+        batch: The batch that the model fixes, `None` for any.
+    """
+
+    batch: int | None = None
 
 
 @dataclasses.dataclass(eq=False)

@@ -37,7 +37,8 @@ class Emitter:
 
     Attributes:
         prefix: What the names of the target's custom operators begin with.
-        batch: Size of a batch, `None` for any.
+        batch: Size of a batch, `None` for any, or for the one that the model
+            fixes.
         input_dtypes: What the target's interpreters take.
     """
 
@@ -85,7 +86,7 @@ class Emitter:
         """
         signature = [
             tf.TensorSpec(
-                (self.batch, *node.shape[1:]),
+                (self.batch or node.batch, *node.shape[1:]),
                 self._input_dtype(node),
                 self._argument(index, node.name),
             )

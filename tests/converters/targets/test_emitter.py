@@ -1,12 +1,14 @@
 """What all targets write alike, against Keras."""
 
 import keras
+import numpy as np
 import pytest
 
 from keras_aqe import layers, quantizers
-from keras_aqe.converters import convert, targets, verify
+from keras_aqe.converters import Interpreter, convert, targets, verify
 from keras_aqe.converters.targets.emitter import Emitter
 from keras_aqe.converters.targets.target import Target
+from keras_aqe_runtime.file import flatbuffer
 from tests.converters.networks import (
     TARGETS,
     images,
@@ -32,6 +34,50 @@ def test_windows_that_meet_padding_on_both_sides(target, kernel_size, dilation):
     codes = layers.QuantActivation("binary")(x)
     model = randomise(keras.Model(inputs, [codes, x]))
     assert_same(model, target, images((3, 4, 2)))
+
+
+def residual(batch):
+    """Image and inner layers, pools, a shortcut and dense layers."""
+    inputs = keras.Input(batch_shape=(batch, 8, 8, 3))
+    x = layers.QuantConv2D(6, 3, padding="same", kernel_quantizer="binary")(
+        inputs
+    )
+    x = shortcut = keras.layers.MaxPooling2D()(x)
+    for bits in ("ternary", "po2_3"):
+        x = keras.layers.BatchNormalization()(x)
+        x = layers.QuantConv2D(
+            6, 3, padding="same", input_quantizer=bits, kernel_quantizer=bits
+        )(x)
+    x = keras.layers.Add()([x, shortcut])
+    x = layers.QuantActivation("ternary")(x)
+    x = keras.layers.Flatten()(keras.layers.AveragePooling2D(2)(x))
+    x = layers.QuantDense(
+        5, input_quantizer="po2_3", kernel_quantizer="ternary"
+    )(x)
+    return randomise(keras.Model(inputs, x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "target, batch", [("packed", 3), ("tflite", 1), ("tflite", 3), ("lce", 3)]
+)
+def test_a_batch_that_the_model_fixes_is_that_of_the_file(target, batch):
+    """In all tensors: LiteRT.js takes no size that is left open."""
+    model, free = residual(batch), residual(None)
+    free.set_weights(model.get_weights())
+    converted = convert(model, target)
+    (graph,) = flatbuffer.read(converted.flatbuffer).subgraphs
+    expected = 1 if target == "lce" else batch
+    for index in (*graph.inputs, *graph.outputs):
+        assert graph.tensors[index].shape[0] == expected
+    for tensor in graph.tensors:
+        assert tensor.shapeSignature is None, tensor.name
+    x = images((8, 8, 3), examples=7)
+    y = Interpreter(converted).predict(x)
+    np.testing.assert_array_equal(
+        y, Interpreter(convert(free, target)).predict(x)
+    )
+    assert np.ptp(y) > 0
 
 
 class Shifted(quantizers.Quantizer):
