@@ -2,7 +2,16 @@
 
 import importlib.util
 
+import keras_aqe
+import keras_aqe_runtime
 from keras_aqe_runtime import ConversionError
+
+if keras_aqe_runtime.__version__ != keras_aqe.__version__:
+    raise ImportError(
+        f"keras-aqe {keras_aqe.__version__} needs keras-aqe-runtime of the "
+        f"same version, but {keras_aqe_runtime.__version__} is installed: "
+        f"`pip install keras-aqe-runtime=={keras_aqe.__version__}`."
+    )
 
 if importlib.util.find_spec("tensorflow"):
     from keras_aqe.converters.check import Check, Fault, check

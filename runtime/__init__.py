@@ -10,6 +10,8 @@ from keras_aqe_runtime.library import (
     profile,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "ConversionError",
     "Interpreter",

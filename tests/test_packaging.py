@@ -7,6 +7,7 @@ from importlib import metadata
 import pytest
 
 import keras_aqe
+import keras_aqe_runtime
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -19,6 +20,7 @@ def test_version_is_that_of_the_metadata():
     pinned = f"\n    keras-aqe-runtime == {version}\n"
     assert pinned in (ROOT / "setup.cfg").read_text()
     # Of keras-aqe-runtime, too.
+    assert keras_aqe_runtime.__version__ == version
     cmake = (ROOT / "runtime" / "CMakeLists.txt").read_text()
     assert f"project(keras_aqe VERSION {version} " in cmake
 
@@ -35,3 +37,11 @@ def test_extras():
 )
 def test_packages_import(part):
     importlib.import_module(f"keras_aqe.{part}")
+
+
+def test_the_runtime_of_another_version_is_refused(monkeypatch):
+    converters = importlib.import_module("keras_aqe.converters")
+    monkeypatch.setattr(keras_aqe_runtime, "__version__", "0.0.9")
+    message = "needs keras-aqe-runtime of the same version, but 0.0.9 .*"
+    with pytest.raises(ImportError, match=message + keras_aqe.__version__):
+        importlib.reload(converters)
