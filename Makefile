@@ -60,8 +60,8 @@ test-masked: $(INSTALLED) ## the suite as with AVX2, SSE 4.1, no oneDNN, no XNNP
 
 # Says what is missing where the cross compiler or the emulator is not there.
 test-arm: $(INSTALLED) ## the runtime and LiteRT on emulated ARM, kernels alone at 32 bits
-	.venv/bin/python -m pytest -m long -rs tests/runtime/kernels/arm tests/examples/arm \
-	$(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist worksteal -m long -rs \
+	tests/runtime/kernels/arm tests/examples/arm $(ARGS)
 
 # SYSROOT is the NDK's (toolchains/llvm/prebuilt/linux-x86_64/sysroot, as in
 # unicornx/android-ndk-ci), ROOTFS holds Androids (arm64_android, as in
@@ -73,7 +73,8 @@ test-android: $(INSTALLED) $(BUILD) $(KOTLIN) ## the Android project: make test-
 	ZIG=$$(echo $(CURDIR)/.venv-build/lib/python*/site-packages/ziglang/zig) \
 	KOTLINC=$(CURDIR)/$(KOTLIN) \
 	ANDROID_SYSROOT=$(abspath $(SYSROOT)) ANDROID_ROOTFS=$(abspath $(ROOTFS)) \
-	.venv/bin/python -m pytest -m "long or not long" -rs tests/examples/android $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist worksteal -m "long or not long" -rs \
+	tests/examples/android $(ARGS)
 
 # Without npm, or the JDK it needs, the tests of Kotlin say so.
 $(KOTLIN):
@@ -140,7 +141,7 @@ dist: $(BUILD) ## build all that is released for Linux into dist/
 
 # Says what is not tested, where dist/ lacks it or there is no emulator.
 test-dist: $(INSTALLED) dist ## install each of these, and run a file there
-	.venv/bin/python -m pytest -m long -rs tests/distribution
+	.venv/bin/python -m pytest -n 2 --dist worksteal -m long -rs tests/distribution
 
 $(BUILD): distribution/requirements.txt
 	$(PYTHON) -m venv .venv-build

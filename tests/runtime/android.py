@@ -14,6 +14,8 @@ import pathlib
 import shutil
 import subprocess
 
+import filelock
+
 from tests.runtime import arm
 from tests.runtime.native import ROOT
 
@@ -85,27 +87,36 @@ def emulator(abi, system, *options):
 
 @functools.cache
 def build(abi):
-    """Builds the libraries of `examples/android`, and the tester of kernels.
+    """Builds the libraries of `examples/android`, and the tester of kernels
+    where that can be run.
 
     Returns:
         The folder of the build.
     """
     folder = _BUILDS / abi
     source = PROJECT / "aqe" / "src" / "main" / "cpp"
-    variables = _variables(abi)
-    subprocess.run(
-        ["cmake", "-G", "Ninja", "-S", source, "-B", folder]
-        + ["-DKERAS_AQE_TESTS=ON", "-DCMAKE_BUILD_TYPE=Release"]
-        + [f"-DCMAKE_TOOLCHAIN_FILE={_TOOLCHAIN}"],
-        check=True,
-        env=variables,
-    )
-    subprocess.run(["cmake", "--build", folder], check=True, env=variables)
+    targets = ["keras_aqe_jni"] + ["kernel_tester"] * (abi in EMULATED)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Several workers of pytest wait for the one that is first.
+    with filelock.FileLock(folder.with_suffix(".lock")):
+        variables = _variables(abi)
+        subprocess.run(
+            ["cmake", "-G", "Ninja", "-S", source, "-B", folder]
+            + ["-DKERAS_AQE_TESTS=ON", "-DCMAKE_BUILD_TYPE=Release"]
+            + [f"-DCMAKE_TOOLCHAIN_FILE={_TOOLCHAIN}"],
+            check=True,
+            env=variables,
+        )
+        subprocess.run(
+            ["cmake", "--build", folder, "--target", *targets],
+            check=True,
+            env=variables,
+        )
     return folder
 
 
 def compile_c(abi, *arguments):
-    """Compiles and links C for that Android."""
+    """Compiles and links C for that Android, behind `build`."""
     variables = _variables(abi)
     subprocess.run(
         [
@@ -121,14 +132,16 @@ def _variables(abi):
     """The environment that makes `runtime/cmake/zig.cmake` build for it."""
     include = _SYSROOT / "usr" / "include"
     libc = _BUILDS / f"{abi}.txt"
-    libc.parent.mkdir(parents=True, exist_ok=True)
-    libc.write_text(
+    text = (
         f"include_dir={include}\n"
         f"sys_include_dir={include / ABIS[abi]}\n"
         f"crt_dir={_libraries(abi)}\n"
         f"gcc_dir={_libraries(abi)}\n"
         "msvc_lib_dir=\nkernel32_lib_dir=\ndarwin_sdk_dir=\n"
     )
+    # Another worker may be compiling by it.
+    if not libc.exists() or libc.read_text() != text:
+        libc.write_text(text)
     return {
         **os.environ,
         "ZIG": _ZIG,

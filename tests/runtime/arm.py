@@ -6,12 +6,15 @@ mmdebstrap, for 32 bits g++-arm-linux-gnueabihf. The roots are made once, in
 build/arm64-root and build/armhf-root.
 """
 
+import contextlib
 import importlib.metadata
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+
+import filelock
 
 TOOLS = (
     "cmake",
@@ -71,23 +74,30 @@ def root_32_bit():
     # As Debian's alternatives do where packages are set up, for NumPy.
     for name in ("blas", "lapack"):
         link = root / "usr/lib/arm-linux-gnueabihf" / f"lib{name}.so.3"
-        if not link.exists():
+        with contextlib.suppress(FileExistsError):
             link.symlink_to(f"{name}/{link.name}")
     return root
 
 
 def _root(architecture, packages, wheels, platforms):
     folder = _REPOSITORY / "build" / f"{architecture}-root"
-    if folder.exists():
-        return folder
+    folder.parent.mkdir(exist_ok=True)
+    # Several workers of pytest wait for the one that is first.
+    with filelock.FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            _make(folder, architecture, packages, wheels, platforms)
+    return folder
+
+
+def _make(folder, architecture, packages, wheels, platforms):
     half = folder.with_suffix(".part")
     shutil.rmtree(half, ignore_errors=True)
-    folder.parent.mkdir(exist_ok=True)
     subprocess.run(
         [
             *("mmdebstrap", f"--architectures={architecture}"),
             *("--variant=extract", f"--include={','.join(packages)}"),
-            *("bookworm", half),
+            # Without updates, whose mirror is another and may be behind.
+            *("bookworm", half, "http://deb.debian.org/debian"),
         ],
         check=True,
     )
@@ -101,7 +111,6 @@ def _root(architecture, packages, wheels, platforms):
         check=True,
     )
     half.rename(folder)
-    return folder
 
 
 def python(root, cpu, emulator=("qemu-aarch64-static",)):
