@@ -115,7 +115,8 @@ def convert(
     the file; a warning says so. TensorFlow has to be installed.
 
     Args:
-        model: A built Functional or Sequential `keras.Model` in float32.
+        model: A built Functional or Sequential `keras.Model` in float32. A
+            batch that it fixes is the file's, which otherwise takes any.
         target: `"packed"`: N bits a weight, run as XNOR and SHIFT by
             `keras_aqe.runtime` in LiteRT. `"lce"`: Larq Compute Engine's
             operators, wider codes as sums of binary planes. `"tflite"`:
