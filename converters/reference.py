@@ -53,7 +53,11 @@ class Reference(Emitter):
             node: tf.convert_to_tensor(value, node.dtype)
             for node, value in zip(graph.inputs, inputs)
         }
-        self._given = {node: tf.constant(x) for node, x in codes.items()}
+        self._given = {}
+        for node, x in codes.items():
+            self._given[node] = tf.constant(x)
+            if isinstance(node, g.Pad):
+                self._given[node.source] = _unpadded(node, x)
         self._errors = {}
         self._random = np.random.default_rng(0)
 
@@ -77,6 +81,11 @@ class Reference(Emitter):
         if isinstance(node, g.Apply):
             codes = self.codes(node.args[0])
             return tuple(node.operation(x).numpy() for x in codes)
+        if isinstance(node, g.Pad):
+            codes = self.codes(node.source)
+            return tuple(
+                self._pad(node, x, node.pads, node.code).numpy() for x in codes
+            )
         if isinstance(node, g.Threshold):
             total, error = self._total(node.source)
             return self._compared(node, total - error, total + error)
@@ -255,6 +264,15 @@ class Reference(Emitter):
             return x
         side = side or self._random.choice([-1, 1], x.shape)
         return x + error * np.float32(side)
+
+
+def _unpadded(node, x):
+    """Of the codes of a `nodes.Pad` those that it pads."""
+    inside = [
+        slice(before, size - behind)
+        for size, (before, behind) in zip(x.shape, node.pads)
+    ]
+    return tf.constant(x[tuple(inside)])
 
 
 def _inner_size(activation, x):

@@ -15,12 +15,17 @@ class Stored:
         offset: A number.
         channels: How many codes end at a word, where not those of the last
             axis: words of a flattened tensor lie as they did before.
+        pads: Further codes that stand nowhere, a pair for each axis of those
+            in front and behind, or `None`.
+        pad_code: What these are.
     """
 
     tensors: tuple
     factors: tuple = (1.0,)
     offset: float = 0.0
     channels: int | None = None
+    pads: tuple | None = None
+    pad_code: float = 0.0
 
     @classmethod
     def described(cls, entry):
@@ -37,8 +42,10 @@ class Stored:
             decode: `Target.decode` of the target that they are of.
         """
         channels = self.channels or shape[-1]
+        pads = self.pads or [(0, 0)] * len(shape)
+        inner = np.array(shape) - np.sum(pads, axis=1)
         codes = np.float32(self.offset)
         for array, factor in zip(arrays, self.factors):
-            part = decode(array, channels).astype("float32").reshape(shape)
+            part = decode(array, channels).astype("float32").reshape(inner)
             codes = codes + np.float32(factor) * part
-        return codes
+        return np.pad(codes, pads, constant_values=self.pad_code)

@@ -25,12 +25,14 @@ from keras_aqe.converters.graph import (
 from keras_aqe.converters.graph.known import (
     is_known,
     is_selection,
+    padding,
     require_known,
 )
 from keras_aqe.converters.graph.nodes import (
     Apply,
     Graph,
     Input,
+    Pad,
     Quantize,
     Sum,
     Threshold,
@@ -42,7 +44,6 @@ _LOOKUPS = (
     keras.layers.StringLookup,
     keras.layers.TextVectorization,
 )
-_ZERO_PADDINGS = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)
 _REORDERINGS = (
     keras.layers.Flatten,
     keras.layers.Permute,
@@ -394,12 +395,16 @@ def _apply(operation, args, kwargs):
         args=args,
         kwargs=kwargs,
     )
+    padded = padding(operation, args, kwargs)
+    if padded is not None and _is_codes(sources[0]):
+        pads, number = padded
+        code = number / sources[0].unit
+        return _pad(operation.name, sources[0], pads, code) or node
     if _selects(operation, sources):
         node.bits, node.levels = sources[0].bits, sources[0].levels
         node.unit = sources[0].unit
-        if is_known(operation, _ZERO_PADDINGS) and node.levels is not None:
+        if padded is not None and node.levels is not None:
             node.levels = np.union1d(node.levels, 0)
-            node.bits = max(node.bits, 2)
     if pixels.is_preprocessing(operation, sources):
         return pixels.find(node) or node
     return node
@@ -445,6 +450,47 @@ def _is_trained(operation):
     return len(operation.weights) > sum(len(n.weights) for n in normalisations)
 
 
+def _is_codes(node):
+    """Whether a node's value is that of codes which are no image's."""
+    return (
+        node.levels is not None
+        and not node.is_image
+        and not isinstance(node, Sum)
+    )
+
+
+def _pad(name, source, pads, code):
+    """Codes with others around; `None` if there is no such code.
+
+    What stands around may be 0 as well, which adds nothing to a sum.
+    """
+    bits, levels = source.bits, source.levels
+    if code not in levels:
+        if code:
+            return None
+        bits, levels = max(bits, 2), np.union1d(levels, 0)
+    shape = tuple(
+        size if size is None else size + sum(pair)
+        for size, pair in zip(source.shape, pads)
+    )
+    if isinstance(source, Pad) and source.code == code:
+        source, inner = source.source, source.pads
+        pads = tuple(
+            (before + first, last + behind)
+            for (before, behind), (first, last) in zip(pads, inner)
+        )
+    return Pad(
+        name,
+        shape,
+        bits=bits,
+        unit=source.unit,
+        levels=levels,
+        source=source,
+        pads=pads,
+        code=code,
+    )
+
+
 def _selects(operation, sources):
     """Whether codes go in and the same kind of codes comes out."""
     if not is_selection(operation):
@@ -480,6 +526,10 @@ def _quantize(source, quantizer, name):
     if isinstance(source, Apply) and is_known(source.operation, _REORDERINGS):
         inner = _quantize(source.args[0], quantizer, name)
         return _apply(source.operation, (inner,), source.kwargs)
+    # What stands in front of padding and behind a sum is part of it then.
+    padded = _quantized_inside(source, quantizer, name)
+    if padded is not None:
+        return padded
     chain, origin = folding.chain_of(source)
     if (
         isinstance(origin, Sum)
@@ -499,3 +549,27 @@ def _quantize(source, quantizer, name):
     return Quantize(
         name, source.shape, **described, source=source, quantizer=quantizer
     )
+
+
+def _quantized_inside(source, quantizer, name):
+    """Codes of padded floats as padded codes; `None` where nothing is padded.
+
+    Layers behind the padding that take each number alone may as well stand in
+    front of it.
+    """
+    chain, origin = folding.chain_of(source, pools=False)
+    if not isinstance(origin, Apply) or not origin.sources():
+        return None
+    padded = padding(origin.operation, origin.args, origin.kwargs)
+    if padded is None:
+        return None
+    pads, number = padded
+    if any(pads[0] + pads[-1]):
+        return None
+    code = folding.fold_number(number, chain, quantizer, source.shape[-1])
+    if code is None:
+        return None
+    inner = origin.args[0]
+    for layer in chain:
+        inner = _apply(layer, (inner,), {})
+    return _pad(name, _quantize(inner, quantizer, name), pads, code)

@@ -186,6 +186,27 @@ def fold_floats(chain, quantizer, shape):
     return _fold_values(shape, None, functions, quantizer)
 
 
+def fold_number(number, chain, quantizer, channels):
+    """The code that a chain and a quantizer make of one number everywhere.
+
+    Args:
+        number: The number.
+        chain: Foldable layers without pooling, in order.
+        quantizer: The quantizer after them.
+        channels: How many channels the chain was built for.
+
+    Returns:
+        The code, `None` if it is not the same in all channels.
+    """
+    functions = [*map(_inference, chain), quantizer.hard]
+    with tf.init_scope():
+        number = np.full((1, channels), number, "float32")
+        values = np.unique(_evaluate(number.shape, functions, number))
+    if len(values) > 1:
+        return None
+    return float(np.rint(values[0] / quantizer.unit))
+
+
 def fold_average(pool, size, unit, levels, chain, quantizer, shape):
     """`fold` where the sum is that of an average pool of codes.
 

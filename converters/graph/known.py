@@ -6,6 +6,7 @@ called as it is.
 """
 
 import keras
+import numpy as np
 
 from keras_aqe.converters.errors import ConversionError
 
@@ -42,6 +43,7 @@ _MAX_POOLS = (
     keras.layers.MaxPooling2D,
     keras.layers.MaxPooling3D,
 )
+_ZERO_PADDINGS = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)
 _CALLS = {"__call__", "__getattr__", "__getattribute__", "__new__"}
 
 
@@ -122,6 +124,37 @@ def is_concatenation(operation, rank):
             and type(operation).__name__ == "Concatenate"
         )
     ) and operation.axis in (-1, rank - 1)
+
+
+def padding(operation, args, kwargs):
+    """How an operation puts a number around its first argument.
+
+    Args:
+        operation: A Keras layer or operation.
+        args, kwargs: What it is called with.
+
+    Returns:
+        Rows, columns and others added, a pair for each axis, and the number.
+        `None` of an operation that does anything else.
+    """
+    if is_known(operation, _ZERO_PADDINGS):
+        pads = np.reshape(operation.padding, (-1, 2)).tolist()
+        around = [(0, 0)] if is_channels_last(operation) else []
+        first = [(0, 0)] * (len(args[0].shape) - len(pads) - len(around))
+        return (*first, *map(tuple, pads), *around), 0.0
+    if (
+        not type(operation).__module__.startswith("keras.src.ops")
+        or type(operation).__name__ != "Pad"
+        or operation.mode != "constant"
+    ):
+        return None
+    _, number, *_ = (*args, kwargs.get("constant_values"))
+    if not isinstance(number, (int, float, type(None))):
+        return None
+    pads = operation.pad_width
+    if len(pads) == 1:
+        pads = pads * len(args[0].shape)
+    return tuple(map(tuple, pads)), float(number or 0)
 
 
 def is_reshape(operation):

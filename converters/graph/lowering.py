@@ -13,6 +13,7 @@ from keras_aqe import layers
 from keras_aqe.converters.errors import ConversionError, raise_all
 from keras_aqe.converters.graph.nodes import (
     Cast,
+    Pad,
     Shift,
     Spread,
     Sum,
@@ -54,7 +55,9 @@ def lower(layer, source, refuse):
         # Its levels are where its accumulators end, not codes.
         source = Cast(source.name, source.shape, source=source)
     if isinstance(layer, layers.QuantDense):
-        return _sum(layer, source, *_codes(layer, layer.kernel, refuse))
+        kernel, unit = _codes(layer, layer.kernel, refuse)
+        shape = layer.compute_output_shape(source.shape)
+        return _sum(layer, source, kernel, unit, shape)
     if isinstance(layer, layers.QuantConv2DTranspose):
         return _transposed(layer, source, refuse)
     if isinstance(layer, layers.QuantSeparableConv2D):
@@ -65,7 +68,10 @@ def lower(layer, source, refuse):
         kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
     if isinstance(layer, layers.QuantConv1D):
         kernel = kernel[None]
-    return _sum(layer, source, kernel, unit, _window(layer, source, refuse))
+    shape = layer.compute_output_shape(source.shape)
+    window = _window(layer, source, refuse)
+    source, window = _unpadded(source, kernel, window)
+    return _sum(layer, source, kernel, unit, shape, window)
 
 
 def _refusals(layer, source):
@@ -128,10 +134,10 @@ def _composed(layer, refuse):
 def _transposed(layer, source, refuse):
     kernel, unit = _codes(layer, layer.kernel, refuse)
     kernel = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    sizes = layer.compute_output_shape(source.shape)[1:3]
+    shape = layer.compute_output_shape(source.shape)
     pads = []
     for size, given, kernel_size, stride, dilation in zip(
-        sizes,
+        shape[1:3],
         source.shape[1:3],
         layer.kernel_size,
         layer.strides,
@@ -144,7 +150,7 @@ def _transposed(layer, source, refuse):
         pads.append((before, size - spread - before + reach))
     source = _spread(source, layer)
     window = Window((1, 1), tuple(layer.dilation_rate), tuple(pads))
-    return _sum(layer, source, kernel, unit, window)
+    return _sum(layer, source, kernel, unit, shape, window)
 
 
 def _spread(source, layer):
@@ -220,12 +226,35 @@ def _pad_code(layer, source, pads, refuse):
     return code
 
 
-def _sum(layer, source, kernel, unit, window=None):
+def _unpadded(source, kernel, window):
+    """Codes without what is around them, and a window that has it instead.
+
+    Both stay as they are where the window has another number around already,
+    or would stand beside the codes as a whole.
+
+    Args:
+        source: The node that a layer sees.
+        kernel: The layer's kernel, as that of a `Sum`.
+        window: How it moves.
+    """
+    if not isinstance(source, Pad) or any(source.pads[0] + source.pads[-1]):
+        return source, window
+    # Sequences are images of one row.
+    pads = np.add(window.pads, ((0, 0), *source.pads[1:-1])[-2:])
+    reach = (np.array(kernel.shape[:2]) - 1) * window.dilation
+    if (np.any(window.pads) and window.pad_code != source.code) or (
+        (pads.max(axis=1) > reach).any()
+    ):
+        return source, window
+    window = dataclasses.replace(
+        window, pads=tuple(map(tuple, pads.tolist())), pad_code=source.code
+    )
+    return source.source, window
+
+
+def _sum(layer, source, kernel, unit, shape, window=None):
     quantizer = layer.kernel_quantizer
     bits = 32 if quantizer is None else quantizer.bits
-    shape = layer.compute_output_shape(
-        source.source.shape if isinstance(source, Spread) else source.shape
-    )
     offset = None
     if bits <= 8 and _exceeds_int8(source):
         offset = _SHIFT * kernel.sum(tuple(range(kernel.ndim - 1)))

@@ -103,10 +103,24 @@ class Quantize(Node):
     quantizer: quantizers.Quantizer = None
 
 
+@dataclasses.dataclass(eq=False)
+class Pad(Node):
+    """Codes with more of them around, all the same.
+
+    Args:
+        pads: Codes added in front and behind, a pair for each axis.
+        code: What stands there.
+    """
+
+    source: Node = None
+    pads: tuple = ()
+    code: float = 0.0
+
+
 def quantization(node):
-    """The `Quantize` or `Threshold` that made codes, maybe reordered since."""
-    while isinstance(node, Apply):
-        node = node.args[0]
+    """The `Quantize` or `Threshold` that made codes, maybe moved since."""
+    while isinstance(node, (Apply, Pad)):
+        node = node.sources()[0]
     return node
 
 

@@ -74,7 +74,8 @@ class Emitter:
                 if index not in graph.outputs and not tensor.name.startswith(
                     b"n"
                 ):
-                    tensor.name = node_names.scope(node).encode() + tensor.name
+                    scope = node_names.scope(_written(node))
+                    tensor.name = scope.encode() + tensor.name
         checks.check(model, self.graph, self.prefix)
         return model, stored
 
@@ -138,13 +139,20 @@ class Emitter:
         return f"input_{index:03}_{plain}"
 
     def _forms(self, node):
-        """Forms of a node's codes, or of those that it gives another shape."""
+        """Forms of a node's codes, or of those that it moves or pads."""
         yield from self.stored(node)
         if isinstance(node, g.Apply) and is_reshape(node.operation):
             (source,) = node.args
             for form in self._forms(source):
                 channels = form.channels or source.shape[-1]
-                yield dataclasses.replace(form, channels=channels)
+                if form.pads is None:
+                    yield dataclasses.replace(form, channels=channels)
+        if isinstance(node, g.Pad):
+            for form in self._forms(node.source):
+                if form.pads is None:
+                    yield dataclasses.replace(
+                        form, pads=node.pads, pad_code=node.code
+                    )
 
     def stored(self, node):
         """The forms that a node's codes were written in, each a `Stored`."""
@@ -253,6 +261,10 @@ class Emitter:
 
     def _sign(self, x):
         return tf.where(x >= 0, 1.0, -1.0)
+
+    def _write_pad(self, node):
+        x = self.tensor(node.source)
+        return self._pad(node, x, node.pads, node.code)
 
     def _write_spread(self, node):
         x = self.tensor(node.source)
@@ -365,6 +377,13 @@ def _computed(outputs):
                 found.add(tensor.ref())
                 waiting.append(tensor)
     return found
+
+
+def _written(node):
+    """The codes of a node in the graph, without padding that windows do."""
+    while node.number is None:
+        node = node.source
+    return node
 
 
 def _is_whole_image(node):

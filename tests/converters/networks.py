@@ -467,7 +467,14 @@ class RandomNetwork:
         return x
 
     def _moved_block(self, x):
-        """A layer that moves, drops or averages codes, and a convolution."""
+        """A layer that moves, drops or averages codes, and a convolution.
+
+        Or floats, in front of their quantizer.
+        """
+        on_floats = self._draw(st.booleans())
+        if on_floats:
+            order = self._draw(st.sampled_from(["bn", "bn relu", "relu bn"]))
+            x = block(x, self._branch(), None, order)
         rows, columns, channels = x.shape[1:]
         choices = [
             keras.layers.MaxPooling2D(
@@ -485,7 +492,7 @@ class RandomNetwork:
             ]
         layer = self._draw(st.sampled_from(choices))
         x = layer(x)
-        if isinstance(layer, keras.layers.AveragePooling2D):
+        if on_floats or isinstance(layer, keras.layers.AveragePooling2D):
             x = self._quantized(x)
         return self._conv_block(x)
 

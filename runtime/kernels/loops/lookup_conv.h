@@ -23,7 +23,7 @@
 //                                       or more
 //   Part, load_part, store_part, store_words(part, to, step)
 //                                       16 bytes; two words, so far apart
-//   interleave_bytes(parts), interleave_pairs(parts)
+//   interleave_bytes(parts or registers), interleave_pairs(parts)
 //                                       bytes, or pairs, of the first part and
 //                                       the first of the second half in turn,
 //                                       and so on
@@ -471,52 +471,79 @@ class Conv {
 
   // Codes of 8 bits, from sums that are bytes.
   AQE_TARGET void store_bytes(int block, int count, char* pixel) {
+    constexpr int kMost = kTile<Set> / Set::kBytes;
     const int channels = channels_in_block(layer_.out_channels, block);
-    for (int c = 0; c < channels; ++c) count_passed(block, c, count);
+    for (int c = 0; c < channels; ++c) {
+      if (count <= Set::kBytes) {
+        count_passed<1>(block, c);
+      } else {
+        count_passed<kMost>(block, c);
+      }
+    }
     char* to = pixel + int64_t{block} * kBlock;
-    for (int k = 0; k < count; k += kPart, to += kPart * layer_.out_channels) {
-      const int pixels = std::min(kPart, count - k);
+    for (int k = 0; k < count; k += Set::kBytes) {
       for (int c = 0; c < channels; c += kPart) {
-        typename Set::Part parts[kPart];
+        typename Set::Bytes codes[kPart];
+#pragma GCC unroll 16
         for (int i = 0; i < kPart; ++i)
-          parts[i] = Set::load_part(sums_ + (c + i) * kTile<Set> + k);
+          codes[i] = Set::load(sums_ + (c + i) * kTile<Set> + k);
         // Four times, from bytes of neighbouring positions to those of one.
-        for (int i = 0; i < 4; ++i) Set::interleave_bytes(parts);
-        const int some = std::min(kPart, channels - c);
-        for (int i = 0; i < pixels; ++i) {
-          char* codes = to + int64_t{i} * layer_.out_channels + c;
-          if (some == kPart) {
-            Set::store_part(codes, parts[i]);
-          } else {
-            char own[kPart];
-            Set::store_part(own, parts[i]);
-            std::memcpy(codes, own, some);
-          }
-        }
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) Set::interleave_bytes(codes);
+        store_pixels(codes, std::min(Set::kBytes, count - k),
+                     std::min(kPart, channels - c), to + c);
+      }
+      to += int64_t{Set::kBytes} * layer_.out_channels;
+    }
+  }
+
+  // Some bytes of each pixel; register i has those of pixels i, 16 + i and so
+  // on.
+  AQE_TARGET void store_pixels(const typename Set::Bytes (&codes)[kPart],
+                               int count, int some, char* to) const {
+    alignas(64) char bytes[kPart * Set::kBytes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kPart; ++i)
+      Set::store(bytes + i * Set::kBytes, codes[i]);
+    for (int pixel = 0; pixel < count; ++pixel, to += layer_.out_channels) {
+      const char* own =
+          bytes + pixel % kPart * Set::kBytes + pixel / kPart * kPart;
+      if (some == kPart) {
+        Set::store_part(to, Set::load_part(own));
+      } else {
+        std::memcpy(to, own, some);
       }
     }
   }
 
   // Codes in the place of the sums of a channel of the block.
-  AQE_TARGET void count_passed(int block, int c, int count) {
+  template <int kVectors>
+  AQE_TARGET void count_passed(int block, int c) {
+    using Bytes = typename Set::Bytes;
     const int64_t channel = int64_t{block} * kBlock + c;
     const uint8_t* thresholds = bytes_at(at_.thresholds + channel * at_.levels);
     const uint8_t* turns = bytes_at(at_.turns + channel / kByte * at_.levels);
     uint8_t* sums = sums_ + c * kTile<Set>;
-    for (int k = 0; k < count; k += Set::kBytes) {
-      const typename Set::Bytes own = Set::load(sums + k);
-      int first = layer_.first_code;
-      typename Set::Bytes passed = Set::zero();
-      for (int level = 0; level < at_.levels; ++level) {
-        const int turned = turns[level] >> c % kByte & 1;
-        first += turned;
-        passed =
-            Set::add_passed(passed, own, Set::set(thresholds[level]),
-                            Set::set(static_cast<uint8_t>(1 - 2 * turned)));
-      }
-      Set::store(sums + k,
-                 Set::add(passed, Set::set(static_cast<uint8_t>(first))));
+    Bytes own[kVectors], passed[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      own[v] = Set::load(sums + v * Set::kBytes);
+      passed[v] = Set::zero();
     }
+    int first = layer_.first_code;
+    for (int level = 0; level < at_.levels; ++level) {
+      const int turned = turns[level] >> c % kByte & 1;
+      first += turned;
+      const Bytes threshold = Set::set(thresholds[level]);
+      const Bytes bit = Set::set(static_cast<uint8_t>(1 - 2 * turned));
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        passed[v] = Set::add_passed(passed[v], own[v], threshold, bit);
+    }
+    const Bytes start = Set::set(static_cast<uint8_t>(first));
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v)
+      Set::store(sums + v * Set::kBytes, Set::add(passed[v], start));
   }
 
   AQE_TARGET void store_sums(int block, int count, char* pixel) {

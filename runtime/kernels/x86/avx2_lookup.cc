@@ -34,6 +34,17 @@ struct Avx2Lookup : LookupParts {
     return _mm256_shuffle_epi8(table, index);
   }
 
+  using LookupParts::interleave_bytes;
+  AQE_TARGET static void interleave_bytes(Bytes (&parts)[16]) {
+    Bytes result[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      result[2 * i] = _mm256_unpacklo_epi8(parts[i], parts[8 + i]);
+      result[2 * i + 1] = _mm256_unpackhi_epi8(parts[i], parts[8 + i]);
+    }
+    std::copy_n(result, 16, parts);
+  }
+
   // Of pairs of bytes: the sums of both, the second 256 times, and those of the
   // second alone.
   struct Wide {

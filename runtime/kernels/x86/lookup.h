@@ -30,7 +30,7 @@ struct LookupParts {
   template <int kParts>
   AQE_TARGET static void interleave_bytes(Part (&parts)[kParts]) {
     Part result[kParts];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < kParts / 2; ++i) {
       result[2 * i] = _mm_unpacklo_epi8(parts[i], parts[kParts / 2 + i]);
       result[2 * i + 1] = _mm_unpackhi_epi8(parts[i], parts[kParts / 2 + i]);

@@ -38,3 +38,16 @@ def test_words_end_where_they_did_before_a_reshape(channels):
     stored = Stored.described({"tensors": [4], "channels": channels})
     stored.decode([np.zeros((2, 6))], (2, 6), decode)
     assert told == [channels or 6]
+
+
+def test_codes_that_stand_nowhere():
+    stored = Stored.described(
+        {"tensors": [0], "pads": [[0, 0], [1, 2], [0, 0]], "pad_code": 3.0}
+    )
+    inner = np.arange(12).reshape(2, 3, 2)
+    found = stored.decode(
+        [inner.reshape(2, 6)], (2, 6, 2), lambda array, channels: array
+    )
+    expected = np.full((2, 6, 2), 3.0)
+    expected[:, 1:4] = inner
+    np.testing.assert_array_equal(found, expected)

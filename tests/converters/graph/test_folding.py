@@ -121,6 +121,20 @@ def test_thresholds_of_floats_equal_the_layers(bits, order, channels, seed):
     )
 
 
+@pytest.mark.parametrize("number", [-0.75, 0.0, 2.0])
+@pytest.mark.parametrize("bits", [1, 2, 3])
+def test_the_code_of_a_number(bits, number):
+    quantizer = quantizers.of_width(bits)
+    norm = keras.layers.BatchNormalization()
+    x = np.full((1, 1, 1, 3), number, "float32")
+    expected = quantizer.hard(layers.HardTanh()(norm(x))) / quantizer.unit
+    chain = [norm, layers.HardTanh()]
+    found = folding.fold_number(number, chain, quantizer, 3)
+    assert found == np.unique(expected)
+    norm.beta.assign([-9, 0, 9])
+    assert folding.fold_number(number, chain, quantizer, 3) is None
+
+
 def test_float_sums_find_the_last_bit():
     x = inputs = keras.Input((6, 6, 2))
     x = layers.QuantConv2D(4, 3, use_bias=False, kernel_quantizer="binary")(x)

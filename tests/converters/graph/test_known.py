@@ -8,7 +8,7 @@ import pytest
 
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import ConversionError, Interpreter, convert
-from keras_aqe.converters.graph.known import is_known
+from keras_aqe.converters.graph.known import is_known, padding
 from tests.converters.networks import TARGETS, images, randomise
 
 K = keras.layers
@@ -295,3 +295,29 @@ def test_refuses_a_model_with_a_call_of_its_own():
     outputs = layers.QuantDense(2, kernel_quantizer="binary")(inputs)
     with pytest.raises(ConversionError, match="'mine'.*`call` of its own"):
         convert(Model(inputs, outputs, name="mine"), "tflite")
+
+
+PADS = ((0, 0), (1, 0), (2, 1), (0, 0))
+
+
+@pytest.mark.parametrize(
+    "layer, expected",
+    [
+        (K.ZeroPadding2D(PADS[1:3]), (PADS, 0.0)),
+        (
+            K.ZeroPadding2D(PADS[1:3], data_format=FIRST),
+            (((0, 0), *PADS[:3]), 0.0),
+        ),
+        (K.Cropping2D(PADS[1:3]), None),
+        (lambda x: keras.ops.pad(x, PADS), (PADS, 0.0)),
+        (lambda x: keras.ops.pad(x, PADS, constant_values=2), (PADS, 2.0)),
+        (lambda x: keras.ops.pad(x, 1), (((1, 1),) * 4, 0.0)),
+        (lambda x: keras.ops.pad(x, PADS, mode="reflect"), None),
+    ],
+)
+def test_padding(layer, expected):
+    x = keras.Input((5, 6, 7))
+    operation, *_ = layer(x)._keras_history
+    node = operation._inbound_nodes[-1]
+    args, kwargs = node.arguments.args, node.arguments.kwargs
+    assert padding(operation, args, kwargs) == expected

@@ -53,3 +53,10 @@ def test_groups_and_the_largest_code(groups, pad_code, largest):
     assert (layer.groups, layer.largest_code) == (groups, largest)
     layer.window = None
     assert layer.largest_code == 4
+
+
+def test_codes_lead_to_what_made_them():
+    made = nodes.Quantize("quant", (None, 4))
+    moved = nodes.Pad("pad", (None, 6), source=apply(made), pads=((0, 0),))
+    assert nodes.quantization(moved) is made
+    assert graph([made], [apply(moved)]).nodes[2] is moved
