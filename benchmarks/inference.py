@@ -10,6 +10,7 @@ are fresh: time does not depend on what their weights have learned.
 
 import argparse
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -52,6 +53,12 @@ NETWORKS = {
         (*SAME, (8, 3)),
         (*NO_TARGETS, None),
     ),
+}
+# What files of networks take, and the normalisation in them. Those of int8 take
+# images of int8.
+IMAGES = {
+    "uint8 image": keras.layers.Rescaling(1 / 127.5, -1),
+    "float image": None,
 }
 # Files of builtin operators may take 1.15, 1.15 and 1.4 times as long.
 BUILTIN = (0.87, 0.87, 0.71)
@@ -130,17 +137,22 @@ class Comparison:
 
 def compare_networks(compare):
     for what, (build, widths, targets) in NETWORKS.items():
-        compare.times(
-            what,
-            [
-                comparison.runner(converters.convert(build(*pair)).flatbuffer)
-                for pair in widths
-            ],
-            [f"{inputs}/{weights}" for inputs, weights in widths],
-            PLAIN,
-            [comparison.runner(comparison.int8(build(32, 32)))],
-            targets,
-        )
+        models = [build(*pair) for pair in widths]
+        int8 = comparison.int8(build(32, 32))
+        for takes, image in IMAGES.items():
+            compare.times(
+                f"{what}, {takes}",
+                [
+                    comparison.runner(
+                        converters.convert(model, image=image).flatbuffer
+                    )
+                    for model in models
+                ],
+                [f"{inputs}/{weights}" for inputs, weights in widths],
+                PLAIN,
+                [comparison.runner(int8)],
+                targets,
+            )
 
 
 def compare_batches(compare, batches):

@@ -74,6 +74,10 @@ constexpr Shape kShapes[] = {
 constexpr Shape kImageShapes[] = {
     {"a_conv1", Operator::kConv2D, 32, 3, 128, 3, 1, 0, 1},
     {"resnet18_conv1", Operator::kConv2D, 224, 3, 64, 7, 2, 3, 1},
+    {"mobilenet_conv1", Operator::kConv2D, 224, 3, 32, 3, 2, 0, 1},
+    {"resnet110_conv1", Operator::kConv2D, 32, 3, 16, 3, 1, 1, 1},
+    {"densenet100_conv1", Operator::kConv2D, 32, 3, 24, 3, 1, 1, 1},
+    {"digits_conv1", Operator::kConv2D, 28, 1, 32, 5, 1, 2, 1},
 };
 
 // Multiply-accumulates that one cycle can do at best: of the instructions in a
@@ -94,6 +98,7 @@ constexpr Bound kBounds[] = {
     {"image_avx512", 0, 0, 16, 1, 2},
     {"image_rows_avx512", 0, 0, 16, 1, 2},
     {"conv_2d_rows_avx512", 0, 0, 64, 1, 2},
+    {"pixels_avx512", 0, 0, 64, 1, 2},
 };
 
 double bound_macs_per_cycle(const Kernel& kernel, const Layer& layer) {
@@ -155,7 +160,7 @@ struct Case {
   Layer layer;
   std::vector<uint8_t> weights;
   std::vector<int32_t> thresholds;
-  std::vector<float> float_thresholds;
+  std::vector<float> float_thresholds, input_scale, input_offset;
   std::vector<int8_t> direction;
 };
 
@@ -204,6 +209,10 @@ void make_case(const Shape& shape, Type input, int weight_bits, Case* c) {
   layer.thresholds = c->thresholds.data();
   layer.float_thresholds = c->float_thresholds.data();
   layer.direction = c->direction.data();
+  c->input_scale.assign(layer.in_channels, 2);
+  c->input_offset.assign(layer.in_channels, -255);
+  layer.input_scale = c->input_scale.data();
+  layer.input_offset = c->input_offset.data();
 }
 
 struct Times {
@@ -277,9 +286,10 @@ void time_kernel(const Options& options, const Shape& shape, const Case& c,
 
 void time_layer(const Options& options, const Shape& shape, Type input,
                 int weight_bits) {
-  const std::string bits =
-      (is_code(input) ? std::to_string(aqe::bits(input)) : "32") + "/" +
-      std::to_string(weight_bits);
+  const std::string bits = (is_code(input) ? std::to_string(aqe::bits(input))
+                            : input == Type::kUInt8 ? "uint8"
+                                                    : "32") +
+                           "/" + std::to_string(weight_bits);
   if (!options.bits.empty() && options.bits != bits) return;
   if (std::strstr(shape.name, options.layer.c_str()) == nullptr) return;
   Case c;
@@ -338,8 +348,10 @@ int main(int argc, char** argv) {
     return 0;
   }
   for (const aqe::Shape& shape : aqe::kImageShapes) {
-    for (const int weights : {1, 2, 3})
-      aqe::time_layer(options, shape, Type::kFloat32, weights);
+    for (const Type input : {Type::kFloat32, Type::kUInt8}) {
+      for (const int weights : {1, 2, 3})
+        aqe::time_layer(options, shape, input, weights);
+    }
   }
   for (const aqe::Shape& shape : aqe::kShapes) time_codes(shape);
 }

@@ -32,10 +32,14 @@ constexpr int kSlowProduct = 8;
 // it has to leave the caller's cache: the elements count as a part of others.
 constexpr int kMovedElements = 16;
 
-double product_nanoseconds(const Speed& speed, const Layer& layer) {
+double product_nanoseconds(const Kernel& kernel, const Layer& layer) {
+  const Speed speed = speed_of(kernel);
   const double products = static_cast<double>(layer.weights_per_output()) *
                           layer.batch * layer.conv_height * layer.conv_width *
                           layer.out_channels;
+  // Kernels of images alone multiply their bytes.
+  if (kernel.inputs == width_set(Type::kUInt8))
+    return products / speed.byte_products;
   if (layer.float_accumulator() || layer.op == Operator::kDepthwiseConv2D)
     return kSlowProduct * products / speed.byte_products;
   const double by_bits =
@@ -46,15 +50,14 @@ double product_nanoseconds(const Speed& speed, const Layer& layer) {
 }  // namespace
 
 int64_t estimate_nanoseconds(const Kernel& kernel, const Layer& layer) {
-  const Speed speed = speed_of(kernel);
   double elements =
       static_cast<double>(layer.out_pixels()) * layer.out_channels;
   if (is_pooling(layer.op))
     elements *= static_cast<double>(layer.window.height) * layer.window.width;
   if (layer.op == Operator::kQuantize || layer.op == Operator::kDequantize)
     elements /= kMovedElements;
-  double taken = elements / speed.elements;
-  if (has_weights(layer.op)) taken += product_nanoseconds(speed, layer);
+  double taken = elements / speed_of(kernel).elements;
+  if (has_weights(layer.op)) taken += product_nanoseconds(kernel, layer);
   return static_cast<int64_t>(std::min(taken, 1e15));
 }
 

@@ -292,6 +292,21 @@ def test_what_no_graph_is_known_of():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "image, is_whole",
+    [
+        (keras.layers.Rescaling(1 / 255), True),
+        (keras.layers.Rescaling(1 / 127.5, offset=-1), True),
+        (keras.layers.Rescaling(1 / 127.5, offset=[-1, 0.2]), True),
+        (keras.layers.Rescaling(1 / 53, offset=[-1.7, 0.2345]), False),
+    ],
+)
+def test_images_of_whole_numbers_are_multiplied_as_bytes(image, is_whole):
+    (row,) = aqe.check(model_of(conv("conv")), image=image).rows
+    assert ("pixels" in row.kernel) == is_whole, row
+
+
+@pytest.mark.slow
 def test_images_and_softness_are_as_in_convert():
     model = soft(tiny())
     image = keras.layers.Rescaling(1 / 127.5, offset=-1)

@@ -399,14 +399,24 @@ def test_float_input(weight_bits):
     )
 
 
+# Of whole numbers, which kernels multiply as bytes, and of others.
+NORMALISATIONS = {
+    "x / 127.5 - 1": ([2, 2, 2], [-255, -255, -255]),
+    "by channel": ([1, 1, 1], [-124, -117, -104]),
+    "other scales": ([1, 3, -2], [0, -300, 255]),
+    "fractions": ([0.011, 0.017, 0.02], [-1.3, 0.2, 0.7]),
+}
+
+
 @pytest.mark.parametrize("pad", (0, 1))
-def test_image_input(pad):
+@pytest.mark.parametrize("bits", (1, 2, 3, 4))
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_image_input(normalisation, bits, pad):
     """uint8 with normalisation equals the normalised float image."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(bits)
     image = rng.integers(0, 256, (1, 7, 8, 3)).astype(np.uint8)
-    scale = rng.uniform(0.01, 0.02, 3).astype(np.float32)
-    offset = rng.normal(size=3).astype(np.float32)
-    w = random_codes(rng, (20, 3, 3, 3), 3)
+    scale, offset = np.array(NORMALISATIONS[normalisation], np.float32)
+    w = random_codes(rng, (20, 3, 3, 3), bits)
     output = [
         np.ones(20, np.float32),
         rng.normal(size=20).astype(np.float32),
@@ -414,13 +424,13 @@ def test_image_input(pad):
     options = {
         "input_channels": 3,
         "input_bits": 32,
-        "weight_bits": 3,
+        "weight_bits": bits,
         "output_channels": 20,
         "output_bits": 32,
         "pad_value": pad,
         **window_options((3, 3), (2, 2), (1, 1), "SAME"),
     }
-    constants = [pack_weights(w, 3), *output]
+    constants = [pack_weights(w, bits), *output]
     shape = (1, 4, 4, 20)
     x = image.astype(np.float32) * scale + offset
     from_float = one_operator(

@@ -5,6 +5,7 @@
 
 #include "kernels/arm/neon_codes.h"
 #include "kernels/arm/neon_i8mm.h"
+#include "kernels/arm/neon_pixels.h"
 #include "kernels/arm/neon_sdot.h"
 #include "kernels/kernels.h"
 
@@ -137,6 +138,10 @@ constexpr Kernel matrix_kernel() {
 extern constexpr Kernel kConvMatrixNeon = matrix_kernel();
 extern constexpr Kernel kConvDotNeon =
     dot_kernel<DotLoop>("conv_2d_dot_neon", Operator::kConv2D, kNeonDot);
+extern constexpr Kernel kConvPixelsMatrixNeon =
+    neon::pixel_kernel<Dot<MatrixLoop>>("conv_2d_pixels_i8mm_neon", kNeonI8mm);
+extern constexpr Kernel kConvPixelsDotNeon =
+    neon::pixel_kernel<Dot<DotLoop>>("conv_2d_pixels_dot_neon", kNeonDot);
 extern constexpr Kernel kDenseDotNeon = dot_kernel<DenseLoop>(
     "fully_connected_dot_neon", Operator::kFullyConnected, kNeonDot);
 

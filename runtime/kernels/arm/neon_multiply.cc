@@ -2,6 +2,7 @@
 // time into bytes where the products are small, else in pairs into 32 bits.
 #include "kernels/arm/neon.h"
 
+#include "kernels/arm/neon_pixels.h"
 #include "kernels/arm/neon_products.h"
 #include "kernels/kernels.h"
 
@@ -35,6 +36,9 @@ struct Multiply {
 
 extern constexpr Kernel kConvMultiplyNeon =
     neon::products_kernel<Multiply>("conv_2d_multiply_neon", Operator::kConv2D);
+extern constexpr Kernel kConvPixelsMultiplyNeon =
+    neon::pixel_kernel<neon::Products<Multiply>>("conv_2d_pixels_multiply_neon",
+                                                 0);
 extern constexpr Kernel kDenseMultiplyNeon = neon::products_kernel<Multiply>(
     "fully_connected_multiply_neon", Operator::kFullyConnected);
 

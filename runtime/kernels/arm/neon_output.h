@@ -273,11 +273,12 @@ struct NeonOutput {
     }
   }
 
-  // acc += plus0 + plus1 - minus0 - minus1 - minus2, 64 sums each.
+  // acc += plus0 + plus1 - minus0 - minus1 - minus2, so many sums or, up to 64,
+  // more of each.
   static void combine(const int32_t* plus0, const int32_t* plus1,
                       const int32_t* minus0, const int32_t* minus1,
-                      const int32_t* minus2, int32_t* acc) {
-    for (int i = 0; i < kBlock; i += 4) {
+                      const int32_t* minus2, int count, int32_t* acc) {
+    for (int i = 0; i < count; i += 4) {
       const int32x4_t plus = vaddq_s32(load(plus0 + i), load(plus1 + i));
       const int32x4_t minus = vaddq_s32(
           vaddq_s32(load(minus0 + i), load(minus1 + i)), load(minus2 + i));

@@ -58,11 +58,7 @@ class Gather {
   AQE_TARGET __attribute__((noinline)) Taps copy_part(int n, int64_t top,
                                                       int64_t left, int first,
                                                       char* patch) const {
-    const Taps taps = {
-        first_inside(top, window_.dilation_y, window_.height),
-        first_beyond(top, window_.dilation_y, window_.height, layer_.in_height),
-        first_inside(left, window_.dilation_x, window_.width),
-        first_beyond(left, window_.dilation_x, window_.width, layer_.in_width)};
+    const Taps taps = taps_inside(layer_, top, left);
     const int begin = std::max(taps.begin_x, first);
     const int end = std::max(taps.end_x, begin);
     int64_t from = offset(n, top, left + int64_t{begin} * window_.dilation_x);
@@ -83,19 +79,6 @@ class Gather {
 
   int64_t offset(int n, int64_t y, int64_t x) const {
     return (int64_t{n} * layer_.in_height + y) * in_row_ + x * in_step_;
-  }
-
-  // Taps of one axis from `start` on; the divisions only at the border.
-  static int first_inside(int64_t start, int dilation, int taps) {
-    if (start >= 0) return 0;
-    return static_cast<int>(
-        std::min<int64_t>((dilation - 1 - start) / dilation, taps));
-  }
-  static int first_beyond(int64_t start, int dilation, int taps, int size) {
-    if (start + int64_t{taps - 1} * dilation < size) return taps;
-    return start >= size
-               ? 0
-               : static_cast<int>((size - start + dilation - 1) / dilation);
   }
 
   // The first columns of a row of the patch, from the patch in front.

@@ -18,8 +18,9 @@
 //                                           acc[row][64] for `rows` rows
 //   tap_sums(layer, constants)              what pixels of padding add to the
 //                                           sums, to be taken back
-//   combine(plus, plus, minus, minus, minus, acc)
-//                                           adds to and takes from 64 sums
+//   combine(plus, plus, minus, minus, minus, count, acc)
+//                                           adds to and takes from so many sums
+//                                           of a block
 //   max(rows, count, first, columns, best)  best[64] of rows[row][column][64],
 //                                           so many of both, from `first` on
 //   store(layer, constants, acc, block, pixel)
@@ -140,7 +141,9 @@ AQE_TARGET void run_tiles(const Layer& layer, const void* constants,
       if constexpr (std::is_integral_v<Acc>) {
         for (int i = 0; i < tile.positions; ++i) {
           if (tap_sums.is_needed(inside[i])) {
-            tap_sums.take_back<Method>(inside[i], block, acc + i * kBlock);
+            tap_sums.take_back<Method>(
+                inside[i], block, channels_in_block(layer.out_channels, block),
+                acc + i * kBlock);
           }
         }
       }

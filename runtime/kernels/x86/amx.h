@@ -202,9 +202,8 @@ class Multiplier {
 };
 
 template <class Tiles>
-class Rows {
+class Rows : public ValueRows<Int32Lanes> {
  public:
-  using Lanes = Int32Lanes;
   static constexpr int kMostRows = kTileRows, kChannels = kSplit;
   static constexpr size_t kBeyond = kTileBytes;
 

@@ -33,5 +33,17 @@ struct ByteProducts {
   }
 };
 
+// For convolutions (dot_conv.h).
+struct ByteDot : ByteProducts {
+  static constexpr int kMostRows = 4, kMostVectors = 2;
+  static constexpr bool kIsNarrow = true;
+
+  static int64_t most_steps(const Layer& layer) { return most_pairs(layer); }
+  AQE_TARGET static __m256i zero() { return _mm256_setzero_si256(); }
+  AQE_TARGET static __m256i add(__m256i sum, __m256i in, __m256i w) {
+    return _mm256_add_epi16(sum, pairs(in, w));
+  }
+};
+
 }  // namespace
 }  // namespace aqe

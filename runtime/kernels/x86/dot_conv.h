@@ -103,20 +103,20 @@ AQE_TARGET void multiply_rows(const Layer& layer, const char* const* parts,
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) {
       sums[r][v] = Lanes::load(init + v * kLanes);
-      if constexpr (Dot::kIsNarrow)
+      if constexpr (Dot::kIsNarrow) {
         Lanes::store(acc + r * kBlock + v * kLanes, sums[r][v]);
+        sums[r][v] = Dot::zero();
+      }
     }
   }
-  for (int part = 0; part < part_count; ++part) {
-    const char* patch = parts[part];
-    for (int64_t left = steps; left > 0;) {
-      int64_t some = left;
-      if constexpr (Dot::kIsNarrow) {
-        some = std::min(left, Dot::most_steps(layer));
-        for (int r = 0; r < kRows; ++r) {
-          for (int v = 0; v < kVectors; ++v) sums[r][v] = Dot::zero();
-        }
-      }
+  const char* patch = parts[0];
+  int64_t all = part_count * steps, of_part = steps;  // that are left
+  while (all > 0) {
+    int64_t held = all;
+    if constexpr (Dot::kIsNarrow) held = std::min(all, Dot::most_steps(layer));
+    all -= held;
+    while (held > 0) {
+      const int64_t some = std::min(held, of_part);
       for (int64_t step = 0; step < some; ++step) {
         typename Lanes::Vector w[kVectors];
         for (int v = 0; v < kVectors; ++v)
@@ -130,13 +130,21 @@ AQE_TARGET void multiply_rows(const Layer& layer, const char* const* parts,
         weights += Dot::kMostVectors * kBytes;
       }
       patch += some * 4;
-      left -= some;
-      if constexpr (Dot::kIsNarrow) {
-        for (int r = 0; r < kRows; ++r) {
-          for (int v = 0; v < kVectors; ++v) {
-            auto* at = acc + r * kBlock + v * kLanes;
-            Lanes::store(at, Dot::widen(Lanes::load(at), sums[r][v]));
-          }
+      held -= some;
+      of_part -= some;
+      if (of_part == 0 && part_count > 1) {
+        ++parts;
+        --part_count;
+        patch = *parts;
+        of_part = steps;
+      }
+    }
+    if constexpr (Dot::kIsNarrow) {
+      for (int r = 0; r < kRows; ++r) {
+        for (int v = 0; v < kVectors; ++v) {
+          auto* at = acc + r * kBlock + v * kLanes;
+          Lanes::store(at, Dot::widen(Lanes::load(at), sums[r][v]));
+          sums[r][v] = Dot::zero();
         }
       }
     }

@@ -6,11 +6,33 @@
 
 namespace aqe {
 
+// Sums of a block at all positions of some rows of the convolution. A row of
+// the window is so many steps; `weights` and `init` are those of all blocks.
 template <class Dot>
-class DotRows {
+void multiply_window_rows(const Layer& layer, const WindowRows* rows, int count,
+                          size_t pixel_bytes, int64_t steps_of_row, int block,
+                          const char* weights,
+                          const typename Dot::Lanes::Acc* init,
+                          typename Dot::Lanes::Acc* acc, int64_t acc_of_row) {
+  constexpr int kChannels = kLanes * Dot::kMostVectors;
+  const Window& window = layer.window;
+  const int channels = channels_in_block(layer.out_channels, block);
+  for (int c = 0; c < channels; c += kChannels) {
+    const int64_t channel = int64_t{block} * kBlock + c;
+    for (int row = 0; row < count; ++row) {
+      multiply_channels<Dot>(channels - c)(
+          layer, rows[row], window.height, window.stride_x * pixel_bytes,
+          layer.conv_width,
+          weights + channel * window.height * steps_of_row * 4, steps_of_row,
+          init + channel, acc + row * acc_of_row + c);
+    }
+  }
+}
+
+template <class Dot>
+class DotRows : public ValueRows<typename Dot::Lanes> {
  public:
-  using Lanes = typename Dot::Lanes;
-  using Acc = typename Lanes::Acc;
+  using Acc = typename Dot::Lanes::Acc;
   static constexpr int kMostRows = Dot::kMostRows;
   static constexpr int kChannels = DotConv<Dot>::kChannels;
   static constexpr size_t kBeyond = 0;
@@ -34,21 +56,10 @@ class DotRows {
 
   void multiply(const WindowRows* rows, int count, int block, Acc* acc,
                 int64_t acc_of_row) const {
-    const Window& window = layer_.window;
-    const size_t pixel = patch_pixel_bytes(layer_);
-    const int channels = channels_in_block(layer_.out_channels, block);
-    for (int c = 0; c < channels; c += kChannels) {
-      const int64_t channel = int64_t{block} * kBlock + c;
-      for (int row = 0; row < count; ++row) {
-        multiply_channels<Dot>(channels - c)(
-            layer_, rows[row], window.height, window.stride_x * pixel,
-            layer_.conv_width,
-            constants_ + at_.weights + channel * at_.steps * 4,
-            window.width * static_cast<int64_t>(pixel) / 4,
-            reinterpret_cast<const Acc*>(constants_ + at_.init) + channel,
-            acc + row * acc_of_row + c);
-      }
-    }
+    multiply_window_rows<Dot>(
+        layer_, rows, count, patch_pixel_bytes(layer_),
+        at_.steps / layer_.window.height, block, constants_ + at_.weights,
+        reinterpret_cast<const Acc*>(constants_ + at_.init), acc, acc_of_row);
   }
 
  private:

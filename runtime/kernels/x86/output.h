@@ -172,11 +172,13 @@ struct VectorOutput {
     }
   }
 
-  // acc += plus0 + plus1 - minus0 - minus1 - minus2, 64 sums each.
+  // acc += plus0 + plus1 - minus0 - minus1 - minus2, so many sums or, up to 64,
+  // more of each.
   AQE_TARGET static void combine(const int32_t* plus0, const int32_t* plus1,
                                  const int32_t* minus0, const int32_t* minus1,
-                                 const int32_t* minus2, int32_t* acc) {
-    for (int i = 0; i < kBlock; i += kLanes) {
+                                 const int32_t* minus2, int count,
+                                 int32_t* acc) {
+    for (int i = 0; i < count; i += kLanes) {
       const auto plus =
           Set::add(Lanes::load(plus0 + i), Lanes::load(plus1 + i));
       const auto minus =

@@ -6,8 +6,16 @@
 //   Lanes                         its vectors
 //   kMostRows, kChannels          positions and output channels at a time
 //   kBeyond                       bytes that it may read behind a row
+//   supports(layer)
 //   constants_bytes(layer), pack(layer, constants)
+//   pixel_bytes(layer)            of a decoded pixel
+//   decode(layer, pixels, count, bytes, to)
+//                                 so many neighbouring pixels, so many bytes of
+//                                 the input
 //   pad_pixel(layer, constants)   a decoded pixel of padding
+//   tap_sums(layer, constants)    what padding adds to sums, to be taken back
+//   output_stage(layer, constants)
+//                                 the layer as sums go on from there
 //   output_rows(layer)            rows of outputs at a time, if not pooled
 //   is_worthwhile(layer)
 //   Product(layer, constants)     of a thread, while it runs
@@ -18,6 +26,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/loops/decoded_rows.h"
 #include "kernels/x86/byte_patches.h"
@@ -29,6 +38,25 @@ constexpr int kMostConvRows = 4;  // at a time
 
 // Where the rows of the input below a row of the convolution lie.
 using WindowRows = const char* [kMostWindowRows];
+
+// What a Product of codes or floats says of its rows.
+template <class OwnLanes>
+struct ValueRows {
+  using Lanes = OwnLanes;
+
+  static bool supports(const Layer&) { return true; }
+  static size_t pixel_bytes(const Layer& layer) {
+    return patch_pixel_bytes(layer);
+  }
+  AQE_TARGET static void decode(const Layer& layer, const char* pixels,
+                                int count, int64_t bytes, char* to) {
+    load_pixels<typename Lanes::Set>(layer, pixels, count, bytes, to);
+  }
+  static TapSums tap_sums(const Layer&, const void*) { return {}; }
+  static const Layer& output_stage(const Layer& layer, const void*) {
+    return layer;
+  }
+};
 
 template <class Product>
 struct RowsKernel {
@@ -87,7 +115,8 @@ struct RowsKernel {
   }
 
   static DecodedRows decoded_rows(const Layer& layer) {
-    return DecodedRows(layer, most_conv_rows(layer), patch_pixel_bytes(layer));
+    return DecodedRows(layer, most_conv_rows(layer),
+                       Product::pixel_bytes(layer));
   }
 
   // Sums of a row of the convolution, one position more if their number is odd.
@@ -108,7 +137,7 @@ struct RowsKernel {
   static bool supports(const Layer& layer) {
     return layer.groups == 1 && layer.window.dilation_x == 1 &&
            layer.window.height <= kMostWindowRows &&
-           most_conv_rows(layer) <= kMostConvRows;
+           most_conv_rows(layer) <= kMostConvRows && Product::supports(layer);
   }
 
   static size_t scratch_bytes(const Layer& layer) {
@@ -139,6 +168,26 @@ struct RowsKernel {
     }
   }
 
+  // Of a row of the convolution.
+  AQE_TARGET static void take_back_padding(const Layer& layer,
+                                           const TapSums& tap_sums, int y,
+                                           int block, int32_t* acc) {
+    const Window& window = layer.window;
+    const int count = channels_in_block(layer.out_channels, block);
+    const int64_t top = int64_t{y} * window.stride_y - window.pad_top;
+    for (int x = 0; x < layer.conv_width; ++x) {
+      const int64_t left = int64_t{x} * window.stride_x - window.pad_left;
+      const Taps inside = taps_inside(layer, top, left);
+      if (tap_sums.is_needed(inside)) {
+        tap_sums.take_back<VectorOutput<Lanes>>(inside, block, count,
+                                                acc + int64_t{x} * kBlock);
+      } else {  // nor is it up to the right border
+        const int64_t right = layer.in_width - window.width - left;
+        x += static_cast<int>(right / window.stride_x);
+      }
+    }
+  }
+
   static void run(const Layer& layer, const void* constants, const void* input,
                   void* output, void* scratch, int64_t begin, int64_t end) {
     using Set = typename Lanes::Set;
@@ -147,20 +196,21 @@ struct RowsKernel {
     DecodedRows decoded = decoded_rows(layer);
     decoded.start(input, static_cast<char*>(scratch) + acc_bytes(layer));
     const char* pad_pixel = Product::pad_pixel(layer, constants);
-    const size_t patch_pixel = patch_pixel_bytes(layer);
+    const auto step = static_cast<int64_t>(Product::pixel_bytes(layer));
     const int64_t in_step = pixel_bytes(layer.input, layer.in_channels);
     const auto decode = [&](const char* pixels, int64_t count,
                             char* to) AQE_TARGET {
       if (pixels != nullptr) {
-        load_pixels<Set>(layer, pixels, static_cast<int>(count),
-                         count * in_step, to);
+        Product::decode(layer, pixels, static_cast<int>(count), count * in_step,
+                        to);
         return;
       }
-      for (; count > 0; --count, to += patch_pixel) {
-        Set::copy_words(pad_pixel, static_cast<int64_t>(patch_pixel / 4), to);
-      }
+      for (; count > 0; --count, to += step)
+        Set::copy_words(pad_pixel, (step + 3) / 4, to);
     };
     Product product(layer, constants);
+    const TapSums tap_sums = Product::tap_sums(layer, constants);
+    const Layer& stage = Product::output_stage(layer, constants);
     const int64_t of_row = acc_of_row(layer);
     const int most = output_rows(layer);
     const int64_t units_of_image = units(layer) / layer.batch;
@@ -189,18 +239,24 @@ struct RowsKernel {
           // As many as lie behind each other.
           const int place = conv.place(row);
           count = std::min(conv.count - row, conv.places - place);
-          product.multiply(parts + row, count, block, acc + place * of_row,
-                           of_row);
+          Acc* rows_of_sums = acc + place * of_row;
+          product.multiply(parts + row, count, block, rows_of_sums, of_row);
+          if constexpr (std::is_integral_v<Acc>) {
+            for (int i = 0; i < count && tap_sums.are_any(); ++i) {
+              take_back_padding(layer, tap_sums, conv.first + row + i, block,
+                                rows_of_sums + i * of_row);
+            }
+          }
         }
         char* pixel = pixel_at(layer.output, layer.out_channels, output,
                                (n * layer.out_height + y) * layer.out_width);
         if (layer.has_pool) {
-          store_pooled(layer, acc, conv, block, pixel);
+          store_pooled(stage, acc, conv, block, pixel);
           continue;
         }
         for (int row = 0; row < rows; ++row) {
           VectorOutput<Lanes>::store_pixels(
-              layer, nullptr, acc + row * of_row, layer.out_width, block,
+              stage, nullptr, acc + row * of_row, layer.out_width, block,
               pixel_at(layer.output, layer.out_channels, pixel,
                        int64_t{row} * layer.out_width));
         }

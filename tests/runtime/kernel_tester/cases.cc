@@ -195,7 +195,9 @@ int spread(const Layer& layer) {
                       ? static_cast<double>(layer.weights_per_output())
                       : layer.window.height * layer.window.width;
   const int magnitude =
-      (layer.float_accumulator() ? 1 : max_code(bits(layer.input))) *
+      (layer.input == Type::kUInt8 ? 200
+       : layer.float_accumulator() ? 1
+                                   : max_code(bits(layer.input))) *
       (layer.weight_bits ? max_code(layer.weight_bits) : 1);
   return std::max(2, static_cast<int>(std::sqrt(values) * magnitude));
 }
@@ -282,15 +284,34 @@ void choose_thresholds(Random& random, Case* c) {
   }
 }
 
+// Of an image: mostly whole numbers, of all channels or of each, which some
+// kernels ask for.
+void choose_normalisation(Random& random, Case* c) {
+  Layer& layer = c->layer;
+  c->input_scale = reals(random, layer.in_channels);
+  c->input_offset = reals(random, layer.in_channels);
+  if (random.chance(80)) {
+    const int most = 64 / max_code(layer.weight_bits);
+    const bool is_one_scale = random.chance(70);
+    const int scale = random.pick({1, 2, -most, random.between(-most, most)});
+    for (float& own : c->input_scale) {
+      own = static_cast<float>(is_one_scale ? scale
+                                            : random.between(-most, most));
+    }
+    const int offset = random.pick({0, -255, random.between(-300, 300)});
+    for (float& own : c->input_offset) {
+      own = static_cast<float>(random.chance(70) ? offset
+                                                 : random.between(-300, 300));
+    }
+  }
+  layer.input_scale = c->input_scale.data();
+  layer.input_offset = c->input_offset.data();
+}
+
 void choose_constants(Random& random, Case* c) {
   Layer& layer = c->layer;
   if (layer.weight_bits) choose_weights(random, c);
-  if (layer.input == Type::kUInt8) {
-    c->input_scale = reals(random, layer.in_channels);
-    c->input_offset = reals(random, layer.in_channels);
-    layer.input_scale = c->input_scale.data();
-    layer.input_offset = c->input_offset.data();
-  }
+  if (layer.input == Type::kUInt8) choose_normalisation(random, c);
   const bool has_stage = has_output_stage(layer.op);
   const bool rounding =
       has_stage && layer.output == Type::kInt8 && random.chance(50);
@@ -406,8 +427,8 @@ void fill_input(Random& random, const Case& c, void* input) {
           reinterpret_cast<int32_t*>(start)[i] = random.between(-1000, 1000);
           break;
         case Type::kUInt8:
-          reinterpret_cast<uint8_t*>(start)[i] =
-              static_cast<uint8_t>(random.between(0, 255));
+          reinterpret_cast<uint8_t*>(start)[i] = static_cast<uint8_t>(
+              c.is_extreme ? extreme * 255 : random.between(0, 255));
           break;
         default: {
           const int last = threshold_count(layer.input);
