@@ -38,7 +38,7 @@ double product_nanoseconds(const Kernel& kernel, const Layer& layer) {
                           layer.batch * layer.conv_height * layer.conv_width *
                           layer.out_channels;
   // Kernels of images alone multiply their bytes.
-  if (kernel.inputs == width_set(Type::kUInt8))
+  if (layer.input == Type::kUInt8 && kernel.inputs == width_set(Type::kUInt8))
     return products / speed.byte_products;
   if (layer.float_accumulator() || layer.op == Operator::kDepthwiseConv2D)
     return kSlowProduct * products / speed.byte_products;
