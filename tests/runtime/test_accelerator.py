@@ -1,5 +1,6 @@
 """LiteRT's CompiledModel with our accelerator, from Python and from C."""
 
+import concurrent.futures
 import ctypes
 import importlib.util
 import pathlib
@@ -55,6 +56,18 @@ def test_a_compiled_model_is_the_interpreter(widths, environment, tmp_path):
     for threads in (1, 3):
         received = run_compiled(path, environment, x, threads)
         np.testing.assert_array_equal(received, expected)
+
+
+def test_models_of_one_file_in_many_threads(environment, tmp_path):
+    file, x = network_file(2, 2), images(2)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(file)
+    expected = run(file, x)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for received in pool.map(
+            lambda _: run_compiled(path, environment, x), range(8)
+        ):
+            np.testing.assert_array_equal(received, expected)
 
 
 def test_files_without_our_operators_are_left_alone(
