@@ -79,6 +79,20 @@ def uv(tmp_path_factory):
     return folder / "bin" / "uv"
 
 
+def find(uv, version):
+    """The path of a Python of that version, empty where there is none."""
+    # What pyenv puts on the PATH fails for versions that are not chosen.
+    pyenv = pathlib.Path(os.environ.get("PYENV_ROOT", "~/.pyenv"))
+    folders = pyenv.expanduser().glob(f"versions/{version}.*/bin")
+    path = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
+    return subprocess.run(
+        [uv, "python", "find", "--no-python-downloads", version],
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout.strip()
+
+
 def environment(uv, folder, python, *requirements):
     """A clean environment with something of dist/; returns its Python."""
     subprocess.run(
@@ -112,15 +126,15 @@ np.save("y.npy", y)
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_runtime_alone(python, uv, tmp_path):
-    find = [uv, "python", "find", "--no-python-downloads", python]
-    if subprocess.run(find, stdout=subprocess.DEVNULL).returncode:
+    interpreter = find(uv, python)
+    if not interpreter:
         pytest.skip(f"no Python {python}")
     built(f"keras_aqe_runtime-*manylinux*_{platform.machine()}.whl")
     file, x, expected = small()
     (tmp_path / "model.tflite").write_bytes(file)
     np.save(tmp_path / "x.npy", x)
     clean = environment(
-        uv, tmp_path / "environment", python, "keras-aqe-runtime"
+        uv, tmp_path / "environment", interpreter, "keras-aqe-runtime"
     )
     printed = subprocess.run(
         [clean, "-c", RUNS],
