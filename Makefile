@@ -122,13 +122,21 @@ tidy: $(INSTALLED) ## what clang-tidy finds in C++
 	xargs -n 1 -P 2 .venv/bin/clang-tidy -p build/tidy --quiet
 
 # The packages as they are installed, for the API's pages.
-docs: $(INSTALLED) ## build the site into site/; fails on a broken link
+SCRIPTS := docs/javascripts
+docs: $(INSTALLED) $(SCRIPTS) ## build the site into site/; fails on a broken link
 	rm -rf build/docs
 	mkdir -p build/docs
 	cp -r keras_aqe build/docs/
 	cp -r converters build/docs/keras_aqe/
 	cp -r runtime build/docs/keras_aqe_runtime
 	NO_MKDOCS_2_WARNING=1 $(MKDOCS) build $(ARGS)
+
+# Diagrams, and search without a server. Without npm the site builds, too.
+$(SCRIPTS):
+	-npm install --silent --prefix build/javascripts mermaid@11.17.2 \
+	iframe-worker@1.0.4 && mkdir -p $@ && cd build/javascripts/node_modules && \
+	cp mermaid/dist/mermaid.min.js $(CURDIR)/$@/ && \
+	cp iframe-worker/shim/index.js $(CURDIR)/$@/iframe-worker.js
 
 wheels: $(BUILD) ## build the source archives and this machine's wheels into dist/
 	.venv-build/bin/python -m build --outdir dist .
