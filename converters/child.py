@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_aqe.alpha import find
 from keras_aqe.converters.errors import ConversionError
+from keras_aqe.graph import functional
 from keras_aqe.metrics import quantized_kernels
 from keras_aqe_runtime.errors import EngineMissingError
 
@@ -47,13 +48,10 @@ def under_tensorflow(function):
 
 
 def _call_in_child(name, model, image=None, **arguments):
-    if not getattr(model, "inputs", None):
-        raise ConversionError(
-            f"`{name}` takes built Functional and Sequential models. "
-            f"Received: {type(model).__name__} "
-            f"{getattr(model, 'name', '')!r}. Rebuild it as "
-            "`keras.Model(inputs, outputs)`, or call it on data first."
-        )
+    try:
+        functional(model, name)
+    except ValueError as error:
+        raise ConversionError(str(error)) from None
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         _save(model, folder / "model.keras")

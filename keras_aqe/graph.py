@@ -1,6 +1,7 @@
 """Functional graphs, nested ones too, walked node by node."""
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -58,8 +59,13 @@ def functional(model: keras.Model, caller: str) -> Any:
         caller: Name of the function that needs it, for the errors.
 
     Raises:
-        ValueError: If the model is not built, or has no graph.
+        ValueError: If the model is not built, has no graph or is a path.
     """
+    if isinstance(model, (str, os.PathLike)):
+        raise ValueError(
+            f"`{caller}` takes a model. Received the path {str(model)!r}. Load "
+            "it first: `keras.models.load_model(path)`."
+        )
     kind, name = type(model).__name__, getattr(model, "name", "")
     if isinstance(model, keras.Sequential):
         if not model.built:

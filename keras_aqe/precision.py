@@ -4,6 +4,7 @@ import keras
 
 from keras_aqe import quantizers
 from keras_aqe.cloning import clone
+from keras_aqe.graph import functional
 from keras_aqe.layers.quantized import QUANTIZER_ARGUMENTS
 
 
@@ -41,13 +42,7 @@ def to_float32(model: keras.Model) -> keras.Model:
 
     ```
     """
-    if not model.built or not hasattr(model, "inputs"):
-        raise ValueError(
-            "`to_float32` takes built Functional and Sequential models. "
-            f"Received: {type(model).__name__} "
-            f"{getattr(model, 'name', '')!r}. Rebuild it as "
-            "`keras.Model(inputs, outputs)`, or call it on data first."
-        )
+    functional(model, "to_float32")
     copies = {}
 
     def copy(layer):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_aqe import backend
+from keras_aqe import backend, graph
 from keras_aqe.alpha import find
 
 
@@ -131,13 +131,7 @@ class _Recorder(keras.layers.BatchNormalization):
 
 def _twin(model):
     """A copy of the model that records, and pairs of (layer, recorder)."""
-    if not getattr(model, "inputs", None) or not hasattr(model, "outputs"):
-        raise ValueError(
-            "`recalibrate` takes built Functional and Sequential models. "
-            f"Received: {type(model).__name__} "
-            f"{getattr(model, 'name', '')!r}. Rebuild it as "
-            "`keras.Model(inputs, outputs)`, or call it on data first."
-        )
+    graph.functional(model, "recalibrate")
     pairs = []
 
     def copy(layer):

@@ -9,7 +9,7 @@ import keras
 from rich.table import Table
 
 import keras_aqe
-from keras_aqe import costs, layers, tables
+from keras_aqe import costs, graph, layers, tables
 from keras_aqe.inference import WIDTH_KEEPING, is_identity
 from keras_aqe.multiplying import MULTIPLYING, SEPARABLE, kernels, positions
 from keras_aqe.quantizers import Quantizer
@@ -219,7 +219,7 @@ def summary(
     ```
     """
     calls: dict[int, Any] = {}
-    functional = _functional(model)
+    functional = graph.functional(model, "summary")
     _walk(functional, [32] * len(functional.inputs), calls)
     rows = [row for layer in calls.values() for row in _rows(*layer)]
     if target is not None:
@@ -255,23 +255,6 @@ def _with_operators(rows, model, target):
     return found
 
 
-def _functional(model):
-    if not model.built:
-        raise ValueError(
-            f"Model {model.name!r} is not built, so its shapes are not known. "
-            "Give it a `keras.Input` or call it on data first."
-        )
-    if isinstance(model, keras.Sequential):
-        return model._functional
-    if hasattr(model, "_nodes_by_depth"):
-        return model
-    raise ValueError(
-        "`summary` takes Functional and Sequential models, since only their "
-        f"graph is known. Received: {type(model).__name__} {model.name!r}. "
-        "Rebuild it as `keras.Model(inputs, outputs)`."
-    )
-
-
 def _walk(functional, input_bits, calls):
     """Follows widths through a graph; returns those of its outputs.
 
@@ -294,7 +277,7 @@ def _walk(functional, input_bits, calls):
 def _widths(node, arguments, calls):
     layer = node.operation
     if isinstance(layer, keras.Model):
-        return _walk(_functional(layer), arguments, calls)
+        return _walk(graph.functional(layer, "summary"), arguments, calls)
     if isinstance(layer, MULTIPLYING):
         _count(node, arguments[0], calls)
         return [32]

@@ -167,7 +167,11 @@ def _cast(name, spec, value):
         raise ValueError(f"{expected} Received: {error}") from error
     numbers = "biufc" if spec.dtype.kind == "c" else "biuf"
     if array.dtype.kind not in numbers:
-        raise ValueError(f"{expected} Received: an array of {array.dtype}")
+        raise ValueError(
+            f"{expected} Received: an array of {array.dtype}, made of "
+            f"{type(value).__name__}. Pass numbers: an array, or of a dataset "
+            "one batch, `next(iter(dataset))`."
+        )
     if not spec.accepts(array.shape):
         raise ValueError(
             f"{expected} Received: shape {array.shape}. These shapes may only "

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from keras_aqe import inference, layers, quantizers
+from keras_aqe import graph, inference, layers, quantizers
 from keras_aqe.converters.errors import ConversionError, naming, raising
 from keras_aqe.converters.graph import (
     calls,
@@ -142,22 +142,12 @@ def _layout(structure, names):
 
 
 def _functional(model):
-    if isinstance(model, keras.Sequential):
-        if not model.built:
-            raise ConversionError(
-                f"Model {model.name!r} was never built, so its shapes are not "
-                "known. Give it a `keras.Input` or call it on data first."
-            )
-        _require_own_call(model)
-        return model._functional
-    if isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth"):
-        _require_own_call(model)
-        return model
-    raise ConversionError(
-        "`convert` takes Functional and Sequential models. Received: "
-        f"{type(model).__name__} {getattr(model, 'name', '')!r}. Rebuild it "
-        "as `keras.Model(inputs, outputs)`."
-    )
+    try:
+        found = graph.functional(model, "convert")
+    except ValueError as error:
+        raise ConversionError(str(error)) from None
+    _require_own_call(model)
+    return found
 
 
 def _require_own_call(model):

@@ -1,6 +1,7 @@
 """What networks are made of: layers of M-bit inputs and N-bit kernels."""
 
 import math
+import numbers
 
 import keras
 
@@ -158,7 +159,7 @@ class Parts:
 
 
 def _check_width(argument, bits, widths):
-    if bits not in widths:
+    if not isinstance(bits, numbers.Integral) or bits not in widths:
         raise ValueError(
             f"`{argument}` must be one of {list(widths)}. Received: {bits!r}"
         )

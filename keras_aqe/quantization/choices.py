@@ -2,12 +2,13 @@
 
 import dataclasses
 import fnmatch
+import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 
-from keras_aqe import layers
+from keras_aqe import layers, quantizers
 
 # A layer's name or path, a pattern of either, or a class of layers.
 Key = str | type
@@ -142,6 +143,17 @@ def _rank(key, path, layer):
 
 
 def _choice(key, override):
+    choice = _given(key, override)
+    for given in (choice.input, choice.kernel):
+        is_width = isinstance(given, numbers.Integral)
+        try:
+            (quantizers.of_width if is_width else quantizers.get)(given)
+        except ValueError as error:
+            raise ValueError(f"`overrides[{key!r}]`: {error}") from None
+    return choice
+
+
+def _given(key, override):
     if override is None:
         return Choice(32, 32, "override")
     if isinstance(override, Mapping):
@@ -159,7 +171,7 @@ def _choice(key, override):
             more,
             quantizes_image=True,
         )
-    if isinstance(override, int):
+    if isinstance(override, numbers.Integral):
         return Choice(override, override, "override")
     if not isinstance(override, (list, tuple)) or len(override) != 2:
         raise ValueError(

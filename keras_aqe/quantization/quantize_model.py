@@ -1,6 +1,7 @@
 """A float model made a quantized one."""
 
 import dataclasses
+import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -163,7 +164,7 @@ def quantize_model(
 def _edge(first_last_bits):
     if first_last_bits is None:
         return None
-    if isinstance(first_last_bits, int):
+    if isinstance(first_last_bits, numbers.Integral):
         first_last_bits = first_last_bits, first_last_bits
     for bits in first_last_bits:
         _check_width(bits, "first_last_bits")
@@ -220,7 +221,7 @@ def _quantized(site, choice, estimator):
 
 def _quantizer(given, values, estimator, signed=True):
     """A quantizer of its own for one input or kernel, in its range."""
-    if not isinstance(given, (int, str)):
+    if not isinstance(given, (numbers.Integral, str)):
         return quantizers.get(quantizers.serialize(quantizers.get(given)))
 
     def make(**kwargs):

@@ -1,6 +1,7 @@
 """Quantizers: hard functions of few values, trained by an estimator."""
 
 import functools
+import numbers
 import re
 from collections.abc import Callable
 from typing import Any
@@ -77,7 +78,12 @@ def get(identifier: Identifier, **kwargs: Any) -> Quantizer | None:
         identifier = keras.saving.deserialize_keras_object(identifier)
     if identifier is None or isinstance(identifier, Quantizer):
         return identifier
-    like = counterpart(identifier)
+    if isinstance(identifier, numbers.Integral):
+        like = f"A width is `keras_aqe.quantizers.of_width({identifier})`."
+    elif isinstance(identifier, type) and issubclass(identifier, Quantizer):
+        like = f"That is a class: make one, `{identifier.__name__}()`."
+    else:
+        like = counterpart(identifier)
     raise ValueError(
         "A quantizer must be a `keras_aqe.quantizers.Quantizer`, its config, "
         "or one of the names 'binary', 'ternary', 'po2_<bits>', "
@@ -136,8 +142,8 @@ def of_width(bits: int, signed: bool = True, **kwargs: Any) -> Quantizer | None:
     names |= {4: "po2_4", 8: "fixed_8", 16: "float16", 32: None}
     if not signed:
         names |= {width: f"unsigned_{width}" for width in names if width <= 8}
-    if bits not in names:
+    if not isinstance(bits, numbers.Integral) or bits not in names:
         raise ValueError(
-            f"A width must be one of {list(names)} bits. Received: {bits}"
+            f"A width must be one of {list(names)} bits. Received: {bits!r}"
         )
     return get(names[bits], **kwargs)

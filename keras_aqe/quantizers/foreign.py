@@ -4,14 +4,15 @@ import re
 from typing import Any
 
 _SIGN = "'binary', which is `keras_aqe.quantizers.Binary(estimator='ste')`"
+_DOREFA = "'{unsigned}' for what comes out of a ReLU, '{po2}' for kernels"
 _LARQ = {
     "approx_sign": f"{_SIGN} with another gradient",
-    "dorefa": "'{unsigned}' for what comes out of a ReLU",
-    "dorefa_quantizer": "'{unsigned}' for what comes out of a ReLU",
+    "dorefa": _DOREFA,
+    "dorefa_quantizer": _DOREFA,
     "magnitude_aware_sign": f"{_SIGN}; batch normalisation takes the place of "
     "the magnitude",
     "no_op": "None, which is no quantizer",
-    "ste_heaviside": "'unsigned_1'",
+    "ste_heaviside": "'unsigned_1', for inputs,",
     "ste_sign": _SIGN,
     "ste_tern": "'ternary', which is "
     "`keras_aqe.quantizers.Ternary(estimator='ste')`",
@@ -33,10 +34,22 @@ _QKERAS = {
     "stochastic_ternary": "`keras_aqe.quantizers.Ternary(stochastic=True)`",
     "ternary": "'ternary'",
 }
+# Our own classes, where a name is asked for.
+_CLASSES = {
+    "binary": "'binary'",
+    "fixed_point": "'{fixed}' or, without a sign, '{unsigned}'",
+    "float16": "'float16'",
+    "power_of_two": "'{po2}'",
+    "ternary": "'ternary'",
+}
 # The least and the largest width of those that have a number.
 _WIDTHS = {"fixed": (2, 16), "po2": (2, 6), "unsigned": (1, 16)}
 # An expression of QKeras, as `quantized_bits(4, 0, alpha=1)`.
 _CALL = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*", re.DOTALL)
+# Its argument that leaves the levels below 0 out, the third one.
+_UNSIGNED = re.compile(
+    r"keep_negative\s*=\s*(0|False)\b|^[^,]+,[^,]+,\s*(0|False)\b"
+)
 
 
 def counterpart(identifier: Any) -> str:
@@ -65,11 +78,18 @@ def counterpart(identifier: Any) -> str:
         return ""
     name, arguments = call.groups()
     name = _snake_case(name)
-    for library, names in (("Larq", _LARQ), ("QKeras", _QKERAS)):
-        if name in names:
-            found = names[name].format_map(_of_width(arguments))
-            return f"{library}'s `{identifier}` is {found} here."
-    return ""
+    if arguments is None and name in _CLASSES:
+        library, like = "", _CLASSES[name]
+    elif name in _LARQ:
+        library, like = "Larq's ", _LARQ[name]
+    elif name == "quantized_bits" and _UNSIGNED.search(arguments or ""):
+        library, like = "QKeras's ", "'{unsigned}'"
+    elif name in _QKERAS:
+        library, like = "QKeras's ", _QKERAS[name]
+    else:
+        return ""
+    found = like.format_map(_of_width(arguments))
+    return f"{library}`{identifier}` is {found} here."
 
 
 def _snake_case(name):
@@ -84,7 +104,8 @@ def _of_width(arguments):
     found = found or re.search(r"\b(?:bits|k_bit)\s*=\s*(\d+)", arguments or "")
     if found is None:
         return {name: f"{name}_<bits>" for name in _WIDTHS}
+    bits = int(found[1])
     return {
-        name: f"{name}_{min(max(int(found[1]), least), most)}"
+        name: f"{name}_{min(bits, most)}" if bits >= least else "binary"
         for name, (least, most) in _WIDTHS.items()
     }

@@ -284,7 +284,7 @@ def test_what_no_graph_is_known_of():
     checked = aqe.check(Own())
     assert not checked.ok and checked.rows == [] and checked.report is None
     unbuilt = keras.Sequential([keras.layers.Dense(2)])
-    assert "never built" in aqe.check(unbuilt).faults[0].message
+    assert "not built" in aqe.check(unbuilt).faults[0].message
     with pytest.raises(ValueError, match="target='tpu'"):
         aqe.check(unbuilt, "tpu")
     with pytest.raises(ValueError, match="`compact` is for"):

@@ -151,7 +151,7 @@ def test_refuses_weights_that_are_not_finite(value):
 
 def test_refuses_a_model_never_built():
     model = keras.Sequential([layers.QuantDense(3, kernel_quantizer="binary")])
-    refused(model, "tflite", "never built")
+    refused(model, "tflite", "not built")
 
 
 def test_refuses_subclassed_models():

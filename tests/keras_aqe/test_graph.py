@@ -1,3 +1,5 @@
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -68,6 +70,8 @@ class Subclassed(keras.Model):
         (lambda: keras.Sequential([K.Dense(2)]), "`f`.*not built.*keras.Input"),
         (Subclassed, "`f` takes Functional.*Subclassed.*model.call"),
         (lambda: K.Dense(2, name="x"), "Received: Dense 'x'"),
+        (lambda: "a/b.keras", "path 'a/b.keras'.*load_model"),
+        (lambda: pathlib.Path("b.keras"), "path 'b.keras'.*load_model"),
     ],
 )
 def test_models_without_a_graph_are_refused(build, message):

@@ -309,6 +309,18 @@ class Subclassed(keras.Model):
         ),
         (lambda: aqe.quantize_model(straight(), 5, 1), "`input_bits`.*5"),
         (lambda: aqe.quantize_model(straight(), 1, 7), "`weight_bits`.*7"),
+        (lambda: aqe.quantize_model(straight(), "2", 1), "`input_bits`.*'2'"),
+        (lambda: aqe.quantize_model(straight(), 1, 2.0), "`weight_bits`.*2.0"),
+        (
+            lambda: aqe.quantize_model(straight(), 1, 1, overrides={"conv": 5}),
+            r"`overrides\['conv'\]`.*5",
+        ),
+        (
+            lambda: aqe.quantize_model(
+                straight(), 1, 1, overrides={"conv": (2, "x")}
+            ),
+            r"`overrides\['conv'\]`.*'x'",
+        ),
         (
             lambda: aqe.quantize_model(straight(), 1, 1, first_last_bits=9),
             "`first_last_bits`.*9",

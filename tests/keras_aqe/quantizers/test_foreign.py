@@ -27,7 +27,11 @@ NAMES = {
     "quantized_bits(bits=3, integer=0)": "po2_3",
     "quantized_bits": "fixed_<bits>",
     "quantized_linear(8)": "fixed_8",
-    "quantized_bits(1, 0)": "po2_2",
+    "quantized_bits(1, 0)": "binary",
+    "quantized_bits(4, 0, 0)": "unsigned_4",
+    "quantized_bits(2, keep_negative=False)": "unsigned_2",
+    "quantized_bits(4, 0, 1, 0)": "fixed_4",
+    "quantized_tanh(1)": "binary",
     "quantized_relu(2)": "unsigned_2",
     "quantized_relu(3, 1)": "unsigned_3",
     "quantized_po2(3)": "po2_3",
@@ -39,6 +43,12 @@ NAMES = {
     "ternary(threshold=0.5)": "ternary",
     "stochastic_ternary('auto')": "stochastic=True",
     "bernoulli()": "stochastic=True",
+    # Our own, by class.
+    "Binary": "binary",
+    "Ternary": "ternary",
+    "PowerOfTwo": "po2_<bits>",
+    "FixedPoint": "fixed_<bits>",
+    "Float16": "float16",
 }
 
 
@@ -70,6 +80,15 @@ def test_objects_and_functions_of_theirs():
     assert "'ternary'" in counterpart(SteTern())
     assert "'ternary'" in counterpart(SteTern)
     assert "'binary'" in counterpart(approx_sign)
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [(2, r"of_width\(2\)"), (aqe.quantizers.Ternary, r"make one, `Ternary\(")],
+)
+def test_what_is_meant_is_said(given, message):
+    with pytest.raises(ValueError, match=message):
+        aqe.layers.QuantDense(2, kernel_quantizer=given)
 
 
 @pytest.mark.parametrize("name", ["foo", "", "foo(2)", "(", 3, object(), []])
