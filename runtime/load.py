@@ -4,6 +4,7 @@ import dataclasses
 import os
 from typing import Protocol
 
+from keras_aqe_runtime.errors import ConversionError
 from keras_aqe_runtime.file import flatbuffer, metadata
 
 
@@ -48,8 +49,13 @@ def load(file):
     if isinstance(file, File):
         return file
     data = _contents(file)
-    model = flatbuffer.read(data)
-    return File(data, model, metadata.find(model))
+    try:
+        model = flatbuffer.read(data)
+        return File(data, model, metadata.find(model))
+    except ConversionError as error:
+        if isinstance(file, (str, os.PathLike)):
+            error.add_note(f"The file is {os.fspath(file)!r}.")
+        raise
 
 
 def _contents(file):

@@ -189,7 +189,8 @@ def _text(error):
     """An error in words, without the number that the system gives it."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    return str(error) or type(error).__name__
+    said = [str(error) or type(error).__name__]
+    return " ".join(said + getattr(error, "__notes__", []))
 
 
 def _fail(code, message):

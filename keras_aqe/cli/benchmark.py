@@ -32,6 +32,7 @@ def add_arguments(parser):
         metavar="MODEL",
         help="of what --against int8 is made",
     )
+    inputs.add_import(parser)
     add("--threads", type=inputs.positive, default=1, help="(default: 1)")
     add("--rounds", type=inputs.positive, default=12, help="(default: 12)")
     add(
@@ -92,9 +93,7 @@ def _int8(args):
 
     if str(source).endswith(".tflite"):
         return comparison.int8_of_file(pathlib.Path(source).read_bytes())
-    import argparse
-
-    model = inputs.load_model(argparse.Namespace(model=source, modules=[]))
+    model = inputs.load_model(args, source)
     return comparison.int8(comparison.float_twin(model))
 
 

@@ -16,6 +16,11 @@ class UsageError(ValueError):
 def add_model(parser):
     """Adds a model and what is needed to read it."""
     parser.add_argument("model", help="a .keras file")
+    add_import(parser)
+
+
+def add_import(parser):
+    """Adds what is needed to read a model."""
     parser.add_argument(
         "--import",
         dest="modules",
@@ -104,14 +109,21 @@ def shows_progress(args):
     return not args.json and sys.stderr.isatty()
 
 
-def load_model(args):
-    """The Keras model of `add_model`."""
-    path = pathlib.Path(args.model)
+def load_model(args, model=None):
+    """The Keras model of `add_model`, or of another path."""
+    path = pathlib.Path(model or args.model)
     # Before the imports, which take seconds.
     if not path.exists():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     if path.is_dir():
         raise IsADirectoryError(f"{str(path)!r} is a folder, not a .keras file")
+    import zipfile
+
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{str(path)!r} is not a model that Keras can load: it is no .zip "
+            "archive, which a .keras file is."
+        )
     for module in args.modules:
         _import(module)
     import keras

@@ -4,7 +4,7 @@ import contextlib
 import json
 import pathlib
 
-from keras_aqe.cli.inputs import UsageError
+from keras_aqe.cli.inputs import UsageError, add_import, load_model
 
 HELP = "draw the curves of training runs, or the kernels of a model"
 EXAMPLES = """\
@@ -37,6 +37,7 @@ def add_arguments(parser):
         help="of the model; may be repeated (default: the first four)",
     )
     add("--output", default="plot.png", help="(default: plot.png)")
+    add_import(parser)
 
 
 def run(args):
@@ -75,16 +76,13 @@ def _history(path):
 
 
 def _kernels(args):
-    import argparse
-
     import keras
 
     from keras_aqe import plots
-    from keras_aqe.cli.inputs import load_model
     from keras_aqe.layers.quantized import Quantized
 
     (path,) = args.files
-    model = load_model(argparse.Namespace(model=path, modules=[]))
+    model = load_model(args, path)
     kernels = {
         layer.name: keras.ops.convert_to_numpy(getattr(layer, name))
         for layer in model._flatten_layers()

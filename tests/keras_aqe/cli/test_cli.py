@@ -1,5 +1,6 @@
 """All subcommands: their help, their exit codes, what they print."""
 
+import importlib
 import json
 import os
 import signal
@@ -20,6 +21,16 @@ def run(capsys, *arguments):
         cli.main([str(argument) for argument in arguments])
     printed = capsys.readouterr()
     return ended.value.code, printed.out, printed.err
+
+
+OWN = """
+import keras
+
+@keras.saving.register_keras_serializable("theirs")
+class Own(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+"""
 
 
 def run_json(capsys, *arguments):
@@ -212,10 +223,12 @@ FAILURES = (
     (["check", "{folder}"], "is a folder"),
     (["check", "{text}"], "not a model that Keras can load"),
     (["check", "{h5}"], "not a model that Keras can load"),
+    (["check", "{other}"], "no .zip archive"),
     (["check", "{model}", "--import", "no_such_module"], "no_such_module"),
     (["convert", "{model}", "{none}/a.tflite"], "No such file"),
     (["describe", "{folder}"], "Is a directory"),
     (["describe", "{model}"], ".tflite"),
+    (["describe", "{other}"], "other.keras'."),
     (["benchmark", "{text}"], ".tflite"),
     (["verify", "{model}", "{none}"], "No such file"),
     (["verify", "{model}", "{tflite}", "--data", "{none}"], "No such file"),
@@ -239,8 +252,10 @@ def places(folder):
     places = {"model": "model.keras", "tflite": "model.tflite"}
     places |= {name: name for name in ("none", "text", "empty", "h5")}
     places |= {"arrays": "arrays.npz", "float": "float.keras"}
+    places |= {"other": "other.keras"}
     places = {name: str(folder / path) for name, path in places.items()}
-    (folder / "text").write_text("[1, 2]")
+    for name in ("text", "other.keras"):
+        (folder / name).write_text("[1, 2]")
     (folder / "empty").touch()
     (folder / "h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     np.savez(folder / "arrays.npz")
@@ -300,6 +315,28 @@ def test_nobody_reads_what_is_printed(arguments, gone):
     assert process.wait() == 3
     assert ("No space left" in err) == (gone == "space")
     assert "Traceback" not in err and "Exception ignored" not in err
+
+
+@pytest.mark.slow
+def test_layers_of_ones_own_come_from_a_module(
+    folder, capsys, tmp_path, monkeypatch
+):
+    (tmp_path / "theirs.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    conv = aqe.layers.QuantConv2D(4, 3, kernel_quantizer="binary", name="a")
+    own = importlib.import_module("theirs").Own()
+    model = keras.Sequential([keras.Input((8, 8, 2)), own, conv])
+    path, file = tmp_path / "own.keras", folder / "model.tflite"
+    model.save(path)
+    for command in (
+        ["check", path],
+        ["plot", path, "--output", tmp_path / "kernels.png"],
+        ["benchmark", file, "--against", "int8", "--float", path],
+    ):
+        keras.saving.get_custom_objects().pop("theirs>Own")
+        sys.modules.pop("theirs")
+        assert run(capsys, *command)[0] == 3
+        assert run(capsys, *command, "--import", "theirs")[0] == 0
 
 
 def test_an_interrupt_while_keras_is_imported_leaves_no_traceback():
