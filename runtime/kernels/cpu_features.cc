@@ -33,47 +33,70 @@ constexpr NamedFeature kNames[] = {
     {kNeonI8mm, "neoni8mm"},
 };
 
-#if defined(__x86_64__) && defined(__linux__)
-// Whether there are tile registers, the system saves them for each thread, and
-// this process may use them, for which Linux has to be asked once.
-bool has_amx() {
-  unsigned eax, ebx, ecx, edx;
-  constexpr unsigned kHasXgetbv = 1u << 27;  // and the system uses it
-  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & kHasXgetbv))
-    return false;
+#if defined(__x86_64__)
+// Asked of the CPU itself, since what `__builtin_cpu_supports` looks at is in a
+// library of the compiler's, and Zig's says that there is nothing.
+struct Registers {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+// All zero where the CPU has no such leaf.
+Registers cpuid(unsigned leaf) {
+  Registers r;
+  if (!__get_cpuid_count(leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx)) return {};
+  return r;
+}
+
+// The registers that the system saves for each thread, as XCR0 has them.
+unsigned saved_registers() {
+  // Whether there is `xgetbv`, and the system uses it.
+  if (!(cpuid(1).ecx & bit_OSXSAVE)) return 0;
+  unsigned low, high;
+  asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+#if defined(__linux__)
+// Whether there are tile registers, the system saves them, and this process may
+// use them, for which Linux has to be asked once.
+bool has_amx(unsigned saved) {
   constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
-  if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) ||
-      (edx & (kTile | kInt8)) != (kTile | kInt8))
-    return false;
+  if ((cpuid(7).edx & (kTile | kInt8)) != (kTile | kInt8)) return false;
   constexpr unsigned kConfigAndData = 3u << 17;
-  asm("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
-  if ((eax & kConfigAndData) != kConfigAndData) return false;
+  if ((saved & kConfigAndData) != kConfigAndData) return false;
   constexpr long kRequestPermission = 0x1023, kData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kData) == 0;
 }
 #else
-[[maybe_unused]] bool has_amx() { return false; }
+bool has_amx(unsigned) { return false; }
+#endif
 #endif
 
 uint32_t detect() {
   uint32_t features = 0;
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  const auto add = [&](bool has, CpuFeature feature) {
-    features |= has ? feature : 0u;
+  const unsigned saved = saved_registers();
+  constexpr unsigned kYmm = 3u << 1, kZmm = kYmm | 7u << 5;
+#if defined(__APPLE__)
+  // It begins to save them when they are used first.
+  const bool saves_zmm = (saved & kYmm) == kYmm;
+#else
+  const bool saves_zmm = (saved & kZmm) == kZmm;
+#endif
+  const Registers one = cpuid(1), seven = cpuid(7);
+  const auto add = [&](bool is_saved, unsigned bits, unsigned needed,
+                       CpuFeature feature) {
+    if (is_saved && (bits & needed) == needed) features |= feature;
   };
-  add(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-          __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt"),
-      kAvx2);
-  add(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-          __builtin_cpu_supports("avx512dq") &&
-          __builtin_cpu_supports("avx512vl"),
-      kAvx512);
-  add(__builtin_cpu_supports("avx512vnni"), kAvx512Vnni);
-  add(__builtin_cpu_supports("avx512vpopcntdq"), kAvx512Vpopcntdq);
-  add(__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("gfni"),
-      kAvx512Gfni);
-  add(has_amx(), kAmx);
+  constexpr unsigned kBeside = bit_FMA | bit_POPCNT;
+  add((saved & kYmm) == kYmm && (one.ecx & kBeside) == kBeside, seven.ebx,
+      bit_AVX2 | bit_BMI2, kAvx2);
+  add(saves_zmm, seven.ebx,
+      bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL, kAvx512);
+  add(saves_zmm, seven.ecx, bit_AVX512VNNI, kAvx512Vnni);
+  add(saves_zmm, seven.ecx, bit_AVX512VPOPCNTDQ, kAvx512Vpopcntdq);
+  add(saves_zmm, seven.ecx, bit_AVX512VBMI | bit_GFNI, kAvx512Gfni);
+  if (has_amx(saved)) features |= kAmx;
 #elif defined(__aarch64__) && defined(__linux__)
   constexpr unsigned long kHwcapDot = 1ul << 20, kHwcap2I8mm = 1ul << 13;
   if (getauxval(AT_HWCAP) & kHwcapDot) features |= kNeonDot;

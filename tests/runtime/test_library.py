@@ -1,10 +1,37 @@
 """What Python says of the kernels, and of what an interpreter runs."""
 
+import pathlib
+import platform
+import re
+
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from keras_aqe import runtime
+
+CPUINFO = pathlib.Path("/proc/cpuinfo")
+# What Linux calls that which a feature stands for.
+FLAGS = {
+    "avx2": "avx2 fma bmi2 popcnt",
+    "avx512": "avx512f avx512bw avx512dq avx512vl",
+    "avx512vnni": "avx512_vnni",
+    "avx512vpopcntdq": "avx512_vpopcntdq",
+    "avx512gfni": "avx512vbmi gfni",
+    "amx": "amx_tile amx_int8",
+}
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or not CPUINFO.exists(),
+    reason="the names are those of Linux on x86-64",
+)
+def test_the_features_of_the_cpu_are_those_that_linux_lists(monkeypatch):
+    monkeypatch.delenv("KERAS_AQE_CPU_FEATURES", raising=False)
+    listed = re.search(r"^flags\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE)
+    flags = set(listed[1].split())
+    expected = [name for name in FLAGS if {*FLAGS[name].split()} <= flags]
+    assert runtime.kernels()[0] == (",".join(expected) or "none")
 
 
 @pytest.mark.parametrize("columns", ["20", "80", "200"])
