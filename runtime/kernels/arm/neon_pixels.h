@@ -80,9 +80,7 @@ struct PixelMethod : OneMethod<Pixels<Method>> {
 };
 
 inline bool fits_pixels(const Layer& layer) {
-  return fits_tiles(layer) && has_whole_sums(layer) &&
-         std::all_of(layer.input_scale, layer.input_scale + layer.in_channels,
-                     [&](float scale) { return scale == *layer.input_scale; });
+  return fits_tiles(layer) && has_whole_sums(layer) && has_one_scale(layer);
 }
 
 template <class Method>

@@ -29,6 +29,11 @@ inline float greatest_scale(const Layer& layer) {
   return greatest;
 }
 
+inline bool has_one_scale(const Layer& layer) {
+  return std::all_of(layer.input_scale, layer.input_scale + layer.in_channels,
+                     [&](float scale) { return scale == *layer.input_scale; });
+}
+
 // Whether sums of this image are those of integers.
 inline bool has_whole_sums(const Layer& layer) {
   constexpr double kMostWhole = 1 << 24;

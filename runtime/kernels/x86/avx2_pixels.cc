@@ -10,9 +10,10 @@ namespace {
 
 struct PixelDot : ByteDot {
   static int64_t most_steps(const Layer& layer) {
-    const int weight = max_code(layer.weight_bits) *
-                       std::max(1, static_cast<int>(greatest_scale(layer)));
-    return 32767 / (2 * 255 * weight);
+    const int scale = has_small_weights(layer)
+                          ? std::max(1, static_cast<int>(greatest_scale(layer)))
+                          : 1;
+    return 32767 / (2 * 255 * scale * max_code(layer.weight_bits));
   }
 };
 

@@ -6,21 +6,33 @@
 
 namespace aqe {
 
-// Constants: what the sums start with, int32 of each output channel; TapSums of
-// padding; thresholds of whole sums; a pixel of padding; weights
-// [block][split][row of the window][step][channel of the split], four bytes
-// each. A row's last step is filled up with zeros, which meet bytes of the next
-// pixel.
+// A weight times a scale is to be so small a byte that AVX2 adds up the
+// products with two pixels in 16 bits. Where it is not, but all channels have
+// one scale, sums of weights alone are multiplied by that: the factor.
+inline bool has_small_weights(const Layer& layer) {
+  constexpr float kMostWeight = 64;
+  return greatest_scale(layer) * max_code(layer.weight_bits) <= kMostWeight;
+}
+inline int scale_factor(const Layer& layer) {
+  return has_small_weights(layer) ? 1 : static_cast<int>(*layer.input_scale);
+}
+
+// Constants: what sums start with, int32 of each output channel, and what is
+// added once they are multiplied by a factor that is not 1; TapSums of padding;
+// thresholds of whole sums; a pixel of padding; weights [block][split][row of
+// the window][step][channel of the split], four bytes each. A row's last step
+// is filled up with zeros, which meet bytes of the next pixel.
 struct PixelLayout {
   int64_t steps_of_row, steps;
-  size_t corners, thresholds, pad, weights, end;
+  size_t offsets, corners, thresholds, pad, weights, end;
 
   explicit PixelLayout(const Layer& layer) {
     const size_t channels = size_t{kBlock} * block_count(layer.out_channels);
     steps_of_row = static_cast<int64_t>(
         round_up(int64_t{layer.window.width} * layer.in_channels, 4) / 4);
     steps = layer.window.height * steps_of_row;
-    corners = channels * sizeof(int32_t);
+    offsets = channels * sizeof(int32_t);
+    corners = 2 * offsets;
     thresholds = corners + TapSums::bytes(layer);
     pad = thresholds + round_up(threshold_bytes(layer), 64);
     weights = pad + round_up(layer.in_channels, 64);
@@ -36,12 +48,9 @@ class PixelRows {
   static constexpr int kChannels = kLanes * Dot::kMostVectors;
   static constexpr size_t kBeyond = 3;  // of the last step
 
-  // A weight times a scale is a byte, so small that AVX2 adds up the products
-  // with two pixels in 16 bits.
   static bool supports(const Layer& layer) {
-    constexpr float kMostWeight = 64;
     return has_whole_sums(layer) &&
-           greatest_scale(layer) * max_code(layer.weight_bits) <= kMostWeight;
+           (has_small_weights(layer) || has_one_scale(layer));
   }
   static int output_rows(const Layer&) { return 1; }
   static bool is_worthwhile(const Layer&) { return true; }
@@ -52,8 +61,12 @@ class PixelRows {
   static void pack(const Layer& layer, void* constants) {
     const PixelLayout at(layer);
     auto* bytes = static_cast<char*>(constants);
-    pack_offsets(layer, 0, reinterpret_cast<int32_t*>(bytes),
-                 reinterpret_cast<int32_t*>(bytes + at.corners));
+    const int factor = scale_factor(layer);
+    std::fill_n(bytes, at.corners, 0);
+    pack_offsets(
+        layer, 0,
+        reinterpret_cast<int32_t*>(bytes + (factor == 1 ? 0 : at.offsets)),
+        reinterpret_cast<int32_t*>(bytes + at.corners));
     std::fill_n(bytes + at.thresholds, at.end - at.thresholds, 0);
     pack_whole_thresholds(layer,
                           reinterpret_cast<int32_t*>(bytes + at.thresholds));
@@ -65,8 +78,9 @@ class PixelRows {
                   (o / kChannels * at.steps * kChannels + o % kChannels) * 4;
       for (int y = 0; y < layer.window.height; ++y) {
         for (int i = 0; i < of_row; ++i) {
-          const auto scale =
-              static_cast<int>(layer.input_scale[i % layer.in_channels]);
+          const int scale =
+              static_cast<int>(layer.input_scale[i % layer.in_channels]) /
+              factor;
           row[i / 4 * (kChannels * 4) + i % 4] =
               static_cast<char>(*codes++ * scale);
         }
@@ -92,7 +106,10 @@ class PixelRows {
   }
 
   PixelRows(const Layer& layer, const void* constants)
-      : layer_(layer), at_(layer), constants_(constants) {}
+      : layer_(layer),
+        at_(layer),
+        factor_(scale_factor(layer)),
+        constants_(constants) {}
 
   void multiply(const WindowRows* rows, int count, int block, int32_t* acc,
                 int64_t acc_of_row) const {
@@ -100,9 +117,26 @@ class PixelRows {
         layer_, rows, count, layer_.in_channels, at_.steps_of_row, block,
         static_cast<const char*>(constants_) + at_.weights,
         numbers(constants_, 0), acc, acc_of_row);
+    for (int row = 0; row < count && factor_ != 1; ++row)
+      scale(block, acc + row * acc_of_row);
   }
 
  private:
+  // A row of sums.
+  AQE_TARGET void scale(int block, int32_t* acc) const {
+    using Set = typename Lanes::Set;
+    const int32_t* offsets =
+        numbers(constants_, at_.offsets) + int64_t{block} * kBlock;
+    const int count = channels_in_block(layer_.out_channels, block);
+    for (int x = 0; x < layer_.conv_width; ++x, acc += kBlock) {
+      for (int i = 0; i < count; i += kLanes) {
+        const auto scaled =
+            Set::multiply(Lanes::load(acc + i), Set::set(factor_));
+        Lanes::store(acc + i, Set::add(scaled, Lanes::load(offsets + i)));
+      }
+    }
+  }
+
   static const int32_t* numbers(const void* constants, size_t at) {
     return reinterpret_cast<const int32_t*>(
         static_cast<const char*>(constants) + at);
@@ -110,6 +144,7 @@ class PixelRows {
 
   const Layer& layer_;
   const PixelLayout at_;
+  const int factor_;
   const void* const constants_;
 };
 

@@ -293,7 +293,7 @@ void choose_normalisation(Random& random, Case* c) {
   if (random.chance(80)) {
     const int most = 64 / max_code(layer.weight_bits);
     const bool is_one_scale = random.chance(70);
-    const int scale = random.pick({1, 2, -most, random.between(-most, most)});
+    const int scale = random.pick({1, 2, -most, random.between(-16, 16)});
     for (float& own : c->input_scale) {
       own = static_cast<float>(is_one_scale ? scale
                                             : random.between(-most, most));
