@@ -10,8 +10,9 @@ public final class Natives {
     Set<Long> handles = new HashSet<>();
     for (int threads : new int[] {0, 1, 2, 256}) handles.add(AqeDelegate.create(threads));
     check(handles.size() == 4 && !handles.contains(0L), "a handle for each delegate");
-    handles.forEach(AqeDelegate::destroy);
-    AqeDelegate.destroy(0);
+    // Once too often, too, and what never was one.
+    for (int i = 0; i < 2; ++i) handles.forEach(AqeDelegate::destroy);
+    for (long strange : new long[] {0, 1, -1}) AqeDelegate.destroy(strange);
     for (int threads : new int[] {-1, 257, Integer.MIN_VALUE, Integer.MAX_VALUE}) refuses(threads);
 
     Thread[] workers = new Thread[4];
