@@ -5,7 +5,7 @@ import keras
 from keras_aqe import backend
 from keras_aqe.backend import Function, Tensor, with_gradient
 
-__all__ = ["aqe", "get", "ste"]
+__all__ = ["aqe", "aqe_ste", "get", "ste"]
 
 # Where the gradient passes: the range of the paper's levels.
 LIMITS = (-1.0, 1.0)
@@ -48,13 +48,53 @@ def aqe(
     ```
     """
 
-    def blend(x, alpha):
-        return alpha * hard(x) + (1 - alpha) * x
-
     def gradient(x, alpha, upstream):
         return pass_inside(x, 2 * alpha * upstream, limits)
 
-    return with_gradient(blend, gradient, *_cast(x, alpha))
+    return with_gradient(_blend(hard), gradient, *_cast(x, alpha))
+
+
+def aqe_ste(
+    x: Tensor,
+    hard: Function,
+    alpha: Tensor | float,
+    limits: tuple[float, float] = LIMITS,
+) -> Tensor:
+    """AQE's output with the gradient of the straight-through estimator.
+
+    Forward: `alpha * h(x) + (1 - alpha) * x`.
+    Backward: `dL/dx = dL/dy * 1[low <= x <= high]`.
+
+    AQE without its factor `2 * alpha`. Behind one another the factors of
+    many quantizers multiply: at `alpha = 1` a gradient through `k` of them
+    would be `2^k` times as large as one that takes shortcuts around them. So
+    it is for deep networks, in which `docs/learning_rate.md` compares the two.
+
+    Args:
+        x: Float tensor of any shape.
+        hard: Function `h`, from `x` to a tensor of its shape and dtype. No
+            gradient flows into it.
+        alpha: Float scalar in (0, 1].
+        limits: `low` and `high`, the range of the levels.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+
+    Source: the output is Chen et al., 2020, Eq. 18, the gradient Courbariaux
+    et al., 2016.
+
+    Example:
+
+    ```pycon
+    >>> y = aqe_ste(np.array([-0.5, 0.5], "float32"), keras.ops.sign, 0.5)
+    >>> keras.ops.convert_to_numpy(y)
+    array([-0.75,  0.75], dtype=float32)
+
+    ```
+    """
+    return with_gradient(
+        _blend(hard), _straight_through(limits), *_cast(x, alpha)
+    )
 
 
 def ste(
@@ -92,23 +132,20 @@ def ste(
     def forward(x, alpha):
         return hard(x)
 
-    def gradient(x, alpha, upstream):
-        return pass_inside(x, upstream, limits)
-
-    return with_gradient(forward, gradient, *_cast(x, alpha))
+    return with_gradient(forward, _straight_through(limits), *_cast(x, alpha))
 
 
-_ESTIMATORS = {"aqe": aqe, "ste": ste}
+_ESTIMATORS = {"aqe": aqe, "aqe_ste": aqe_ste, "ste": ste}
 
 
 def get(name: str) -> Function:
     """Returns the estimator of a name.
 
     Args:
-        name: `"aqe"` or `"ste"`.
+        name: `"aqe"`, `"aqe_ste"` or `"ste"`.
 
     Returns:
-        `aqe` or `ste`.
+        `aqe`, `aqe_ste` or `ste`.
 
     Raises:
         ValueError: If the name is another.
@@ -136,6 +173,20 @@ def pass_inside(
     low, high = limits
     inside = keras.ops.logical_and(x >= low, x <= high)
     return keras.ops.where(inside, upstream, keras.ops.zeros_like(upstream))
+
+
+def _blend(hard):
+    def blend(x, alpha):
+        return alpha * hard(x) + (1 - alpha) * x
+
+    return blend
+
+
+def _straight_through(limits):
+    def gradient(x, alpha, upstream):
+        return pass_inside(x, upstream, limits)
+
+    return gradient
 
 
 def _cast(x, alpha):

@@ -34,7 +34,7 @@ def add_arguments(parser):
     add("--dense-units", type=positive, help="MINWNet's, for the variant's")
     add("--input-bits", type=int, default=1, choices=[1, 2, 3, 4, 8, 16, 32])
     add("--weight-bits", type=int, default=1, choices=[1, 2, 3, 4, 16, 32])
-    add("--estimator", choices=["aqe", "ste"], default="aqe")
+    add("--estimator", choices=["aqe", "aqe_ste", "ste"], default="aqe")
     add(
         "--schedule",
         choices=["constant", "cosine", "exponential", "linear"],

@@ -33,7 +33,7 @@ _DESCRIPTIONS = {
         Batch normalisation then scales the logits; else a bias is added.
 """,
     "estimator": """\
-    estimator: `"aqe"` or `"ste"`.
+    estimator: `"aqe"`, `"aqe_ste"` or `"ste"`.
 """,
     "stochastic": """\
     stochastic: Whether the quantizers train in their stochastic form.

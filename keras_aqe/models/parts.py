@@ -23,7 +23,7 @@ class Parts:
         classes: Number of logits.
         quantize_first: Whether the kernel on the image is quantized.
         quantize_last: Whether input and kernel of the last layer are.
-        estimator: `"aqe"` or `"ste"`.
+        estimator: `"aqe"`, `"aqe_ste"` or `"ste"`.
         stochastic: Whether the quantizers train in their stochastic form.
         pad_value: What the 'same' padding of quantized inputs fills in.
     """

@@ -16,7 +16,7 @@ class Binary(Quantizer):
     Source: Chen et al., 2020, Eq. 4.
 
     Args:
-        estimator: `"aqe"` or `"ste"`.
+        estimator: `"aqe"`, `"aqe_ste"` or `"ste"`.
         stochastic: Whether training uses `sign(x - z)`, `z ~ U[-1, 1]`
             (Eq. 7) in place of `sign(x)`.
         seed: Integer seed of the stochastic form.

@@ -30,7 +30,7 @@ class FixedPoint(Quantizer):
         bits: Width of a code, from 2 to 16; unsigned from 1 to 16.
         signed: Whether there are codes below 0. Unsigned ones are for inputs
             only: a kernel needs both signs.
-        estimator: `"aqe"` or `"ste"`.
+        estimator: `"aqe"`, `"aqe_ste"` or `"ste"`.
         stochastic: Whether training rounds at random, up or down, with the
             probabilities that keep the mean.
         seed: Integer seed of the stochastic form.

@@ -17,7 +17,7 @@ class Float16(Quantizer):
     Chen et al., 2020, Table I.
 
     Args:
-        estimator: `"aqe"` or `"ste"`.
+        estimator: `"aqe"`, `"aqe_ste"` or `"ste"`.
         stochastic: Not available: the steps of half precision depend on `x`.
         scale: Not available: half precision has steps for every range.
         **kwargs: `name`, `dtype` and the like, passed to the Keras layer.

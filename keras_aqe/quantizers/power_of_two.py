@@ -37,7 +37,7 @@ class PowerOfTwo(Quantizer):
         relative: Whether thresholds are in units of `mean|x|`, taken over the
             whole tensor. `None` means yes for a kernel and no for an input;
             the layer that is given the quantizer decides.
-        estimator: `"aqe"` or `"ste"`.
+        estimator: `"aqe"`, `"aqe_ste"` or `"ste"`.
         stochastic: Whether training rounds `x` at random to one of the two
             neighbouring levels, with the probabilities that keep its mean
             (`x` in units of the scale; only for the default thresholds).

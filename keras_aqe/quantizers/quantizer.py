@@ -24,7 +24,7 @@ class Quantizer(keras.layers.Layer):
     h_1(x / scale)`.
 
     Args:
-        estimator: `"aqe"` or `"ste"`.
+        estimator: `"aqe"`, `"aqe_ste"` or `"ste"`.
         stochastic: Whether training replaces `h(x)` by its stochastic form,
             which for the sign is `sign(x - z)` with `z ~ U[-1, 1]`
             (Chen et al., 2020, Eq. 7). Inference stays deterministic.
@@ -134,7 +134,7 @@ class Quantizer(keras.layers.Layer):
     def is_soft(self) -> bool:
         """Whether the last training step saw blended values."""
         trained = float(keras.ops.convert_to_numpy(self.trained_alpha))
-        return self.estimator == "aqe" and 0 < trained < 1
+        return self.estimator != "ste" and 0 < trained < 1
 
     def hard(self, x: Any) -> Tensor:
         """The hard quantizer `h(x)`.

@@ -20,7 +20,7 @@ class Ternary(PowerOfTwo):
         relative: Whether `D` is in units of `mean|x|`, taken over the whole
             tensor. `None` means yes for a kernel and no for an input; the
             layer that is given the quantizer decides.
-        estimator: `"aqe"` or `"ste"`.
+        estimator: `"aqe"`, `"aqe_ste"` or `"ste"`.
         stochastic: Whether training rounds `x` at random to one of the two
             neighbouring levels (only for the default threshold).
         seed: Integer seed of the stochastic form.

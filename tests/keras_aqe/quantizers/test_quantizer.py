@@ -51,7 +51,8 @@ def test_a_compiled_step_records_its_alpha(jit_compile):
         assert float(quantizer.trained_alpha) == alpha
 
 
-def test_the_straight_through_estimator_is_never_soft():
+def test_blends_are_soft_and_the_straight_through_estimator_never():
+    assert trained(estimator="aqe_ste").is_soft
     assert not trained(estimator="ste").is_soft
 
 

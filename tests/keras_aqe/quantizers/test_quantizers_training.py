@@ -51,7 +51,7 @@ def test_blend_and_gradient(name, alpha, x):
 
 
 @pytest.mark.parametrize("scale", [2.0**-6, 8.0])
-@pytest.mark.parametrize("estimator", ["aqe", "ste"])
+@pytest.mark.parametrize("estimator", ["aqe", "aqe_ste", "ste"])
 @pytest.mark.parametrize("name", NARROW)
 def test_a_scaled_quantizer_is_the_quantizer_of_scaled_numbers(
     name, estimator, scale, x
@@ -94,6 +94,22 @@ def test_at_one_half_the_gradient_is_the_straight_through_one(name, x):
         differentiate(blend, x, upstream)[1],
         differentiate(straight, x, upstream)[1],
     )
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.73, 1.0])
+@pytest.mark.parametrize("name", NAMES)
+def test_aqe_ste_is_the_output_of_one_and_the_gradient_of_the_other(
+    name, alpha, x
+):
+    upstream = np.random.normal(size=x.shape).astype("float32")
+    found = {}
+    for estimator in ("aqe", "aqe_ste", "ste"):
+        quantizer = aqe.quantizers.get(name, estimator=estimator)
+        quantizer.alpha.assign(alpha)
+        found[estimator] = differentiate(quantizer, x, upstream)
+    (output, _), mixed, (_, gradient) = found.values()
+    np.testing.assert_array_equal(mixed[0], output)
+    np.testing.assert_array_equal(mixed[1], gradient)
 
 
 @pytest.mark.parametrize("name", NAMES)
