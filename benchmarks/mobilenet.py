@@ -55,9 +55,11 @@ def mobilenet_v2(input_bits, weight_bits):
 
     Args:
         input_bits: Width of the inputs of all layers but the first and last.
-        weight_bits: Width of their kernels.
+        weight_bits: Width of their kernels, those of depthwise layers too.
     """
     model = keras.applications.MobileNetV2(weights=None)
     if input_bits == 32:
         return model
-    return aqe.quantize_model(model, input_bits, weight_bits)
+    return aqe.quantize_model(
+        model, input_bits, weight_bits, depthwise_bits=None
+    )

@@ -139,12 +139,14 @@ def train(model, epochs, data, args):
     return data.accuracy(model)
 
 
-def quantized(model, bits, data):
+def quantized(model, bits, data, args):
     if bits == 32:
         copy = keras.models.clone_model(model)
         copy.set_weights(model.get_weights())
         return copy
-    return aqe.quantize_model(model, bits, bits, data=data.measured)
+    return aqe.quantize_model(
+        model, bits, bits, data=data.measured, estimator=args.estimator
+    )
 
 
 def file_bytes(model):
@@ -194,7 +196,7 @@ def run(args):
     write_whole(args.output / "float.keras", model.save)
     for bits in args.widths:
         began = time.monotonic()
-        twin = quantized(model, bits, data)
+        twin = quantized(model, bits, data, args)
         accuracy = train(twin, args.epochs, data, args)
         note("fine-tuned", bits, args.epochs, accuracy, twin, began)
         name = f"{bits}-bit.keras"
@@ -202,7 +204,8 @@ def run(args):
         if args.scratch:
             began = time.monotonic()
             keras.utils.set_random_seed(args.seed)
-            twin = quantized(keras.models.clone_model(model), bits, data)
+            fresh = keras.models.clone_model(model)
+            twin = quantized(fresh, bits, data, args)
             total = epochs + args.epochs
             accuracy = train(twin, total, data, args)
             note("from scratch", bits, total, accuracy, twin, began)
@@ -228,6 +231,7 @@ def parse(argv=None):
     add("--filters", type=int, default=16, help="of the float network")
     add("--batch-size", type=int, default=100)
     add("--learning-rate", type=float, default=5e-3)
+    add("--estimator", choices=["aqe", "aqe_ste", "ste"], default="aqe")
     add("--seed", type=int, default=0)
     add(
         "--train-images",

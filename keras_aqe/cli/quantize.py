@@ -31,6 +31,14 @@ def add_arguments(parser):
         help="of the first and the last layers (default: 32, float)",
     )
     add(
+        "--depthwise-bits",
+        type=_bits,
+        default=(8, 4),
+        metavar="BITS",
+        help="that depthwise layers have at least, one width or "
+        "'INPUT,WEIGHT' (default: 8,4; 1: as all others)",
+    )
+    add(
         "--skip",
         action="append",
         default=[],
@@ -53,7 +61,7 @@ def add_arguments(parser):
         help="training examples, .npy or .npz, by which the scales of inputs "
         "are measured",
     )
-    add("--estimator", choices=["aqe", "ste"], default="aqe")
+    add("--estimator", choices=["aqe", "aqe_ste", "ste"], default="aqe_ste")
 
 
 def _output(text):
@@ -62,21 +70,29 @@ def _output(text):
     return text
 
 
-def _override(text):
-    name, _, widths = text.rpartition("=")
+def _bits(text):
     try:
-        bits = tuple(int(width) for width in widths.split(","))
+        bits = tuple(int(width) for width in text.split(","))
     except ValueError:
         bits = ()
-    if not name or len(bits) not in (1, 2):
+    if len(bits) not in (1, 2):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not NAME=BITS or NAME=INPUT,WEIGHT"
+            f"{text!r} is not BITS or INPUT,WEIGHT"
         )
     if not {*bits} <= {*_WIDTHS}:
         raise argparse.ArgumentTypeError(
             f"{text!r}: a width is one of {', '.join(map(str, _WIDTHS))}"
         )
-    return name, bits if len(bits) == 2 else bits[0]
+    return bits if len(bits) == 2 else bits[0]
+
+
+def _override(text):
+    name, _, widths = text.rpartition("=")
+    if not name:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=BITS or NAME=INPUT,WEIGHT"
+        )
+    return name, _bits(widths)
 
 
 def run(args):
@@ -89,6 +105,7 @@ def run(args):
         args.input_bits,
         args.weight_bits,
         first_last_bits=args.first_last_bits,
+        depthwise_bits=args.depthwise_bits,
         skip=args.skip,
         overrides=dict(args.override),
         data=inputs.loaded(args.data, model.inputs) if args.data else None,

@@ -67,6 +67,18 @@ def reason_to_keep(layer: Any) -> str:
     return "no quantized form"
 
 
+def is_depthwise(layer: Any) -> bool:
+    """Whether each output of a built layer reads one channel of its input.
+
+    Args:
+        layer: A layer of a class in `FORMS`.
+    """
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return True
+    # Keras leaves the channels of all groups but one out of the kernel.
+    return getattr(layer, "groups", 1) > 1 and layer.kernel.shape[-2] == 1
+
+
 class Overrides:
     """The arguments `skip` and `overrides` of `quantize_model`.
 

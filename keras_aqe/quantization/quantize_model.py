@@ -20,6 +20,7 @@ from keras_aqe.quantization.choices import (
     Key,
     Override,
     Overrides,
+    is_depthwise,
     reason_to_keep,
 )
 from keras_aqe.quantization.models import (
@@ -40,10 +41,11 @@ def quantize_model(
     weight_bits: int,
     *,
     first_last_bits: int | tuple[int, int] | None = 32,
+    depthwise_bits: int | tuple[int, int] | None = (8, 4),
     skip: Key | Iterable[Key] = (),
     overrides: Mapping[Key, Override] | None = None,
     data: Any = None,
-    estimator: str = "aqe",
+    estimator: str = "aqe_ste",
 ) -> keras.Model:
     """Returns the quantized twin of a float model, with its weights.
 
@@ -61,6 +63,9 @@ def quantize_model(
       unsigned levels, `0, 1, ...`, where signed ones would waste half of
       theirs. At 1 bit these are 0 and 1 (Zhou et al., 2016, "DoReFa-Net"); a
       sign would be +1 throughout. Other inputs are signed.
+    - *Depthwise layers are wider*: they add up no more products than their
+      window has places, so that few levels make few sums, and hold a few
+      hundredths of the weights.
     - *Each quantizer has a scale*, the power of two that brings its levels
       nearest to the kernel's weights and to the input's values, as the factor
       of XNOR-Net (Rastegari et al., 2016) does, and thresholds are fixed
@@ -79,6 +84,9 @@ def quantize_model(
             layers (with no trained layer before them) and the last (with no
             layer of a quantized form behind them). `None` treats them as all
             others.
+        depthwise_bits: Width, or widths of input and kernel, that depthwise
+            layers have at least: `DepthwiseConv2D`, and convolutions with a
+            group for each channel. `None` treats them as all others.
         skip: Layers that stay float: names, paths in nested models
             ("inner/conv"), nested models' paths, patterns of these
             ("block*_expand") or classes (`keras.layers.DepthwiseConv2D`), or
@@ -88,12 +96,16 @@ def quantize_model(
             `input_quantizer`, `kernel_quantizer` (names get a scale,
             quantizers are taken as they are, each layer its copy) and
             `pad_value`, or `None` for float. Names go before patterns and
-            patterns before classes; all go before `first_last_bits`.
+            patterns before classes; all go before `first_last_bits`, and that
+            before `depthwise_bits`.
         data: Inputs of one batch of training examples, in the structure that
             the model takes, by which scales of inputs are measured. `None`
             takes batch normalisation's beta and gamma for mean and deviation,
             and 0 and 1 where there is none.
-        estimator: `"aqe"` or `"ste"`.
+        estimator: Of all quantizers, see `keras_aqe.estimators`. `"aqe_ste"`
+            is `"aqe"` without the factor `2 * alpha` of its gradient, which
+            multiplies from quantizer to quantizer and would drown, in deep
+            twins, what comes through shortcuts.
 
     Returns:
         A model of the same kind, not compiled. Its attribute
@@ -130,9 +142,11 @@ def quantize_model(
     _check_width(weight_bits, "weight_bits")
     chosen = Overrides(skip, overrides)
     sites = find(graph)
-    edge = _edge(first_last_bits)
+    usual = Choice(input_bits, weight_bits)
+    edge = _widths(first_last_bits, "first_last_bits")
+    least = _widths(depthwise_bits, "depthwise_bits")
     choices = {
-        key: _choose(site, chosen, Choice(input_bits, weight_bits), edge)
+        key: _choose(site, chosen, usual, edge, least)
         for key, site in sites.items()
         if not reason_to_keep(site.layer)
     }
@@ -161,14 +175,20 @@ def quantize_model(
     return twin
 
 
-def _edge(first_last_bits):
-    if first_last_bits is None:
+def _widths(given, argument):
+    """The choice that an argument of one or two widths makes, if any."""
+    if given is None:
         return None
-    if isinstance(first_last_bits, numbers.Integral):
-        first_last_bits = first_last_bits, first_last_bits
-    for bits in first_last_bits:
-        _check_width(bits, "first_last_bits")
-    return Choice(*first_last_bits)
+    if isinstance(given, numbers.Integral):
+        given = given, given
+    if not isinstance(given, (list, tuple)) or len(given) != 2:
+        raise ValueError(
+            f"`{argument}` must be a width, a pair of widths (input, kernel) "
+            f"or None. Received: {given!r}"
+        )
+    for bits in given:
+        _check_width(bits, argument)
+    return Choice(*given)
 
 
 def _check_width(bits, argument):
@@ -178,13 +198,19 @@ def _check_width(bits, argument):
         raise ValueError(f"`{argument}`: {error}") from None
 
 
-def _choose(site, overrides, usual, edge):
+def _choose(site, overrides, usual, edge, least):
     choice = overrides.find(site.path, site.layer)
     if choice is None:
         choice = usual
         if edge is not None and (site.is_first or site.is_last):
             note = "first layer" if site.is_first else "last layer"
             choice = dataclasses.replace(edge, note=note)
+        elif least is not None and is_depthwise(site.layer):
+            choice = Choice(
+                max(usual.input, least.input),
+                max(usual.kernel, least.kernel),
+                "depthwise layer",
+            )
     if site.is_first and not choice.quantizes_image:
         choice = dataclasses.replace(choice, input=32)
     return choice

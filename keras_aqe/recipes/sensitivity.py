@@ -187,8 +187,9 @@ def sensitivity(
         loss: A loss of Keras or its name, as for `compile`, of a model of one
             output; `None` measures the change of the outputs.
         **options: Arguments of `keras_aqe.quantize_model` (`first_last_bits`,
-            `skip`, `overrides`). Layers that they decide about are not
-            scanned.
+            `depthwise_bits`, `skip`, `overrides`). Layers that they decide
+            about are not scanned. Depthwise layers are, unless
+            `depthwise_bits` is given.
 
     Returns:
         A `Sensitivity`, whose `overrides` chooses widths for a budget.
@@ -226,6 +227,7 @@ def sensitivity(
     if loss is not None:
         measure = f"rise of {loss if isinstance(loss, str) else 'the loss'}"
         change = _rise(keras.losses.get(loss), targets, expected)
+    options = {"depthwise_bits": None, **options}
     changes: dict[str, list[float]] = {}
     for pair in pairs:
         twin = quantize_model(model, *pair, data=data, **options)

@@ -161,19 +161,22 @@ def test_convert_describe_and_verify(folder, capsys, tmp_path):
 def test_quantize(folder, capsys, tmp_path):
     names = ("first", "middle", "other", "last")
     layers = [keras.layers.Conv2D(2, 3, name=name) for name in names]
+    layers.insert(2, keras.layers.DepthwiseConv2D(1, name="depth"))
     keras.Sequential([keras.Input((10, 10, 2)), *layers]).save(
         tmp_path / "float.keras"
     )
     np.save(tmp_path / "data.npy", np.zeros((2, 10, 10, 2), "float32"))
     arguments = ["--override", "middle=4,3", "--skip", "oth*"]
-    arguments += ["--data", tmp_path / "data.npy"]
+    arguments += ["--data", tmp_path / "data.npy", "--depthwise-bits", "8,3"]
     twin = tmp_path / "twin.keras"
     code, found = run_json(
         capsys, "quantize", tmp_path / "float.keras", twin, *arguments
     )
-    assert code == 0 and found["quantized"] == ["middle"]
-    layer = keras.models.load_model(twin).get_layer("middle")
-    assert (layer.input_quantizer.bits, layer.kernel_quantizer.bits) == (4, 3)
+    assert code == 0 and found["quantized"] == ["middle", "depth"]
+    for name, bits in (("middle", (4, 3)), ("depth", (8, 3))):
+        layer = keras.models.load_model(twin).get_layer(name)
+        quantizers = layer.input_quantizer, layer.kernel_quantizer
+        assert tuple(quantizer.bits for quantizer in quantizers) == bits
     code, out, _ = run(
         capsys, "quantize", tmp_path / "float.keras", twin, "--input-bits", 1
     )

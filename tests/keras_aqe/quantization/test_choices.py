@@ -2,7 +2,12 @@ import keras
 import pytest
 
 from keras_aqe.layers import QuantDense
-from keras_aqe.quantization.choices import Choice, Overrides, reason_to_keep
+from keras_aqe.quantization.choices import (
+    Choice,
+    Overrides,
+    is_depthwise,
+    reason_to_keep,
+)
 
 K = keras.layers
 
@@ -72,3 +77,28 @@ def test_reasons_to_keep_a_layer():
     assert "int8" in reason_to_keep(integers)
     assert reason_to_keep(QuantDense(2)) == "quantized already"
     assert reason_to_keep(K.Embedding(2, 2)) == "no quantized form"
+
+
+@pytest.mark.parametrize(
+    "layer, expected",
+    [
+        (K.DepthwiseConv2D(3), True),
+        (K.DepthwiseConv2D(3, depth_multiplier=2), True),
+        (K.Conv2D(4, 3, groups=4), True),
+        (K.Conv2D(8, 3, groups=4), True),
+        (K.Conv2D(4, 3, groups=2), False),
+        (K.Conv2D(4, 3), False),
+        (K.SeparableConv2D(4, 3), False),
+        (K.Conv2DTranspose(4, 3), False),
+        (K.Dense(4), False),
+    ],
+)
+def test_depthwise_layers_read_a_channel_each(layer, expected):
+    layer.build((None, 5, 5, 4))
+    assert is_depthwise(layer) == expected
+
+
+def test_a_convolution_of_one_channel_is_no_depthwise_one():
+    layer = K.Conv1D(4, 3)
+    layer.build((None, 5, 1))
+    assert not is_depthwise(layer)

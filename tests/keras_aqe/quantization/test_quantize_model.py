@@ -50,7 +50,7 @@ def test_the_twin_has_the_names_and_the_weights(build):
     model = trained(build())
     before = model.get_weights()
     x = images(model)
-    twin = aqe.quantize_model(model, 2, 1, data=x)
+    twin = aqe.quantize_model(model, 2, 1, depthwise_bits=None, data=x)
     assert names(twin) == names(model) and twin.name == model.name
     assert isinstance(twin, keras.Sequential) == (build is straight)
     ours = [w for w in twin.weights if "alpha" not in w.name]
@@ -149,8 +149,46 @@ def test_first_and_last_layers_are_wider(first_last_bits, first, last):
         assert notes == ("first layer", "last layer")
 
 
+@pytest.mark.parametrize(
+    "bits, options, expected",
+    [
+        ((2, 1), {}, (8, 4, "depthwise layer")),
+        ((2, 8), {}, (8, 8, "depthwise layer")),
+        ((16, 16), {}, (16, 16, "depthwise layer")),
+        ((2, 1), {"depthwise_bits": 3}, (3, 3, "depthwise layer")),
+        ((2, 1), {"depthwise_bits": 32}, (32, 32, "depthwise layer")),
+        ((2, 1), {"depthwise_bits": None}, (2, 1, "")),
+        ((2, 1), {"overrides": {K.DepthwiseConv2D: 2}}, (2, 2, "override")),
+        ((2, 1), {"skip": "*/depth"}, (32, 32, "skip")),
+    ],
+)
+def test_depthwise_layers_are_wider(bits, options, expected):
+    report = aqe.quantize_model(mobile(), *bits, **options).quantization_report
+    rows = {
+        row.path: (row.input_bits, row.weight_bits, row.note)
+        for row in report.rows
+    }
+    assert rows["block/depth"] == expected
+    assert rows["block/expand"] == rows["block/project"] == (*bits, "")
+
+
+def test_a_depthwise_layer_may_be_the_first():
+    inputs = keras.Input((8, 8, 4))
+    x = K.DepthwiseConv2D(3, name="first")(inputs)
+    x = K.Conv2D(4, 3, groups=4, name="depth")(K.ReLU()(x))
+    model = keras.Model(inputs, K.Conv2D(3, 1, name="last")(x))
+    for edges, first in ((32, 32), (2, 2), (None, 4)):
+        twin = aqe.quantize_model(model, 1, 1, first_last_bits=edges)
+        widths = [
+            (row.input_bits, row.weight_bits)
+            for row in twin.quantization_report.rows[:2]
+        ]
+        assert widths == [(32, first), (8, 4)]
+
+
 def test_all_inputs_and_outputs_have_first_and_last_layers():
-    rows = aqe.quantize_model(mobile(), 2, 2).quantization_report.rows
+    twin = aqe.quantize_model(mobile(), 2, 2, depthwise_bits=None)
+    rows = twin.quantization_report.rows
     notes = {row.path: row.note for row in rows if row.note}
     assert notes == {
         "first": "first layer",
@@ -324,6 +362,18 @@ class Subclassed(keras.Model):
         (
             lambda: aqe.quantize_model(straight(), 1, 1, first_last_bits=9),
             "`first_last_bits`.*9",
+        ),
+        (
+            lambda: aqe.quantize_model(mobile(), 1, 1, depthwise_bits=(8, 5)),
+            "`depthwise_bits`.*5",
+        ),
+        (
+            lambda: aqe.quantize_model(mobile(), 1, 1, depthwise_bits=(8,)),
+            r"`depthwise_bits`.*pair of widths.*Received: \(8,\)",
+        ),
+        (
+            lambda: aqe.quantize_model(straight(), 1, 1, first_last_bits="8"),
+            "`first_last_bits` must be a width.*Received: '8'",
         ),
         (
             lambda: aqe.quantize_model(straight(), 1, 1, data=[1, 2]),

@@ -64,11 +64,19 @@ def test_changes_are_those_of_one_layer_at_a_time():
     assert scan.widths == [(1, 1), (2, 1), (3, 3)]
     expected = np.asarray(network()(x))
     for column, pair in enumerate(scan.widths):
-        twin = aqe.quantize_model(network(), *pair, data=x)
+        twin = aqe.quantize_model(network(), *pair, depthwise_bits=None, data=x)
         for row in scan.rows:
             outputs = mean_corrected(twin, row.path, x)
             change = np.mean((outputs - expected) ** 2) / np.mean(expected**2)
             assert row.changes[column] == pytest.approx(change, rel=1e-4)
+
+
+def test_depthwise_layers_may_be_left_out():
+    scan = aqe.recipes.sensitivity(
+        network(), data(), (1, (8, 8)), depthwise_bits=(8, 3)
+    )
+    assert [row.path for row in scan.rows] == ["inner/conv", "dense"]
+    assert scan.fixed_bytes == scanned().fixed_bytes + 4 * 4  # of 8 bits
 
 
 def test_costs_are_those_of_the_summary():
