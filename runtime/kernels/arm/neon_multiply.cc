@@ -32,13 +32,21 @@ struct Multiply {
   }
 };
 
+constexpr Kernel pixels_kernel() {
+  using Sums = neon::Products<Multiply>;
+  Kernel kernel = neon::pixel_kernel<Sums>("conv_2d_pixels_multiply_neon", 0);
+  // Products of floats take twice as long, but fill no chunks of up to 128.
+  kernel.is_worthwhile = [](const Layer& layer) {
+    return Sums::row_bytes(layer) < 2 * layer.weights_per_output();
+  };
+  return kernel;
+}
+
 }  // namespace
 
 extern constexpr Kernel kConvMultiplyNeon =
     neon::products_kernel<Multiply>("conv_2d_multiply_neon", Operator::kConv2D);
-extern constexpr Kernel kConvPixelsMultiplyNeon =
-    neon::pixel_kernel<neon::Products<Multiply>>("conv_2d_pixels_multiply_neon",
-                                                 0);
+extern constexpr Kernel kConvPixelsMultiplyNeon = pixels_kernel();
 extern constexpr Kernel kDenseMultiplyNeon = neon::products_kernel<Multiply>(
     "fully_connected_multiply_neon", Operator::kFullyConnected);
 
