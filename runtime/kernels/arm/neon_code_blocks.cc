@@ -102,12 +102,9 @@ struct DepthwiseBytes : Blocks {
                                  vpaddq_u8(passed[2], passed[3]));
     return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(sums, sums)), 0);
   }
-  static Bytes count_passed(Bytes bytes, const char* thresholds, int levels,
-                            int first_code) {
-    Bytes codes = vdupq_n_u8(static_cast<uint8_t>(first_code));
-    for (int k = 0; k < levels; ++k, thresholds += kBlock)
-      codes = vsubq_u8(codes, at_least(bytes, thresholds));
-    return codes;
+  static Bytes all(int code) { return vdupq_n_u8(static_cast<uint8_t>(code)); }
+  static Bytes add_passed(Bytes codes, Bytes bytes, const char* thresholds) {
+    return vsubq_u8(codes, at_least(bytes, thresholds));
   }
   static void store_bytes(Bytes bytes, int count, char* to) {
     uint8_t all[kBytes];

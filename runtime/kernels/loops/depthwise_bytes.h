@@ -22,9 +22,10 @@
 //   narrow(sums, base)                  less `base`, limited to 0 .. 254
 //   passes(bytes, thresholds)           bits of 64 channels that are at least
 //                                       the threshold
-//   Codes, count_passed(bytes, thresholds, levels, first_code)
-//                                       of a register
-//   store_codes(codes, count, to)       the first `count`
+//   all(code)                           a register of codes
+//   add_passed(codes, bytes, thresholds)
+//                                       plus 1 where bytes are at least these
+//   store_bytes(codes, count, to)       the first `count`
 //   output_bytes(layer), pack_output(layer, constants),
 //   store(layer, constants, sums, block, pixel)
 //                                       as in loops/depthwise.h
@@ -315,12 +316,14 @@ class Conv {
         }
       }
     }
+    if constexpr (kBits == 8) {
+      store_bytes<kCount>(bytes, block + at_.thresholds, pixel);
+      return;
+    }
     for (int i = 0; i < kCount; ++i, pixel += pixel_step_) {
       if constexpr (kBits == 0) {
         store_sums(kept[i], reinterpret_cast<const int16_t*>(block + at_.base),
                    pixel);
-      } else if constexpr (kBits == 8) {
-        store_bytes(bytes[i], block + at_.thresholds, pixel);
       } else {
         store_planes<kBits>(bytes[i], block + at_.thresholds, pixel);
       }
@@ -340,16 +343,28 @@ class Conv {
         reinterpret_cast<uint64_t*>(pixel) + int64_t{block_} * kBits);
   }
 
-  AQE_TARGET void store_bytes(const typename Set::Bytes* bytes,
-                              const char* thresholds, char* pixel) const {
+  template <int kCount>
+  AQE_TARGET void store_bytes(
+      const typename Set::Bytes (&bytes)[kCount][kRegisters],
+      const char* thresholds, char* pixel) const {
     const int count = channels_in_block(layer_.out_channels, block_);
     char* to = pixel + int64_t{block_} * kBlock;
     for (int r = 0; r < kRegisters; ++r) {
       const int first = r * Set::kBytes;
       if (first >= count) break;
-      Set::store_bytes(Set::count_passed(bytes[r], thresholds + first,
-                                         at_.levels, layer_.first_code),
-                       std::min(count - first, Set::kBytes), to + first);
+      typename Set::Bytes codes[kCount];
+#pragma GCC unroll 4
+      for (int i = 0; i < kCount; ++i) codes[i] = Set::all(layer_.first_code);
+      for (int k = 0; k < at_.levels; ++k) {
+        const char* own = thresholds + k * kBlock + first;
+#pragma GCC unroll 4
+        for (int i = 0; i < kCount; ++i)
+          codes[i] = Set::add_passed(codes[i], bytes[i][r], own);
+      }
+      const int some = std::min(count - first, Set::kBytes);
+#pragma GCC unroll 4
+      for (int i = 0; i < kCount; ++i)
+        Set::store_bytes(codes[i], some, to + first + i * pixel_step_);
     }
   }
 

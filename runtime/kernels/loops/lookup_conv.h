@@ -505,13 +505,16 @@ class Conv {
 #pragma GCC unroll 16
     for (int i = 0; i < kPart; ++i)
       Set::store(bytes + i * Set::kBytes, codes[i]);
-    for (int pixel = 0; pixel < count; ++pixel, to += layer_.out_channels) {
-      const char* own =
-          bytes + pixel % kPart * Set::kBytes + pixel / kPart * kPart;
+    const int64_t step = layer_.out_channels;
+    for (int first = 0; first < count; first += kPart) {
+      const int pixels = std::min(kPart, count - first);
+      const char* own = bytes + first;
       if (some == kPart) {
-        Set::store_part(to, Set::load_part(own));
+        for (int i = 0; i < pixels; ++i, to += step, own += Set::kBytes)
+          Set::store_part(to, Set::load_part(own));
       } else {
-        std::memcpy(to, own, some);
+        for (int i = 0; i < pixels; ++i, to += step, own += Set::kBytes)
+          std::memcpy(to, own, some);
       }
     }
   }

@@ -103,12 +103,12 @@ struct DepthwiseBytes : Blocks {
     };
     return half(0) | uint64_t{half(1)} << kBytes;
   }
-  AQE_TARGET static Bytes count_passed(Bytes bytes, const char* thresholds,
-                                       int levels, int first_code) {
-    Bytes codes = _mm256_set1_epi8(static_cast<char>(first_code));
-    for (int k = 0; k < levels; ++k, thresholds += kBlock)
-      codes = _mm256_sub_epi8(codes, at_least(bytes, load(thresholds)));
-    return codes;
+  AQE_TARGET static Bytes all(int code) {
+    return _mm256_set1_epi8(static_cast<char>(code));
+  }
+  AQE_TARGET static Bytes add_passed(Bytes codes, Bytes bytes,
+                                     const char* thresholds) {
+    return _mm256_sub_epi8(codes, at_least(bytes, load(thresholds)));
   }
   AQE_TARGET static void store_bytes(Bytes bytes, int count, char* to) {
     if (count == kBytes) {

@@ -68,6 +68,8 @@ struct DepthwiseBytes : Blocks {
   }
   AQE_TARGET static void add_pair(Sums* sums, Bytes first, Bytes second,
                                   const Weights& weights) {
+    // Compilers would load both twice, and loads are what takes long.
+    asm("" : "+v"(first), "+v"(second));
     sums->low = _mm512_add_epi16(
         sums->low,
         _mm512_maddubs_epi16(_mm512_unpacklo_epi8(first, second), weights.low));
@@ -89,15 +91,14 @@ struct DepthwiseBytes : Blocks {
                                     const char* thresholds) {
     return _cvtmask64_u64(_mm512_cmpge_epu8_mask(*bytes, load(thresholds)));
   }
-  AQE_TARGET static Bytes count_passed(Bytes bytes, const char* thresholds,
-                                       int levels, int first_code) {
-    Bytes codes = _mm512_set1_epi8(static_cast<char>(first_code));
-    for (int k = 0; k < levels; ++k, thresholds += kBlock) {
-      codes = _mm512_mask_add_epi8(
-          codes, _mm512_cmpge_epu8_mask(bytes, load(thresholds)), codes,
-          _mm512_set1_epi8(1));
-    }
-    return codes;
+  AQE_TARGET static Bytes all(int code) {
+    return _mm512_set1_epi8(static_cast<char>(code));
+  }
+  AQE_TARGET static Bytes add_passed(Bytes codes, Bytes bytes,
+                                     const char* thresholds) {
+    return _mm512_mask_add_epi8(codes,
+                                _mm512_cmpge_epu8_mask(bytes, load(thresholds)),
+                                codes, _mm512_set1_epi8(1));
   }
   AQE_TARGET static void store_bytes(Bytes bytes, int count, char* to) {
     _mm512_mask_storeu_epi8(to, first_bytes(count), bytes);
