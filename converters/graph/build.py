@@ -23,6 +23,7 @@ from keras_aqe.converters.graph import (
     quantizing,
 )
 from keras_aqe.converters.graph.known import (
+    is_channels_last,
     is_known,
     is_selection,
     padding,
@@ -44,9 +45,19 @@ _LOOKUPS = (
     keras.layers.StringLookup,
     keras.layers.TextVectorization,
 )
-_REORDERINGS = (
+# Layers of one input that move, repeat or drop elements of each channel, ...
+_MOVES_OF_CHANNELS = (
+    keras.layers.Cropping1D,
+    keras.layers.Cropping2D,
+    keras.layers.UpSampling1D,
+    keras.layers.UpSampling2D,
+)
+# ... and those of all channels together.
+_MOVES = (
+    *_MOVES_OF_CHANNELS,
     keras.layers.Flatten,
     keras.layers.Permute,
+    keras.layers.RepeatVector,
     keras.layers.Reshape,
 )
 
@@ -513,13 +524,10 @@ def _quantize(source, quantizer, name):
         "unit": quantizer.unit,
         "levels": codes.astype("int64"),
     }
-    if isinstance(source, Apply) and is_known(source.operation, _REORDERINGS):
-        inner = _quantize(source.args[0], quantizer, name)
-        return _apply(source.operation, (inner,), source.kwargs)
-    # What stands in front of padding and behind a sum is part of it then.
-    padded = _quantized_inside(source, quantizer, name)
-    if padded is not None:
-        return padded
+    # What is moved in front of a quantizer and behind a sum keeps them apart.
+    moved = _quantized_inside(source, quantizer, name)
+    if moved is not None:
+        return moved
     chain, origin = folding.chain_of(source)
     if (
         isinstance(origin, Sum)
@@ -542,24 +550,40 @@ def _quantize(source, quantizer, name):
 
 
 def _quantized_inside(source, quantizer, name):
-    """Codes of padded floats as padded codes; `None` where nothing is padded.
+    """Codes of moved or padded floats as moved or padded codes.
 
-    Layers behind the padding that take each number alone may as well stand in
-    front of it.
+    Layers behind that take each number alone may as well stand in front.
+
+    Returns:
+        The node, `None` where the codes would not be the same.
     """
     chain, origin = folding.chain_of(source, pools=False)
     if not isinstance(origin, Apply) or not origin.sources():
         return None
-    padded = padding(origin.operation, origin.args, origin.kwargs)
-    if padded is None:
+    operation, inner = origin.operation, origin.args[0]
+    padded = padding(operation, origin.args, origin.kwargs)
+    code = None
+    if padded is not None:
+        pads, number = padded
+        code = folding.fold_number(number, chain, quantizer, source.shape[-1])
+        if code is None or any(pads[0] + pads[-1]):
+            return None
+    elif not _moves(operation, any(map(folding.is_batch_norm, chain))):
         return None
-    pads, number = padded
-    if any(pads[0] + pads[-1]):
-        return None
-    code = folding.fold_number(number, chain, quantizer, source.shape[-1])
-    if code is None:
-        return None
-    inner = origin.args[0]
     for layer in chain:
         inner = _apply(layer, (inner,), {})
-    return _pad(name, _quantize(inner, quantizer, name), pads, code)
+    codes = _quantize(inner, quantizer, name)
+    if padded is not None:
+        return _pad(name, codes, pads, code)
+    return _apply(operation, (codes,), origin.kwargs)
+
+
+def _moves(operation, within_channels):
+    """Whether an operation moves elements, perhaps those of channels alone."""
+    if within_channels:
+        return (
+            is_known(operation, _MOVES_OF_CHANNELS)
+            and is_channels_last(operation)
+            and is_selection(operation)
+        )
+    return is_known(operation, _MOVES) and is_selection(operation)

@@ -11,9 +11,11 @@ from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph import folding
 from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.graph.known import (
+    is_channels_last,
     is_concatenation,
     is_known,
     is_reshape,
+    is_selection,
 )
 from keras_aqe.converters.targets.emitter import Emitter
 from keras_aqe.converters.targets.packed import (
@@ -25,6 +27,12 @@ from keras_aqe.converters.targets.packed import (
 from keras_aqe.converters.targets.packed import operators as ops
 from keras_aqe.quantizers import FixedPoint
 
+_UPSAMPLINGS = (keras.layers.UpSampling1D, keras.layers.UpSampling2D)
+_MOVES_OF_PIXELS = (
+    *_UPSAMPLINGS,
+    keras.layers.Cropping1D,
+    keras.layers.Cropping2D,
+)
 _PIXELWISE = g.Window((1, 1), (1, 1), ((0, 0), (0, 0)))
 
 
@@ -141,6 +149,12 @@ class PackedEmitter(Emitter):
                 return self._max_pool(self.codes(source), source.shape, node)
             if is_reshape(node.operation):
                 return self._moved(node)
+            if _moves_pixels(node):
+                return self._moved_pixels(node)
+        if isinstance(node, g.Pad) and _pads_by_zero_words(node):
+            codes = self.codes(node.source)
+            padded = tf.pad(codes.tensor, node.pads)
+            return dataclasses.replace(codes, tensor=padded)
         return None
 
     def _max_pool(self, codes, shape, node):
@@ -155,6 +169,17 @@ class PackedEmitter(Emitter):
         if node.shape[-1] != codes.channels:
             return None
         return ops.reshape(codes, node.shape)
+
+    def _moved_pixels(self, node):
+        codes, layer = self.codes(node.args[0]), node.operation
+        if is_known(layer, _UPSAMPLINGS):
+            # What Keras writes for it computes in the type of codes.
+            moved = codes.tensor
+            for axis, times in enumerate(np.ravel(layer.size).tolist(), 1):
+                moved = ops.repeat(moved, axis, times)
+        else:
+            moved = self._applied(node, lambda _: codes.tensor)
+        return dataclasses.replace(codes, tensor=moved)
 
     def _write_packed_quantize(self, node):
         if node in self._quantized:
@@ -499,6 +524,31 @@ def _only_source(node):
     """The one node that a node is computed from, `None` if there are more."""
     sources = node.sources()
     return sources[0] if len(sources) == 1 else None
+
+
+def _moves_pixels(node):
+    """Whether a layer moves, repeats or drops all channels of a pixel alike."""
+    operation = node.operation
+    if None in node.shape[1:]:
+        return False
+    if is_known(operation, (keras.layers.Permute,)):
+        return operation.dims[-1] == len(operation.dims)
+    return (
+        is_known(operation, _MOVES_OF_PIXELS)
+        and is_channels_last(operation)
+        and is_selection(operation)
+    )
+
+
+def _pads_by_zero_words(node):
+    """Whether pixels around codes are words without a bit."""
+    width = packing.width(node.levels)
+    return (
+        width == packing.width(node.source.levels) != 8
+        and fits.is_packed(node.source)
+        and node.code == (1 if width == 1 else 0)
+        and not any(node.pads[-1])
+    )
 
 
 def _is_max_of_floats(node):

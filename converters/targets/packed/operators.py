@@ -286,6 +286,17 @@ def reshape(x, shape):
     return tf.reshape(x, (-1, *shape[1:]))
 
 
+def repeat(x, axis, times):
+    """A tensor that has each part along an axis so many times in a row."""
+    shape = x.shape
+    parts = int(np.prod(shape[1 : axis + 1]))
+    x = tf.reshape(x, (-1, parts, int(np.prod(shape[axis + 1 :]))))
+    x = tf.concat([x] * times, axis=-1)
+    return tf.reshape(
+        x, (-1, *shape[1:axis], shape[axis] * times, *shape[axis + 1 :])
+    )
+
+
 def _channels(x):
     return x.channels if isinstance(x, Codes) else x.shape[-1]
 

@@ -162,3 +162,39 @@ def test_parts_of_all_kinds():
     model = randomise(keras.Model(inputs, [*codes, outputs]))
     converted = assert_equal(model, images((6, 6, 5)))
     assert operators(converted).count("CONCATENATION") == 1
+
+
+@pytest.mark.slow
+def test_words_of_codes_are_moved_as_they_are():
+    """Pixels of several words, at their end not full, and of bytes."""
+    K = keras.layers
+    inputs = keras.Input((6, 5, 3))
+    outputs = []
+    for quantizer in ("binary", "po2_3", "unsigned_2"):
+        x = layers.QuantConv2D(70, 1, kernel_quantizer="ternary")(inputs)
+        for layer in (
+            K.BatchNormalization(),
+            K.UpSampling2D((2, 3)),
+            K.Cropping2D(((1, 0), (2, 1))),
+            K.Permute((2, 1, 3)),
+            layers.QuantActivation(quantizer),
+            # More than the kernel reaches, so that no window can do it.
+            *([] if quantizer[0] == "u" else [pad_by_codes(quantizer)]),
+            layers.QuantConv2D(2, 1, kernel_quantizer="ternary"),
+        ):
+            x = layer(x)
+        outputs.append(x)
+    model = randomise(keras.Model(inputs, outputs))
+    converted = assert_equal(model, images((6, 5, 3)))
+    written = operators(converted)
+    assert written.count("AqeConv2D") == 6
+    moves = {"CONCATENATION", "PAD", "RESHAPE", "STRIDED_SLICE", "TRANSPOSE"}
+    assert set(written) == {"AqeConv2D", *moves}
+
+
+def pad_by_codes(quantizer):
+    """A layer that pads by the code whose words have no bit."""
+    number = 1.0 if quantizer == "binary" else 0.0
+    return lambda x: keras.ops.pad(
+        x, [(0, 0), (2, 0), (0, 1), (0, 0)], constant_values=number
+    )

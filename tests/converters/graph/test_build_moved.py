@@ -1,4 +1,4 @@
-"""Padding in front of quantizers and behind them, as Keras computes it."""
+"""Layers that pad or move, in front of quantizers and behind them."""
 
 import functools
 import itertools
@@ -81,6 +81,27 @@ LEFT = {
         lambda: pad(1, 1, 1, 1),
     ),
 }
+# Layers that quantizers stand in front of as well.
+MOVED = {
+    "upsampling": (lambda: K.UpSampling2D((2, 3)), K.ReLU, quant("unsigned_2")),
+    "upsampling, norm": (
+        lambda: K.UpSampling2D((1, 2)),
+        K.BatchNormalization,
+        quant("ternary"),
+    ),
+    "cropping": (lambda: K.Cropping2D(((2, 1), (0, 1))), quant("po2_3")),
+    "permute": (lambda: K.Permute((2, 1, 3)), quant("binary")),
+    "sequence": (
+        lambda: K.Reshape((42, 4)),
+        K.ReLU,
+        lambda: K.UpSampling1D(2),
+        lambda: K.ZeroPadding1D((3, 1)),
+        lambda: K.Cropping1D((1, 2)),
+        lambda: K.Reshape((5, 17, 4)),
+        quant("binary"),
+    ),
+    "padding": (lambda: pad(1, 0, 0, 2), quant("ternary")),
+}
 CONVOLUTIONS = (
     lambda: layers.QuantConv2D(3, 3, 2, **BITS),
     lambda: layers.QuantDepthwiseConv2D(3, (2, 1), **BITS),
@@ -106,7 +127,11 @@ def network():
     inputs = keras.Input(SHAPE)
     outputs = [
         branch(inputs, makers, convolution)
-        for cases, convolutions in ((FOLDED, CONVOLUTIONS), (LEFT, OTHERS))
+        for cases, convolutions in (
+            (FOLDED, CONVOLUTIONS),
+            (LEFT, OTHERS),
+            (MOVED, OTHERS[:1]),
+        )
         for makers, convolution in zip(
             cases.values(), itertools.cycle(convolutions)
         )
@@ -116,7 +141,7 @@ def network():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
-def test_codes_behind_padding(target):
+def test_codes_are_those_of_keras(target):
     model = network()
     verification = verify(model, convert(model, target), images(SHAPE))
     assert verification.faultless and verification.codes_equal
@@ -132,6 +157,17 @@ def test_windows_pad_in_the_place_of_layers():
         assert np.any(layer.window.pads)
     first = folded[0].window
     assert (first.pads, first.pad_code) == (((0, 1), (0, 1)), 0.0)
+
+
+def test_quantizers_stand_in_front_of_what_moves():
+    graph = build(network())
+    alone = [
+        node
+        for node in graph.nodes
+        if isinstance(node, nodes.Quantize) and len(node.levels) <= 16
+    ]
+    # Behind normalisation of padded channels, and behind a reflection.
+    assert len(alone) == 2
 
 
 def test_a_window_with_another_number_leaves_padding():
