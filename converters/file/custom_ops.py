@@ -7,6 +7,7 @@ import tempfile
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python import convert
 
 from keras_aqe_runtime.file import flatbuffer
 
@@ -120,48 +121,64 @@ def to_model(function):
         # long for those that were only looked at.
         read = {id(tensor) for tensor, _ in concrete.graph.captures}
         module.weights = [v for v in concrete.variables if id(v.handle) in read]
-        # Without a module the converter inlines functions, composites too.
-        converter = tf.lite.TFLiteConverter.from_concrete_functions(
-            [concrete], module
-        )
-        converter.allow_custom_ops = True
-        # Parsing and writing the file once more would take a tenth of the
-        # time.
-        converter.exclude_conversion_metadata = True
-        try:
-            model = flatbuffer.read(converter.convert())
-        except OSError:
-            raise
-        except Exception:
-            _require_space(module, concrete)
-            raise
-        if not model.signatureDefs:
-            _require_space(module, concrete)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            _save(module, folder)
+            model = flatbuffer.read(_converted(folder))
+    _share_constants(model)
     inner = _take_inner(model)
     _sort_by_signature(model)
     number = _name_results(model)
     return model, {name: number[index] for name, index in inner.items()}
 
 
-def _require_space(module, concrete):
-    """Raises what the converter kept to itself if it could not write.
+def _save(module, folder):
+    """Saves a module, whose `infer` is its signature, as a SavedModel."""
+    try:
+        tf.saved_model.save(
+            module,
+            folder,
+            signatures=module.infer,
+            # Errors of the converter name the operators that it has.
+            options=tf.saved_model.SaveOptions(save_debug_info=True),
+        )
+    except tf.errors.OpError as error:
+        # Between names of TensorFlow's operators.
+        raise OSError(
+            re.sub(r"\{\{.*?\}\} | \[Op:\w+\]", "", error.message)
+        ) from error
 
-    It goes on without a SavedModel then, and fails at another thing.
+
+def _converted(folder):
+    """The bytes that TensorFlow's converter makes of a SavedModel.
+
+    As `tf.lite.TFLiteConverter.from_saved_model` does, which reads what was
+    saved back into Python before, and parses and writes its file twice more.
     """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        try:
-            tf.saved_model.save(
-                module,
-                folder,
-                signatures=concrete,
-                # The converter's has it too, most of what it takes.
-                options=tf.saved_model.SaveOptions(save_debug_info=True),
-            )
-        except tf.errors.OpError as error:
-            # Between names of TensorFlow's operators.
-            raise OSError(
-                re.sub(r"\{\{.*?\}\} | \[Op:\w+\]", "", error.message)
-            ) from error
+    return convert.convert_saved_model(
+        saved_model_dir=folder,
+        saved_model_version=1,
+        saved_model_tags={tf.saved_model.SERVING},
+        saved_model_exported_names=[
+            tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+        ],
+        allow_custom_ops=True,
+        enable_composite_direct_lowering=True,
+    )
+
+
+def _share_constants(model):
+    """Lets constants of equal bytes be one, and leaves the others empty."""
+    places = {}
+    for graph in model.subgraphs:
+        outputs = {*graph.outputs}
+        for index, tensor in enumerate(graph.tensors):
+            data = model.buffers[tensor.buffer].data
+            if data is None or not len(data) or index in outputs:
+                continue
+            place = places.setdefault(data.tobytes(), tensor.buffer)
+            if place != tensor.buffer:
+                model.buffers[tensor.buffer].data = None
+                tensor.buffer = place
 
 
 def _take_inner(model):
