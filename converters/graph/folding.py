@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_aqe.converters.graph import thresholds
 from keras_aqe.converters.graph.known import is_known, is_max_pool
 from keras_aqe.converters.graph.nodes import Apply
 from keras_aqe.layers import HardTanh
@@ -24,13 +25,8 @@ _MONOTONE = (
     keras.activations.softsign,
     keras.activations.tanh,
 )
-# Beyond any sum of image values, and far from float32's overflow.
-FLOAT_LIMIT = np.float32(1e30)
 # Quantizers of so many levels or fewer are written as thresholds.
 MOST_LEVELS = 16
-# The search for thresholds looks at about so many numbers at once. Running a
-# chain takes as long for one as for these.
-_NUMBERS = 2**18
 
 
 def chain_of(node, pools=True):
@@ -163,12 +159,11 @@ def fold(node, chain, quantizer):
             steps.append(layer)
         else:
             functions.append(_inference(layer))
-    functions.append(quantizer.hard)
-    turn = direction * _direction(node.shape, node.levels, functions)
-    direction = _turn(steps, turn, direction)
-    return steps, _search(
-        node.shape, node.levels, functions, quantizer, direction
+    last, found = thresholds.search(
+        node.shape, node.levels, functions, quantizer
     )
+    _turn(steps, direction * last, direction)
+    return steps, found
 
 
 def fold_floats(chain, quantizer, shape):
@@ -182,8 +177,7 @@ def fold_floats(chain, quantizer, shape):
     Returns:
         ±1 per channel, and the thresholds of the float times that.
     """
-    functions = [*map(_inference, chain), quantizer.hard]
-    return _fold_values(shape, None, functions, quantizer)
+    return thresholds.search(shape, None, [*map(_inference, chain)], quantizer)
 
 
 def fold_number(number, chain, quantizer, channels):
@@ -229,22 +223,14 @@ def fold_average(pool, size, unit, levels, chain, quantizer, shape):
         x = tf.pad(x, [(0, 0), *[(0, n - 1) for n in size], (0, 0)])
         return tf.reshape(pool(x * unit), total.shape)
 
-    functions = [average, *map(_inference, chain), quantizer.hard]
-    return _fold_values(shape, levels, functions, quantizer)
-
-
-def _fold_values(shape, levels, functions, quantizer):
-    with tf.init_scope():
-        direction = _direction(shape, levels, functions)
-        return direction, _search(
-            shape, levels, functions, quantizer, direction
-        )
+    functions = [average, *map(_inference, chain)]
+    return thresholds.search(shape, levels, functions, quantizer)
 
 
 def _inference(layer):
     """What a layer computes, batch normalisation in two operations."""
     if not is_batch_norm(layer):
-        return layer
+        return layer.call
     scale, bias = scale_and_bias(layer)
     return lambda x: x * scale + bias
 
@@ -266,67 +252,10 @@ def _layer_output(node, accumulator):
     return x if node.activation is None else node.activation(x)
 
 
-def _evaluate(shape, functions, values):
-    """What a chain makes of values of shape (n, channels)."""
-    spatial = (1,) * (len(shape) - 2)
-    # TensorFlow takes the least of numbers for 0, which NumPy does not.
-    x = tf.constant(values.reshape(-1, *spatial, shape[-1]), tf.float32)
-    for function in functions:
-        x = function(x)
-    return x.numpy().reshape(values.shape)
-
-
 def _direction(shape, levels, functions):
     """+1 or -1 per channel: whether the chain rises or falls."""
-    limit = _limit(levels)
+    limit = thresholds.limit_of(levels)
     ends = np.array([[-limit], [limit]], "float32")
     ends = np.broadcast_to(ends, (2, shape[-1]))
-    low, high = _evaluate(shape, functions, ends)
+    low, high = thresholds.evaluate(shape, functions, ends)
     return np.where(high < low, -1, 1).astype("float32")
-
-
-def _limit(levels):
-    return FLOAT_LIMIT if levels is None else levels[-1]
-
-
-def _search(shape, levels, functions, quantizer, direction):
-    """Thresholds of integers that are `levels`, or of floats if `None`."""
-    to_value, limit = np.float32, int(_limit(levels))
-    if levels is None:
-        to_value, limit = _nth_float, int(_float_rank(FLOAT_LIMIT))
-    numbers = _narrow(
-        lambda n: _evaluate(shape, functions, to_value(n) * direction),
-        quantizer.levels,
-        len(direction),
-        limit,
-    )
-    return to_value(numbers)
-
-
-def _narrow(function, levels, channels, limit):
-    """The smallest number that reaches each level, for all levels at once."""
-    levels = np.asarray(levels)
-    shape = (len(levels) - 1, channels)
-    # Invariant: the level is not reached below `low`, and is at `high`.
-    low = np.full(shape, -limit, "int64")
-    high = np.full(shape, limit + 1, "int64")
-    count = int(np.clip(_NUMBERS // low.size, 15, 255))
-    parts = np.arange(1, count + 1)[:, None, None]
-    while (low < high).any():
-        inner = low + (high - low) * parts // (count + 1)
-        reached = function(inner) >= levels[1:, None]
-        high = np.where(reached, inner, high).min(axis=0)
-        low = np.where(reached, low, inner + 1).max(axis=0)
-        low = np.minimum(low, high)
-    return high
-
-
-def _float_rank(value):
-    """The number of positive float32 values up to `value`."""
-    return np.float32(value).view("int32")
-
-
-def _nth_float(rank):
-    """The float32 values of signed ranks, the inverse of `_float_rank`."""
-    magnitude = np.abs(rank).astype("int32").view("float32")
-    return np.where(rank < 0, -magnitude, magnitude)

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_aqe import layers
 from keras_aqe.converters.errors import ConversionError, raise_all
+from keras_aqe.converters.graph import quantizing
 from keras_aqe.converters.graph.nodes import (
     Cast,
     Pad,
@@ -108,11 +109,12 @@ def _codes(layer, latent, refuse):
     quantizer = layer.kernel_quantizer
     if quantizer is None:
         return latent, 1.0
-    kernel = np.asarray(quantizer(latent, training=False))
     if quantizer.bits > 8:
-        return kernel, 1.0
+        return np.asarray(quantizer(latent, training=False)), 1.0
     codes = np.asarray(quantizer.codes(latent), "float32")
-    if not np.array_equal(codes * np.float32(quantizer.unit), kernel):
+    if not quantizing.is_understood(quantizer) and not np.array_equal(
+        codes * np.float32(quantizer.unit), quantizer(latent, training=False)
+    ):
         refuse(
             ConversionError(
                 f"Layer {layer.name!r} has a kernel quantizer of type "

@@ -17,6 +17,15 @@ _KNOWN = (
 )
 
 
+def is_understood(quantizer):
+    """Whether a quantizer computes what its class, one of ours, does.
+
+    Then `hard` is `codes` times `unit`, takes each number alone unless it is
+    relative, never falls and depends on the configuration alone.
+    """
+    return is_known(quantizer, _KNOWN)
+
+
 def check(quantizer, layer):
     """Checks that a quantizer of activations can be written as thresholds.
 
@@ -34,7 +43,7 @@ def check(quantizer, layer):
             "codes of one input depend on the others of its batch. Give the "
             "quantizer fixed thresholds: `relative=False`."
         )
-    if is_known(quantizer, _KNOWN):
+    if is_understood(quantizer):
         return
     halves = np.arange(2**16, dtype="uint16").view("float16")
     x = np.sort(halves[np.isfinite(halves)]).astype("float32")
@@ -94,7 +103,7 @@ def as_floats(source, quantizer, name):
     Returns:
         A node of float32, and a quantizer that gives its codes.
     """
-    if not is_known(quantizer, _KNOWN) or source.dtype == "bool":
+    if not is_understood(quantizer) or source.dtype == "bool":
         raise ConversionError(
             f"Layer {name!r} quantizes {source.dtype}. Put "
             "`keras.layers.Rescaling(1.0)` in front, which makes floats."

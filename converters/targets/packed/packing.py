@@ -1,9 +1,11 @@
 """Constants of packed files, as docs/format.md lays them out."""
 
+import functools
+
 import numpy as np
 
-from keras_aqe.converters.graph import folding
 from keras_aqe.converters.graph.quantizing import distinct
+from keras_aqe.converters.graph.thresholds import FLOAT_LIMIT
 
 _POWERS = {bits: 2 ** np.arange(2 ** (bits - 1) - 1) for bits in (2, 3, 4)}
 # The codes of each width that the format has.
@@ -28,7 +30,12 @@ def width(codes, at_least=1):
     """
     if codes is None:
         return None
-    codes = distinct(codes)
+    return _width(tuple(distinct(codes).tolist()), at_least)
+
+
+# A network has few different sets of codes, and asks for each node.
+@functools.lru_cache(maxsize=256)
+def _width(codes, at_least):
     for bits, levels in LEVELS.items():
         if bits >= at_least and np.isin(codes, levels).all():
             return bits
@@ -132,9 +139,8 @@ def whole_thresholds(thresholds, levels, bits):
 
 def float_thresholds(thresholds, levels, bits):
     """Likewise in float32."""
-    limit = folding.FLOAT_LIMIT
-    thresholds = np.where(thresholds > limit, np.inf, thresholds)
-    thresholds = np.where(thresholds <= -limit, -np.inf, thresholds)
+    thresholds = np.where(thresholds > FLOAT_LIMIT, np.inf, thresholds)
+    thresholds = np.where(thresholds <= -FLOAT_LIMIT, -np.inf, thresholds)
     return _for_width(thresholds, levels, bits, -np.inf, np.inf).astype(
         "float32"
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from keras_aqe import layers, quantizers
 from keras_aqe.converters.graph import build as graph
 from keras_aqe.converters.graph import folding
+from keras_aqe.converters.graph.thresholds import FLOAT_LIMIT
 from tests.converters.networks import randomise
 
 ORDERS = [
@@ -111,7 +112,7 @@ def test_thresholds_of_floats_equal_the_layers(bits, order, channels, seed):
             np.random.default_rng(seed).normal(0, 2, (50, channels)),
         ],
         dtype="float32",
-    ).clip(-folding.FLOAT_LIMIT, folding.FLOAT_LIMIT)
+    ).clip(-FLOAT_LIMIT, FLOAT_LIMIT)
     passed = (points[:, None, :] >= thresholds[None]).sum(axis=1)
     x = (points * direction)[:, None, None, :]
     for layer in model.layers[1:]:
