@@ -234,11 +234,12 @@ def check(
 
     report = None
     with progress.bar("checking", verbose) as step:
+        converted = pipeline.with_image(model, request, refuse)
         while report is None:
             tried = frozenset(without)
             try:
                 file, rows, interpreter = pipeline.run(
-                    model, request, step, refuse, tried
+                    converted, request, step, refuse, tried
                 )
                 report = _with_kernels(file, rows, interpreter)
             except ConversionError as error:

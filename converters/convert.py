@@ -164,5 +164,6 @@ def convert(
     """
     request = pipeline.Request(target, strict, compact, allow_soft, image)
     with progress.bar("converting", verbose) as step:
+        model = pipeline.with_image(model, request)
         file, rows, _ = pipeline.run(model, request, step)
     return Converted(file.data, rows)

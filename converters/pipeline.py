@@ -55,6 +55,27 @@ class Request:
             )
 
 
+def with_image(model, request, refuse=raising):
+    """The model that is converted: the one on images if there is an `image`.
+
+    Args:
+        model: A built Functional or Sequential model.
+        request: A `Request`.
+        refuse: Called with the `ConversionError` of a model that cannot have
+            one. Where it returns, the model stays as it is.
+
+    Raises:
+        ConversionError: What `refuse` raises.
+        ValueError: If the request has something else as its `image`.
+    """
+    if request.image is not None:
+        try:
+            return with_uint8_input(model, request.image)
+        except ConversionError as error:
+            refuse(error)
+    return model
+
+
 def run(
     model,
     request,
@@ -65,7 +86,7 @@ def run(
     """Converts a model.
 
     Args:
-        model: A built Functional or Sequential model.
+        model: What `with_image` returned.
         request: A `Request`.
         step: Called with the name of what begins.
         refuse: Called with the `ConversionError` of each layer that cannot
@@ -78,13 +99,7 @@ def run(
 
     Raises:
         ConversionError: What `refuse` raises, and where it cannot go on.
-        ValueError: If the request has something else as its `image`.
     """
-    if request.image is not None:
-        try:
-            model = with_uint8_input(model, request.image)
-        except ConversionError as error:
-            refuse(error)
     types = [(t.name, t.dtype) for t in getattr(model, "inputs", None) or []]
     target, strict = TARGETS[request.target], request.strict
     refused = set()

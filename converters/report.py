@@ -261,7 +261,7 @@ def report(
     ```
     """
     loaded = load(file)
-    description = metadata.read(loaded.model)
+    description = metadata.required(loaded.description)
     try:
         return _Reader(loaded.model, description, kernels).report(
             len(loaded.data)

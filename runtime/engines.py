@@ -17,7 +17,7 @@ class LiteRT:
     """LiteRT's interpreter, for batches of any size.
 
     Args:
-        data: The file as bytes.
+        file: A `load.File`.
         num_threads: Number of threads.
         profile: Whether each operator is timed, which LiteRT cannot.
         delegates: What runs operators in LiteRT's place.
@@ -26,12 +26,12 @@ class LiteRT:
         ConversionError: If LiteRT refuses the file.
     """
 
-    def __init__(self, data, num_threads, profile=False, delegates=None):
+    def __init__(self, file, num_threads, profile=False, delegates=None):
         from ai_edge_litert.interpreter import Interpreter
 
         with refusals("LiteRT"):
             self._litert = Interpreter(
-                model_content=data,
+                model_content=file.data,
                 num_threads=num_threads,
                 experimental_delegates=delegates,
             )
@@ -74,7 +74,7 @@ class Packed(LiteRT):
     """LiteRT's interpreter with the delegate of `keras_aqe_runtime`.
 
     Args:
-        data: The file as bytes.
+        file: A `load.File`.
         num_threads: Number of threads.
         profile: Whether each operator is timed.
 
@@ -83,22 +83,21 @@ class Packed(LiteRT):
             the runtime was not built.
     """
 
-    def __init__(self, data, num_threads, profile=False):
+    def __init__(self, file, num_threads, profile=False):
         try:
             self._delegate = library.load_delegate(num_threads, profile)
         except RuntimeError as error:
             raise EngineMissingError(
                 f"This is a packed file. {error}"
             ) from error
-        model = flatbuffer.read(data)
         names = {
             name
-            for graph in model.subgraphs
-            for name in flatbuffer.operator_names(model, graph)
+            for graph in file.model.subgraphs
+            for name in flatbuffer.operator_names(file.model, graph)
         }
         # XNNPACK's threads wait for work without a pause, beside ours.
         super().__init__(
-            data,
+            file,
             1 if flatbuffer.PRODUCTS.isdisjoint(names) else num_threads,
             delegates=[self._delegate],
         )
@@ -115,8 +114,8 @@ class Kind:
         name: The target that such files are converted for.
         prefix: What the names of its custom operators begin with; empty for
             files that have none.
-        engine: Function from a file's bytes, a number of threads and whether
-            to time each operator to what runs it: a `LiteRT`, or what has its
+        engine: Function from a `load.File`, a number of threads and whether to
+            time each operator to what runs it: a `LiteRT`, or what has its
             methods.
         check: Function that raises `ConversionError` if a custom operator of
             a parsed file is not as it should be.
@@ -128,7 +127,7 @@ class Kind:
     check: Callable = lambda model: None
 
 
-def _larq(data, num_threads, profile):
+def _larq(file, num_threads, profile):
     raise EngineMissingError(
         "The file needs Larq Compute Engine's interpreter. Where it is "
         "installed (`pip install 'keras-aqe[lce]'`), "

@@ -75,7 +75,7 @@ class Interpreter:
         self.input_names = self._signature.input_names
         self.output_names = self._signature.output_names
         self._engine = kind_of(file.model, self.kinds).engine(
-            file.data, num_threads, profile
+            file, num_threads, profile
         )
 
     def predict(self, x: Any) -> Any:

@@ -120,6 +120,8 @@ def _autocast(layer, value):
 
 def _masks(layer, parameters, args, kwargs):
     """Arguments for the masks that the layer's inputs have."""
+    if all(node.mask is None for node in nodes_of((args, kwargs))):
+        return {}
     given = inspect.signature(layer.call).bind(*args, **kwargs).arguments
     inputs = {name: value for name, value in given.items() if nodes_of(value)}
     names = {name: f"{name}_mask" for name in inputs}

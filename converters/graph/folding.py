@@ -193,9 +193,8 @@ def fold_number(number, chain, quantizer, channels):
         The code, `None` if it is not the same in all channels.
     """
     functions = [*map(_inference, chain), quantizer.hard]
-    with tf.init_scope():
-        number = np.full((1, channels), number, "float32")
-        values = np.unique(_evaluate(number.shape, functions, number))
+    number = np.full((1, channels), number, "float32")
+    values = np.unique(thresholds.evaluate(number.shape, functions, number))
     if len(values) > 1:
         return None
     return float(np.rint(values[0] / quantizer.unit))

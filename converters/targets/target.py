@@ -37,8 +37,8 @@ class Target:
         check: Function that raises `ConversionError` if a custom operator of
             a parsed file is not as it should be. Those of the packed format
             are the runtime's to check.
-        engine: Function from a file's bytes, a number of threads and whether
-            to time each operator to what runs it: a `LiteRT`, or what has its
+        engine: Function from a `load.File`, a number of threads and whether to
+            time each operator to what runs it: a `LiteRT`, or what has its
             methods.
         runs_in: Name of the engine.
         arithmetic: Function from the names of an operator that has a kernel

@@ -39,7 +39,15 @@ def read(model):
     Raises:
         ConversionError: If there is none, or it is damaged.
     """
-    description = find(model)
+    return required(find(model))
+
+
+def required(description):
+    """A description that `find` returned, unless that is `None`.
+
+    Raises:
+        ConversionError: If there is none.
+    """
     if description is None:
         raise ConversionError(
             f"The file has no metadata entry {NAME!r}. Only files that "

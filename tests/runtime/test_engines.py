@@ -6,17 +6,18 @@ import pytest
 from keras_aqe.converters import ConversionError
 from keras_aqe_runtime.engines import LiteRT, Packed
 from keras_aqe_runtime.errors import EngineMissingError
+from keras_aqe_runtime.load import File, load
 from tests.runtime.networks import small_network
 
 
 def test_refusals_are_conversion_errors():
     with pytest.raises(ConversionError, match="LiteRT refuses the file"):
-        LiteRT(b"no file", num_threads=1)
+        LiteRT(File(b"no file", None, None), num_threads=1)
 
 
 @pytest.mark.parametrize("minw_file", ["tflite"], indirect=True)
 def test_a_refused_size_does_not_spoil_the_next_run(minw_file):
-    engine = LiteRT(minw_file.flatbuffer, num_threads=1)
+    engine = LiteRT(load(minw_file), num_threads=1)
     with pytest.raises(ConversionError, match="LiteRT refuses the file"):
         engine.predict([np.zeros((1, 3, 3, 3), "float32")])
     (logits,) = engine.predict([np.zeros((2, 32, 32, 3), "float32")])
@@ -29,7 +30,7 @@ def test_says_that_the_runtime_is_missing(monkeypatch):
 
     monkeypatch.setattr("keras_aqe_runtime.library.load_delegate", missing)
     with pytest.raises(EngineMissingError, match="packed file.*not there"):
-        Packed(b"", 1)
+        Packed(File(b"", None, None), 1)
 
 
 @pytest.mark.parametrize("minw_file", ["tflite"], indirect=True)
@@ -45,6 +46,6 @@ def test_xnnpack_has_threads_where_it_has_products(minw_file, monkeypatch):
 
     monkeypatch.setattr(interpreter, "Interpreter", Recorded)
     file, source, target = small_network(2, 2)
-    Packed(file.write([source], [target]), 2)
-    Packed(minw_file.flatbuffer, 2)
+    Packed(load(file.write([source], [target])), 2)
+    Packed(load(minw_file), 2)
     assert given == [1, 2]

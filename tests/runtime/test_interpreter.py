@@ -10,6 +10,7 @@ import pytest
 import keras_aqe_runtime
 from keras_aqe import converters
 from keras_aqe_runtime.errors import EngineMissingError
+from keras_aqe_runtime.file import flatbuffer
 from tests.converters.networks import images
 
 
@@ -24,6 +25,19 @@ def test_equals_that_of_the_converters(minw_file):
     assert ours.input_names == theirs.input_names
     assert ours.output_names == theirs.output_names
     np.testing.assert_array_equal(ours.predict(x), theirs.predict(x))
+
+
+@pytest.mark.parametrize("minw_file", ["packed", "tflite"], indirect=True)
+def test_parses_a_file_once(minw_file, monkeypatch):
+    read, parsed = flatbuffer.read, []
+
+    def counted(data):
+        parsed.append(data)
+        return read(data)
+
+    monkeypatch.setattr(flatbuffer, "read", counted)
+    keras_aqe_runtime.Interpreter(minw_file).predict(images((32, 32, 3)))
+    assert len(parsed) == 1
 
 
 def test_needs_neither_tensorflow_nor_keras(minw_files, tmp_path):

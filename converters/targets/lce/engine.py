@@ -14,7 +14,7 @@ class Larq:
     """LCE's interpreter, which takes one batch size.
 
     Args:
-        data: The file as bytes.
+        file: A `load.File`.
         num_threads: Number of threads.
         profile: Whether each operator is timed, which LCE cannot.
 
@@ -23,17 +23,17 @@ class Larq:
             cannot be used here.
     """
 
-    def __init__(self, data, num_threads, profile=False):
+    def __init__(self, file, num_threads, profile=False):
         _require_lce()
         from larq_compute_engine.tflite.python.interpreter import Interpreter
 
         # Refuses files in which an offset leads out of them, which LCE's
         # interpreter follows.
-        LiteRT(data, num_threads=1)
+        LiteRT(file, num_threads=1)
         with refusals("Larq Compute Engine"):
             # Five times as fast as LCE's default kernel on x86.
             self._larq = Interpreter(
-                data, num_threads=num_threads, use_indirect_bgemm=True
+                file.data, num_threads=num_threads, use_indirect_bgemm=True
             )
 
     def predict(self, inputs):

@@ -48,6 +48,29 @@ def test_equal_operators_stay_two_where_their_options_differ():
     assert sorted(found) == ["ADD", "Other", "Scale", "Scale"]
 
 
+def test_constants_of_equal_bytes_are_one():
+    """Of whatever shape, but none that is an output."""
+
+    @tf.function(input_signature=[SPEC])
+    def infer(x):
+        row = custom_op("Row", [x, FACTORS[None]], (None, 4), x.dtype, {})
+        return {"y": scaled(row), "z": FACTORS[:, None]}
+
+    model, _ = to_model(infer)
+    graph = model.subgraphs[0]
+    held = {
+        tuple(tensor.shape): tensor.buffer
+        for tensor in graph.tensors
+        if data_of(model, tensor) == FACTORS.tobytes()
+    }
+    assert held[4,] == held[1, 4] != held[4, 1]
+
+
+def data_of(model, tensor):
+    data = model.buffers[tensor.buffer].data
+    return b"" if data is None else bytes(bytearray(data))
+
+
 def test_inputs_and_outputs_are_in_the_order_of_their_names():
     """Beside inner ones, which only tell where a tensor is."""
 
