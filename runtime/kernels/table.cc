@@ -4,7 +4,8 @@
 // planes before codes, save for 1 by 3 bits on ARM with the dot product and for
 // pooled layers of few channels; multiplication,
 // wherever vectors have it, before SHIFT, which serves where it is named in
-// KERAS_AQE_KERNELS and to dense layers of CPUs with no kernels of their own.
+// KERAS_AQE_KERNELS and to dense layers of CPUs with no kernels of their own;
+// pixels as bytes before floats of the same vectors.
 #include <cstdlib>
 #include <cstring>
 
