@@ -168,17 +168,22 @@ def _converted(folder):
 
 def _share_constants(model):
     """Lets constants of equal bytes be one, and leaves the others empty."""
-    places = {}
-    for graph in model.subgraphs:
-        outputs = {*graph.outputs}
-        for index, tensor in enumerate(graph.tensors):
-            data = model.buffers[tensor.buffer].data
-            if data is None or not len(data) or index in outputs:
-                continue
-            place = places.setdefault(data.tobytes(), tensor.buffer)
-            if place != tensor.buffer:
-                model.buffers[tensor.buffer].data = None
-                tensor.buffer = place
+    tensors = [t for graph in model.subgraphs for t in graph.tensors]
+    outputs = {
+        graph.tensors[index].buffer
+        for graph in model.subgraphs
+        for index in graph.outputs
+    }
+    first, places = {}, {}
+    # Several tensors may have one buffer already.
+    for number in sorted({tensor.buffer for tensor in tensors} - outputs):
+        data = model.buffers[number].data
+        if data is not None and len(data):
+            places[number] = first.setdefault(data.tobytes(), number)
+    for tensor in tensors:
+        tensor.buffer = places.get(tensor.buffer, tensor.buffer)
+    for number in places.keys() - first.values():
+        model.buffers[number].data = None
 
 
 def _take_inner(model):

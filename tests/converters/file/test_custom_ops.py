@@ -5,6 +5,7 @@ import tensorflow as tf
 from flatbuffers import flexbuffers
 
 from keras_aqe.converters.file.custom_ops import INNER, custom_op, to_model
+from keras_aqe_runtime import Interpreter
 from keras_aqe_runtime.file import flatbuffer
 
 FACTORS = np.array([2.0, 3.0, 5.0, 7.0], "float32")
@@ -64,6 +65,19 @@ def test_constants_of_equal_bytes_are_one():
         if data_of(model, tensor) == FACTORS.tobytes()
     }
     assert held[4,] == held[1, 4] != held[4, 1]
+
+
+def test_loops_keep_their_constants():
+    """Tensors of several graphs, which are of one buffer or of equal ones."""
+
+    @tf.function(input_signature=[SPEC])
+    def infer(x):
+        return tf.scan(lambda total, row: total + row, x)
+
+    model, _ = to_model(infer)
+    x = np.arange(12, dtype="float32").reshape(3, 4)
+    interpreter = Interpreter(flatbuffer.write(model))
+    np.testing.assert_array_equal(interpreter.predict(x), x.cumsum(axis=0))
 
 
 def data_of(model, tensor):
