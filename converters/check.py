@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from rich.table import Table
 
-from keras_aqe import costs, tables
-from keras_aqe.converters import pipeline, progress
+from keras_aqe import costs, progress, tables
+from keras_aqe.converters import pipeline
 from keras_aqe.converters.child import under_tensorflow
 from keras_aqe.converters.errors import ConversionError, FloatLayerError
 from keras_aqe.converters.report import REFUSED, Report, Row

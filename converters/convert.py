@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_aqe import tables
-from keras_aqe.converters import pipeline, progress
+from keras_aqe import progress, tables
+from keras_aqe.converters import pipeline
 from keras_aqe.converters.child import under_tensorflow
 from keras_aqe.converters.report import Report
 from keras_aqe.files import write_whole

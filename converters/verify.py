@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_aqe import tables
+from keras_aqe import progress, tables
 from keras_aqe.callbacks import find
-from keras_aqe.converters import progress
 from keras_aqe.converters.child import under_tensorflow
 from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph.build import build
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 _TOLERANCE = 1e-4
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Verification:
     """How a converted file compares with its model; prints as text.
 
@@ -102,6 +101,13 @@ class Verification:
             "codes_equal": self.codes_equal,
             "faultless": self.faultless,
         }
+
+    def __repr__(self) -> str:
+        faults = "faultless" if self.faultless else f"faults {self.faults}"
+        return (
+            f"<Verification of {self.examples} examples, "
+            f"{100 * self.label_agreement:.2f} % of labels equal, {faults}>"
+        )
 
     def _repr_html_(self) -> str:
         return f"<p>{tables.text_html(self)}</p>"

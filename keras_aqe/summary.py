@@ -53,7 +53,7 @@ class Row(costs.LayerCosts):
         return self.memory
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Summary(costs.TotalCosts):
     """Rows of `keras_aqe.summary` and their totals; prints as a table.
 
@@ -109,6 +109,12 @@ class Summary(costs.TotalCosts):
 
     def _costs(self) -> list[Row]:
         return self.rows
+
+    def __repr__(self) -> str:
+        return (
+            f"<Summary of {self.name!r}, {len(self.rows)} kernels, "
+            f"{self.memory:,} bytes, {self.macs:,} MACs>"
+        )
 
     def __str__(self) -> str:
         return tables.render(self._table()) + self._rest()

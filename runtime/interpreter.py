@@ -6,7 +6,7 @@ import numpy as np
 from keras_aqe_runtime.engines import KINDS, kind_of
 from keras_aqe_runtime.errors import ConversionError
 from keras_aqe_runtime.file import bounds, loops, operators
-from keras_aqe_runtime.load import Converted, load
+from keras_aqe_runtime.load import Converted, load, naming
 from keras_aqe_runtime.signature import Signature
 
 
@@ -66,16 +66,23 @@ class Interpreter:
             )
         file = load(flatbuffer)
         custom = [kind for kind in self.kinds if kind.prefix]
-        operators.check(file.model, [kind.prefix for kind in custom])
-        for kind in custom:
-            kind.check(file.model)
-        loops.check(file.model)
-        bounds.check(file.model)
+        with naming(flatbuffer):
+            operators.check(file.model, [kind.prefix for kind in custom])
+            for kind in custom:
+                kind.check(file.model)
+            loops.check(file.model)
+            bounds.check(file.model)
         self._signature = Signature(file)
         self.input_names = self._signature.input_names
         self.output_names = self._signature.output_names
         self._engine = kind_of(file.model, self.kinds).engine(
             file, num_threads, profile
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} of {self._signature.described()}, to "
+            f"{', '.join(map(repr, self.output_names))}>"
         )
 
     def predict(self, x: Any) -> Any:

@@ -1,5 +1,6 @@
 """The one way into a file, wherever it comes from."""
 
+import contextlib
 import dataclasses
 import os
 from typing import Protocol
@@ -49,9 +50,16 @@ def load(file):
     if isinstance(file, File):
         return file
     data = _contents(file)
-    try:
+    with naming(file):
         model = flatbuffer.read(data)
         return File(data, model, metadata.find(model))
+
+
+@contextlib.contextmanager
+def naming(file):
+    """Adds to the errors of a file its path, if it came by one."""
+    try:
+        yield
     except ConversionError as error:
         if isinstance(file, (str, os.PathLike)):
             error.add_note(f"The file is {os.fspath(file)!r}.")

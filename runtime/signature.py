@@ -98,7 +98,7 @@ class Signature:
         parts = x if isinstance(x, (list, tuple)) else [x]
         if len(parts) != len(structure):
             raise ValueError(
-                f"The file takes {self._described()}. Received: {len(parts)} "
+                f"The file takes {self.described()}. Received: {len(parts)} "
                 "inputs"
             )
         for inner, part in zip(structure, parts):
@@ -108,11 +108,12 @@ class Signature:
         if set(x) != set(names):
             raise ValueError(
                 f"Expected inputs by the names {names}: the file takes "
-                f"{self._described()}. Received: the names {list(x)}"
+                f"{self.described()}. Received: the names {list(x)}"
             )
         return [x[name] for name in names]
 
-    def _described(self):
+    def described(self):
+        """The inputs in words."""
         described = [
             f"input {name!r} ({spec})"
             for name, spec in zip(self.input_names, self._specs)

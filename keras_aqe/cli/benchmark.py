@@ -55,7 +55,8 @@ def run(args):
         contents[args.against] = pathlib.Path(args.against).read_bytes()
     elif args.against == "int8":
         contents["int8"] = _int8(args)
-    from keras_aqe.converters import comparison, progress
+    from keras_aqe import progress
+    from keras_aqe.converters import comparison
 
     runs = {
         name: comparison.runner(data, args.threads)

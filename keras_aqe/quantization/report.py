@@ -34,7 +34,7 @@ class QuantizedLayer:
     note: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class QuantizationReport:
     """What became of a model's layers; prints as a table.
 
@@ -51,6 +51,12 @@ class QuantizationReport:
     def quantized(self) -> list[QuantizedLayer]:
         """The rows of layers that became quantized ones."""
         return [row for row in self.rows if row.before != row.after]
+
+    def __repr__(self) -> str:
+        return (
+            f"<QuantizationReport of {self.name!r}, {len(self.quantized)} of "
+            f"{len(self.rows)} layers quantized>"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, `{"name": ..., "rows": [...]}`."""

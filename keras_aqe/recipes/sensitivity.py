@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 from rich.table import Table
 
-from keras_aqe import tables
+from keras_aqe import progress, tables
 from keras_aqe.costs import bit_operations
 from keras_aqe.graph import Call, as_inputs, functional, run
 from keras_aqe.multiplying import MULTIPLYING, kernels, positions
@@ -37,7 +38,7 @@ class LayerSensitivity:
     changes: tuple[float, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Sensitivity:
     """What `sensitivity` found; prints as a table.
 
@@ -133,6 +134,12 @@ class Sensitivity:
             for row in self.rows
         ]
 
+    def __repr__(self) -> str:
+        return (
+            f"<Sensitivity of {self.name!r}, {len(self.rows)} layers at "
+            f"{len(self.widths)} widths>"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The scan as plain data."""
         return dataclasses.asdict(self)
@@ -164,6 +171,7 @@ def sensitivity(
     *,
     targets: Any = None,
     loss: Any = None,
+    verbose: int = 0,
     **options: Any,
 ) -> Sensitivity:
     """Quantizes one layer of a float model at a time and measures the loss.
@@ -186,6 +194,7 @@ def sensitivity(
         targets: Targets of the batch, for `loss`.
         loss: A loss of Keras or its name, as for `compile`, of a model of one
             output; `None` measures the change of the outputs.
+        verbose: 0 for silence, 1 for a progress bar.
         **options: Arguments of `keras_aqe.quantize_model` (`first_last_bits`,
             `depthwise_bits`, `skip`, `overrides`). Layers that they decide
             about are not scanned. Depthwise layers are, unless
@@ -229,20 +238,24 @@ def sensitivity(
         change = _rise(keras.losses.get(loss), targets, expected)
     options = {"depthwise_bits": None, **options}
     changes: dict[str, list[float]] = {}
-    for pair in pairs:
-        twin = quantize_model(model, *pair, data=data, **options)
-        report = twin.quantization_report
-        for row in report.quantized:
-            if not row.note:
+    with progress.bar("scanning", verbose, len(pairs)) as done:
+        for number, pair in enumerate(pairs):
+            twin = quantize_model(model, *pair, data=data, **options)
+            report = twin.quantization_report
+            scanned = [row for row in report.quantized if not row.note]
+            for count, row in enumerate(scanned, 1):
                 layer = _layer(twin, row.path)
                 visit = functools.partial(_call_with, row.path, layer)
                 found = change(run(graph, inputs, visit))
                 changes.setdefault(row.path, []).append(found)
+                done(number + count / len(scanned))
     return _scan(model.name, measure, pairs, changes, report, graph)
 
 
 def _pair(width):
-    pair = (width, width) if isinstance(width, int) else tuple(width)
+    pair = (
+        (width, width) if isinstance(width, numbers.Integral) else tuple(width)
+    )
     if len(pair) != 2 or max(pair) > 16:
         raise ValueError(
             "`widths` must be widths of at most 16 bits or pairs of them "

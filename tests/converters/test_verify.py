@@ -53,6 +53,7 @@ def test_correct_files(network, target):
     assert same.examples == 5 and same.labels_equal
     assert same.codes_equal and len(same.code_agreement) == count
     assert same.faultless and not same.within_rounding
+    assert "5 examples, 100.00 % of labels equal, faultless" in repr(same)
 
 
 REORDERINGS = [

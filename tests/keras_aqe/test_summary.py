@@ -140,5 +140,6 @@ def test_what_rows_cost_as_text_and_as_data():
     data = json.loads(json.dumps(table.to_dict()))
     assert data["bops"] == table.bops
     assert [row["bops"] for row in data["rows"]] == [192, 8192]
+    assert "2 kernels" in repr(table) and len(repr(table)) < 100
     for shown in (str(table), table._repr_html_()):
         assert "BOPs" in shown and "µJ" in shown and "8,192" in shown

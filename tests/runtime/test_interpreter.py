@@ -25,6 +25,11 @@ def test_equals_that_of_the_converters(minw_file):
     assert ours.input_names == theirs.input_names
     assert ours.output_names == theirs.output_names
     np.testing.assert_array_equal(ours.predict(x), theirs.predict(x))
+    for interpreter in (ours, theirs):
+        shown = repr(interpreter)
+        names = interpreter.input_names + interpreter.output_names
+        assert shown.startswith("<Interpreter of input ") and len(shown) < 200
+        assert all(repr(name) in shown for name in names)
 
 
 @pytest.mark.parametrize("minw_file", ["packed", "tflite"], indirect=True)

@@ -3,6 +3,7 @@
 import pytest
 
 from keras_aqe.converters import (
+    ConversionError,
     Interpreter,
     report,
     verify,
@@ -32,3 +33,16 @@ def test_a_file_may_come_as_anything(converted, tmp_path):
         for missing in (tmp_path / "none", str(tmp_path / "none")):
             with pytest.raises(FileNotFoundError, match="none"):
                 read(missing)
+
+
+def test_errors_say_which_file_it_is(converted, tmp_path):
+    data = converted.flatbuffer
+    path = tmp_path / "odd.tflite"
+    for damaged in (b"no file", data[: len(data) // 2], data[:8] + data[40:]):
+        path.write_bytes(damaged)
+        for file in (path, str(path), damaged):
+            with pytest.raises(ConversionError) as error:
+                Interpreter(file)
+            notes = getattr(error.value, "__notes__", [])
+            named = [] if file is damaged else [f"The file is {str(path)!r}."]
+            assert notes == named

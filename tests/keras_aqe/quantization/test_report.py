@@ -31,6 +31,7 @@ def test_prints_as_a_table():
     )
     assert "QuantConv2D" in conv and "1 bit x 0.5" in conv
     assert "as it was" in dense and "last layer" in dense
+    assert "'net', 1 of 2 layers" in repr(report())
     page = report()._repr_html_()
     assert "a/conv" in page and "1 of 2 layers" in page
 

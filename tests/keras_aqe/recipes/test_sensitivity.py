@@ -31,8 +31,8 @@ def data():
 
 
 @functools.cache
-def scanned():
-    return aqe.recipes.sensitivity(network(), data(), WIDTHS)
+def scanned(verbose=0):
+    return aqe.recipes.sensitivity(network(), data(), WIDTHS, verbose=verbose)
 
 
 def mean_corrected(twin, path, x):
@@ -186,3 +186,12 @@ def test_inputs_of_unknown_size():
     assert scan.overrides(max_bytes=10**6) == {"b": (1, 1)}
     with pytest.raises(ValueError, match="fixed size"):
         scan.overrides(max_bops=10**9)
+
+
+@pytest.mark.slow
+def test_progress_is_shown_where_it_is_asked_for(capsys):
+    assert repr(scanned(verbose=1)) == repr(scanned())
+    printed = capsys.readouterr()
+    assert "scanning" in printed.err and "100%" in printed.err
+    layers = len(scanned().rows)
+    assert f"{layers} layers at {len(WIDTHS)} widths" in repr(scanned())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_aqe.converters import progress
+from keras_aqe import progress
 
 
 @pytest.mark.parametrize("total", [None, 3])
