@@ -122,7 +122,7 @@ def test_commands(words):
         assert arguments[0] in written() or (ROOT / arguments[0]).is_file()
     elif program == "keras-aqe":
         cli.build_parser().parse_args(arguments)
-    for extras in re.findall(r"\.\[(.*?)\]", " ".join(arguments)):
+    for extras in re.findall(r"(?:\.|keras-aqe)\[(.*?)\]", " ".join(arguments)):
         config = configparser.ConfigParser()
         config.read(ROOT / "setup.cfg")
         assert set(extras.split(",")) <= set(config["options.extras_require"])
