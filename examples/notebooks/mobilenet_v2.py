@@ -82,7 +82,7 @@ learning_rate = keras.optimizers.schedules.CosineDecay(
     2e-3, EPOCHS * -(-len(x) // 32)
 )
 model.compile(
-    keras.optimizers.Adam(learning_rate, beta_2=0.9),
+    keras.optimizers.Adam(learning_rate),
     loss,
     metrics=["accuracy"],
     jit_compile=False,
