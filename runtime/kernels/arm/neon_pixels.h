@@ -4,6 +4,10 @@
 #pragma once
 
 #include "kernels/arm/neon_codes.h"
+
+#include <algorithm>
+#include <vector>
+
 #include "kernels/loops/pixels.h"
 
 namespace aqe::neon {

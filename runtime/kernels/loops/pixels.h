@@ -15,7 +15,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
+#include <cstdlib>
 
 #include "kernels/loops/tap_sums.h"
 #include "kernels/loops/weights.h"
