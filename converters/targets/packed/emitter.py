@@ -33,6 +33,8 @@ _MOVES_OF_PIXELS = (
     keras.layers.Cropping1D,
     keras.layers.Cropping2D,
 )
+# float32 holds whole numbers up to here.
+_EXACT = 2**24
 _PIXELWISE = g.Window((1, 1), (1, 1), ((0, 0), (0, 0)))
 
 
@@ -95,6 +97,9 @@ class PackedEmitter(Emitter):
         return self._tensors[key]
 
     def stored(self, node):
+        if ("shifted", node) in self._tensors:
+            shift, codes = self._tensors["shifted", node]
+            yield Stored((codes.tensor,), offset=float(shift.by))
         for form in ("native", "packed"):
             codes = self._tensors.get((form, node))
             if codes is not None:
@@ -113,14 +118,15 @@ class PackedEmitter(Emitter):
             codes = self._native_codes(node)
             if codes is not None:
                 return _dequantized(node, codes, node.unit)
-        if self._is_fused(node) and node.offset is None:
+        if self._is_fused(node) and _takes_offset(node, None):
             with self._scope(node):
                 return self._fused_value(node)
         return super().value(node)
 
     def _fused_value(self, node):
         bias = 0.0 if node.bias is None else node.bias
-        x = self._sum(node, _to_float(node, node.unit, bias), node.kernel)
+        output = ops.to_float(node.shape[-1], node.unit, bias, node.offset)
+        x = self._sum(node, output, node.kernel)
         x = ops.reshape(x, node.shape)
         return x if node.activation is None else node.activation(x)
 
@@ -141,6 +147,8 @@ class PackedEmitter(Emitter):
             return self._write_compared_sum(node)
         if isinstance(node, g.Quantize):
             return self._write_packed_quantize(node)
+        if isinstance(node, g.Shift):
+            return self._write_shifted_quantize(node)
         if isinstance(node, g.Apply):
             source = _only_source(node)
             if source is None or not fits.is_packed(source):
@@ -202,6 +210,17 @@ class PackedEmitter(Emitter):
                 low, high = np.float32(node.levels[[0, -1]] * node.unit)
                 x = tf.clip_by_value(x, low, high)
             codes = ops.quantize([x], ops.to_rounded(x.shape[-1], factor))
+        return codes
+
+    def _write_shifted_quantize(self, node):
+        """Codes without a sign as signed ones, `None` if no quantizer's."""
+        source = node.source
+        if not isinstance(source, g.Quantize) or _is_compared(source):
+            return None
+        x = self.value(source.source)
+        output = _shifted(x.shape[-1], source.unit, node.by)
+        codes = ops.quantize([x], output)
+        self._tensors["shifted", source] = node, codes
         return codes
 
     def _write_compared_value(self, node):
@@ -465,7 +484,7 @@ class PackedEmitter(Emitter):
                 and pooling.is_max(source.operation, pooled.shape)
             ):
                 pool, source = source.operation, pooled
-            if not self._is_fused(source) or source.offset is not None:
+            if not self._is_fused(source) or not _takes_offset(source, norm):
                 return None
             if source.activation is not None:
                 return None
@@ -473,6 +492,8 @@ class PackedEmitter(Emitter):
                 return None
             unit, bias = source.unit, source.bias
         constants = _scale(np.float32(unit), bias, norm, np.float32(factor))
+        if getattr(source, "offset", None) is not None:
+            constants = (*constants[:2], np.float32(source.offset))
         return source, pool, constants
 
     def _pooled_scale(self, node):
@@ -501,6 +522,24 @@ def _scale(unit, bias, norm, factor):
     offset = None if bias is None else np.float32(bias) / unit
     scale, bias = folding.scale_and_bias(norm)
     return unit * scale * factor, bias * factor, offset
+
+
+def _takes_offset(node, norm):
+    """Whether a sum's offset, if any, is one that floats are added exactly."""
+    if node.offset is None:
+        return True
+    largest = np.abs(node.levels).max() + np.abs(node.offset).max()
+    return largest <= _EXACT and (norm is None or node.bias is None)
+
+
+def _shifted(channels, unit, by):
+    """An output stage of codes `by` below the multiples of a power of two.
+
+    Beside this multiple of the unit float32 has no others, and rounds ties to
+    even ones as well. What is left is whole.
+    """
+    whole = 1.5 * 2.0**23
+    return ops.to_rounded(channels, 1 / unit, -whole - by, whole * unit)
 
 
 def _parts(node):

@@ -1,9 +1,14 @@
 """Which operators of the packed format stand for which layers."""
 
 import keras
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from keras_aqe import layers, models
+from keras_aqe import layers, models, quantizers
+from keras_aqe.converters import convert, verify
+from keras_aqe.converters.targets.packed.emitter import _shifted
 from tests.converters.networks import images, randomise
 from tests.converters.targets.packed.networks import (
     assert_equal,
@@ -198,3 +203,60 @@ def pad_by_codes(quantizer):
     return lambda x: keras.ops.pad(
         x, [(0, 0), (2, 0), (0, 1), (0, 0)], constant_values=number
     )
+
+
+@given(
+    scale=st.sampled_from([2.0**-3, 1.0, 4.0]),
+    codes=st.lists(st.integers(-600, 600), min_size=1),
+    steps=st.integers(-3, 3),
+    more=st.lists(st.floats(width=32, allow_nan=False)),
+)
+def test_codes_without_a_sign_are_shifted_exactly(scale, codes, steps, more):
+    """The output stage of docs/format.md beside halves, and on any floats."""
+    quantizer = quantizers.FixedPoint(8, signed=False, scale=scale)
+    x = np.float32([(code + 0.5) * quantizer.unit for code in codes])
+    for _ in range(abs(steps)):
+        x = np.nextafter(x, np.float32(np.sign(steps) * np.inf))
+    x = np.concatenate([x, np.float32(more)])
+    scales, biases, offsets = _shifted(1, quantizer.unit, 128).constants
+    with np.errstate(over="ignore"):
+        found = ((x + offsets).astype("f") * scales).astype("f") + biases
+    assert found.dtype == np.float32
+    found = np.rint(found).clip(-128, 127)
+    np.testing.assert_array_equal(found + 128, quantizer.codes(x))
+
+
+@pytest.mark.slow
+def test_eight_bits_without_a_sign_are_no_builtin_operators():
+    """Nor are sums of them, which make up for the shift."""
+    K = keras.layers
+    x = inputs = keras.Input((8, 8, 3))
+    shortcut = None
+    for _ in range(3):
+        x = layers.QuantDepthwiseConv2D(
+            3,
+            padding="same",
+            input_quantizer="unsigned_8",
+            kernel_quantizer="po2_4",
+        )(K.ReLU(6)(x))
+        x = K.Activation("relu6")(x)
+        x = layers.QuantConv2D(
+            4,
+            1,
+            input_quantizer="unsigned_8",
+            kernel_quantizer="po2_3",
+            use_bias=False,
+        )(x)
+        x = K.BatchNormalization()(x)
+        x = x if shortcut is None else K.Add()([shortcut, x])
+        shortcut = x
+    x = layers.QuantActivation("ternary")(x)
+    x = layers.QuantConv2D(2, 1, kernel_quantizer="binary")(x)
+    model = randomise(keras.Model(inputs, x))
+    converted = convert(model)
+    verification = verify(model, converted, images((8, 8, 3)))
+    assert verification.faultless and len(verification.code_agreement) == 7
+    assert set(operators(converted)) == {
+        *("AqeConv2D", "AqeDepthwiseConv2D", "AqeQuantize"),
+        "RELU6",  # of the image
+    }
