@@ -1,6 +1,6 @@
 #include "graph_inputs.h"
 
-#include "options.h"
+#include "operator_options.h"
 
 namespace aqe {
 namespace {

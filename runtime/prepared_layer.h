@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "keras_aqe/layer.h"
-#include "options.h"
+#include "operator_options.h"
 #include "tflite_abi.h"
 
 namespace aqe {

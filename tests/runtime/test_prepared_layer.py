@@ -7,7 +7,7 @@ from tests.runtime.engines import run
 from tests.runtime.packed_files import (
     one_operator,
 )
-from tests.runtime.test_options import conv_file
+from tests.runtime.test_operator_options import conv_file
 
 
 def test_accumulator_that_could_overflow():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.runtime.test_options import expect_error
+from tests.runtime.test_operator_options import expect_error
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-#include "options.h"
+#include "operator_options.h"
 
 #include <cassert>
 #include <cstring>
