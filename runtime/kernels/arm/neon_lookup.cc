@@ -11,10 +11,14 @@ namespace aqe {
 namespace {
 
 struct NeonLookup {
-  static constexpr int kIndexBits = 4, kVectors = 4;
-  static constexpr int kBytes = 16, kCopied = 16;
+  static constexpr int kIndexBits = 4;
+  static constexpr lookup::TileShape kShapes[] = {{4, 4}};
+  static constexpr int kBytes = 16;
   using Bytes = uint8x16_t;
   using Part = uint8x16_t;
+
+  static lookup::TileShape shape(const Layer&) { return kShapes[0]; }
+  static int64_t rest(const Layer&) { return 0; }
 
   static Bytes load(const void* from) {
     return vld1q_u8(static_cast<const uint8_t*>(from));
@@ -22,7 +26,6 @@ struct NeonLookup {
   static void store(void* to, Bytes bytes) {
     vst1q_u8(static_cast<uint8_t*>(to), bytes);
   }
-  static void copy(const void* from, void* to) { store(to, load(from)); }
   static Bytes zero() { return vdupq_n_u8(0); }
   static Bytes set(uint8_t byte) { return vdupq_n_u8(byte); }
   static Bytes add(Bytes a, Bytes b) { return vaddq_u8(a, b); }

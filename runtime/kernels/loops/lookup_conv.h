@@ -9,10 +9,12 @@
 //
 // A `Set` is an instruction set:
 //   kIndexBits                          of a look-up's index
-//   kVectors                            registers of a tile's positions
+//   kShapes, shape(layer)               of tiles, the one with most registers
+//                                       first; that of a layer
+//   rest(layer)                         positions at an image's end that are
+//                                       not looked up
 //   Bytes, kBytes                       a register, its bytes
 //   load, store, zero, set(byte), add
-//   copy(from, to)                      kCopied bytes, about a run's length
 //   load_table(table), look_up(table, indices)
 //   Wide                                Bytes as 16 bits
 //   no_sums(), widen(wide, bytes), narrow(wide, bias)
@@ -43,6 +45,7 @@
 #include "keras_aqe/kernel.h"
 #include "kernels/loops/lookup_pack.h"
 #include "kernels/loops/lookup_rows.h"
+#include "kernels/loops/lookup_sums.h"
 
 namespace aqe::lookup {
 
@@ -56,146 +59,21 @@ struct Run {
   int y, x, count, at;  // `at`: the first, in the tile
 };
 
-// Rows of a tile's indices, `pitch` apart or where the offsets say.
-struct TileRows {
-  const uint8_t* indices;
-  int64_t pitch;
-  const uint32_t* offsets;
-
-  template <bool kHasOffsets>
-  const uint8_t* at(int row) const {
-    return indices + (kHasOffsets ? offsets[row] : row * pitch);
-  }
-};
-
-// kVectors registers of positions times the channels of a part: what one
-// look-up adds to sums, or starts them with.
-template <class Set, int kVectors, bool kHasOffsets, bool kIsFirst>
-AQE_TARGET inline __attribute__((always_inline)) void look_up_one(
-    const uint16_t* lookup, const char* tables, const TileRows& rows,
-    typename Set::Bytes (&sums)[kChannels][kVectors]) {
-  const uint8_t* row = rows.at<kHasOffsets>(lookup[0]);
-  typename Set::Bytes index[kVectors];
-#pragma GCC unroll 4
-  for (int v = 0; v < kVectors; ++v)
-    index[v] = Set::load(row + v * Set::kBytes);
-#pragma GCC unroll 4
-  for (int c = 0; c < kChannels; ++c) {
-    const auto table = Set::load_table(tables + int64_t{lookup[1 + c]} * kUnit);
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      const auto found = Set::look_up(table, index[v]);
-      sums[c][v] = kIsFirst ? found : Set::add(sums[c][v], found);
-    }
-  }
-}
-
-// The sums of so many look-ups, one at least.
-template <class Set, int kVectors, bool kHasOffsets>
-AQE_TARGET inline __attribute__((always_inline)) void look_up_all(
-    const uint16_t* lookups, int count, const char* tables,
-    const TileRows& rows, typename Set::Bytes (&sums)[kChannels][kVectors]) {
-  look_up_one<Set, kVectors, kHasOffsets, true>(lookups, tables, rows, sums);
-  while (--count > 0) {
-    lookups += 1 + kChannels;
-    look_up_one<Set, kVectors, kHasOffsets, false>(lookups, tables, rows, sums);
-  }
-}
-
-// The sums of a part of one segment, as bytes.
-template <class Set, int kVectors, bool kHasOffsets>
-AQE_TARGET void add_up_bytes(const uint16_t* segments, const uint16_t* lookups,
-                             const char* tables, const TileRows& rows,
-                             int count, uint8_t* to) {
-  typename Set::Bytes sums[kChannels][kVectors];
-  look_up_all<Set, kVectors, kHasOffsets>(lookups, *segments, tables, rows,
-                                          sums);
-#pragma GCC unroll 4
-  for (int c = 0; c < kChannels; ++c) {
-    if (c == count) break;
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v)
-      Set::store(to + c * kTile<Set> + v * Set::kBytes, sums[c][v]);
-  }
-}
-
-// The sums of a part.
-template <class Set, int kVectors, bool kHasOffsets>
-AQE_TARGET void add_up_wide(const uint16_t* segments, const uint16_t* lookups,
-                            const char* tables, const TileRows& rows,
-                            typename Set::Wide (&wide)[kChannels][kVectors]) {
-  typename Set::Wide all[kChannels][kVectors];
-#pragma GCC unroll 4
-  for (int c = 0; c < kChannels; ++c) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) all[c][v] = Set::no_sums();
-  }
-  for (; *segments != 0; lookups += *segments++ * (1 + kChannels)) {
-    typename Set::Bytes sums[kChannels][kVectors];
-    look_up_all<Set, kVectors, kHasOffsets>(lookups, *segments, tables, rows,
-                                            sums);
-#pragma GCC unroll 4
-    for (int c = 0; c < kChannels; ++c) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) Set::widen(&all[c][v], sums[c][v]);
-    }
-  }
-#pragma GCC unroll 4
-  for (int c = 0; c < kChannels; ++c) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) wide[c][v] = all[c][v];
-  }
-}
-
-// The sums of a part, to bytes where the output stage goes by these, else to 16
-// bits.
-template <class Set, int kVectors, bool kHasOffsets>
-AQE_TARGET void add_up(const uint16_t* segments, const uint16_t* lookups,
-                       const char* tables, const TileRows& rows,
-                       const uint16_t* bias, bool fits_bytes, int count,
-                       uint8_t* to) {
-  if (segments[1] == 0 && fits_bytes) {
-    add_up_bytes<Set, kVectors, kHasOffsets>(segments, lookups, tables, rows,
-                                             count, to);
-    return;
-  }
-  typename Set::Wide wide[kChannels][kVectors];
-  add_up_wide<Set, kVectors, kHasOffsets>(segments, lookups, tables, rows,
-                                          wide);
-  for (int c = 0; c < count; ++c) {
-    for (int v = 0; v < kVectors; ++v) {
-      const int at = c * kTile<Set> + v * Set::kBytes;
-      if (fits_bytes) {
-        Set::store(to + at, Set::narrow(wide[c][v], bias[c]));
-      } else {
-        Set::store_wide(wide[c][v], reinterpret_cast<uint16_t*>(to) + at);
-      }
-    }
-  }
-}
-
-// For the number of registers that so many positions take. More than one wait
-// for look-ups, not for the load of an offset.
-template <class Set, int kVectors = Set::kVectors>
-auto add_up_for(int positions, bool has_offsets) {
-  if constexpr (kVectors > 1) {
-    if (positions <= (kVectors - 1) * Set::kBytes)
-      return add_up_for<Set, kVectors - 1>(positions, has_offsets);
-  } else if (!has_offsets) {
-    return add_up<Set, kVectors, false>;
-  }
-  return add_up<Set, kVectors, true>;
-}
-
 inline int64_t positions(const Layer& layer) {
   return int64_t{layer.conv_height} * layer.conv_width;
 }
 
-// Registers of an image's positions. Each is a unit, since small images have
-// few; a tile has as many as are to be computed, up to kVectors.
+// Positions of an image that are looked up.
+template <class Set>
+int64_t looked_up(const Layer& layer) {
+  return positions(layer) - Set::rest(layer);
+}
+
+// Registers of these. Each is a unit, since small images have few; a tile has
+// as many as are to be computed, up to its shape's.
 template <class Set>
 int64_t vector_count(const Layer& layer) {
-  return (positions(layer) + Set::kBytes - 1) / Set::kBytes;
+  return (looked_up<Set>(layer) + Set::kBytes - 1) / Set::kBytes;
 }
 
 template <class Set>
@@ -203,7 +81,8 @@ class Conv {
  public:
   Conv(const Layer& layer, int classes)
       : layer_(layer),
-        at_(layer, Set::kIndexBits, classes),
+        shape_(Set::shape(layer)),
+        at_(layer, Set::kIndexBits, shape_.channels, classes),
         seen_rows_(seen_rows(layer)),
         pitch_(indices_pitch(layer)),
         rows_(layer, at_) {}
@@ -228,10 +107,10 @@ class Conv {
     for (int64_t unit = begin, own; unit < end; unit += own) {
       const int64_t n = unit / vectors;
       const int64_t vector = unit % vectors;
-      own = std::min({int64_t{Set::kVectors}, vectors - vector, end - unit});
+      own = std::min({int64_t{shape_.vectors}, vectors - vector, end - unit});
       const int64_t first = vector * Set::kBytes;
       const int count = static_cast<int>(
-          std::min(own * Set::kBytes, positions(layer_) - first));
+          std::min(own * Set::kBytes, looked_up<Set>(layer_) - first));
       find_runs(first, count + (seen_rows_ - 1) * layer_.conv_width);
       gather(n);
       if (at_.class_rows > 0) {
@@ -262,20 +141,30 @@ class Conv {
   static int seen_rows(const Layer& layer) {
     const Window& window = layer.window;
     const bool pays =
-        positions(layer) > Set::kBytes && 2 * layer.conv_width <= kTile<Set>;
+        positions(layer) > Set::kBytes &&
+        2 * layer.conv_width <= Set::shape(layer).vectors * Set::kBytes;
     return pays && window.stride_y == 1 && window.dilation_y == 1 &&
                    window.height <= kMostSeenRows
                ? window.height
                : 1;
   }
-  // From one row of the tile's indices to the next.
+  // Bytes of a run at a time: few where runs are short, which seldom cross
+  // cache lines then.
+  static int copied(const Layer& layer) {
+    return layer.conv_width <= 8 ? 8 : layer.conv_width <= 16 ? 16 : 32;
+  }
+  // From one row of the tile's indices to the next. The last run is copied
+  // beyond its end.
   static int64_t indices_pitch(const Layer& layer) {
-    const auto most = std::min<int64_t>(kTile<Set>, positions(layer));
+    const auto most = std::min<int64_t>(Set::shape(layer).vectors * Set::kBytes,
+                                        positions(layer));
     const int64_t seen =
         (seen_rows(layer) - 1) * static_cast<int64_t>(layer.conv_width);
-    return static_cast<int64_t>(
-               round_up(round_up(most, Set::kBytes) + seen, Set::kBytes)) +
-           (layer.conv_width % Set::kCopied == 0 ? 0 : kSlack);
+    const int beyond =
+        layer.conv_width % copied(layer) == 0 ? 0 : copied(layer) - 1;
+    return static_cast<int64_t>(round_up(
+        std::max<int64_t>(round_up(most, Set::kBytes), most + beyond) + seen,
+        Set::kBytes));
   }
   // Rows of indices that the tile has, before those of classes.
   int64_t own_rows() const {
@@ -285,20 +174,31 @@ class Conv {
     return (own_rows() + at_.class_rows) * pitch_ + kSlack;
   }
   size_t offsets_bytes() const {
-    return round_up(at_.rows * sizeof(uint32_t), 64);
+    return round_up(layer_.groups * at_.most_lookups * sizeof(uint32_t), 64);
   }
 
-  // Where the rows of look-ups stand.
+  // Where the rows of the look-ups of each group stand.
   void find_offsets() {
-    const int64_t own = own_rows();
-    uint32_t* to = offsets_;
-    for (int64_t y = 0; y < seen_rows_; ++y) {
-      for (int64_t row = 0; row < own; ++row) {
-        *to++ = static_cast<uint32_t>(row * pitch_ + y * layer_.conv_width);
+    const int64_t own = own_rows(), taps = at_.indices.taps / seen_rows_;
+    const int channels = layer_.group_channels();
+    uint32_t* group = offsets_;
+    for (int c = 0; c < layer_.in_channels; c += channels) {
+      const int begin = at_.indices.at(c);
+      const int end = at_.indices.at(c + channels - 1) + 1;
+      uint32_t* to = group;
+      for (int y = 0; y < seen_rows_; ++y) {
+        for (int64_t tap = 0; tap < taps; ++tap) {
+          for (int i = begin; i < end; ++i) {
+            *to++ = static_cast<uint32_t>(
+                (tap * at_.indices.pixel + i) * pitch_ + y * layer_.conv_width);
+          }
+        }
       }
+      for (int64_t row = own; row < own + at_.class_rows; ++row)
+        to = std::fill_n(to, head_.corrections,
+                         static_cast<uint32_t>(row * pitch_));
+      group += at_.most_lookups;
     }
-    for (int64_t row = own; row < own + at_.class_rows; ++row)
-      *to++ = static_cast<uint32_t>(row * pitch_);
   }
 
   static size_t sums_bytes() { return sizeof(uint16_t) * kBlock * kTile<Set>; }
@@ -316,9 +216,22 @@ class Conv {
     }
   }
 
-  // The indices of the tile and of the rows below that the window sees. What a
-  // run writes too much the next one overwrites, or it comes between two rows.
-  AQE_TARGET void gather(int64_t n) {
+  // The indices of the tile and of the rows below that the window sees.
+  void gather(int64_t n) {
+    switch (copied(layer_)) {
+      case 8:
+        return gather_by<8>(n);
+      case 16:
+        return gather_by<16>(n);
+      default:
+        gather_by<32>(n);
+    }
+  }
+
+  // What a run writes too much the next one overwrites, or it comes between two
+  // rows.
+  template <int kCopied>
+  AQE_TARGET void gather_by(int64_t n) {
     const Window& window = layer_.window;
     const int indices = at_.indices.pixel;
     const int64_t from_step = rows_.pitch(), to_step = pitch_;
@@ -331,9 +244,10 @@ class Conv {
                              run.x;
         for (int kx = 0; kx < window.width; ++kx) {
           const uint8_t* from = row + rows_.tap_offset(kx);
-          for (int k = 0; k < run.count; k += Set::kCopied) {
+          for (int k = 0; k < run.count; k += kCopied) {
             for (int index = 0; index < indices; ++index) {
-              Set::copy(from + index * from_step + k, to + index * to_step + k);
+              std::memcpy(to + index * to_step + k,
+                          from + index * from_step + k, kCopied);
             }
           }
           to += indices * to_step;
@@ -364,17 +278,27 @@ class Conv {
   }
 
   // The sums of a block's channels; returns the part behind.
-  AQE_TARGET int64_t add_up_block(int block, int64_t part, int count) {
-    const auto run = add_up_for<Set>(count, seen_rows_ > 1);
-    const TileRows rows = {indices_, pitch_, offsets_};
+  int64_t add_up_block(int block, int64_t part, int count) {
+    return at_.number_bytes == 1
+               ? add_up_block_of<uint8_t>(block, part, count)
+               : add_up_block_of<uint16_t>(block, part, count);
+  }
+
+  template <class Number>
+  AQE_TARGET int64_t add_up_block_of(int block, int64_t part, int count) {
+    const auto run = add_up_of<Set, Number>(shape_, count);
     const int own = layer_.out_channels / layer_.groups;
     const int end =
         block * kBlock + channels_in_block(layer_.out_channels, block);
     for (int c = block * kBlock; c < end; ++part) {
-      const int channels = part_channels(c, own, end);
-      run(words_at(at_.segments + part * at_.segments_bytes()),
-          words_at(at_.lookups + part * at_.lookups_bytes()),
-          constants_ + at_.table, rows, words_at(at_.bias) + c,
+      const int channels = part_channels(at_.channels, c, own, end);
+      const int64_t group = c < own ? 0 : c / own;  // divisions take long
+      run({bytes_at(at_.segments + part * at_.segments_bytes()),
+           reinterpret_cast<const Number*>(constants_ + at_.lookups +
+                                           part * at_.lookups_bytes()),
+           constants_ + at_.table, indices_,
+           offsets_ + group * at_.most_lookups},
+          reinterpret_cast<const uint16_t*>(constants_ + at_.bias) + c,
           head_.fits_bytes, channels,
           sums_ +
               (c - block * kBlock) * kTile<Set> * (head_.fits_bytes ? 1 : 2));
@@ -575,14 +499,12 @@ class Conv {
     }
   }
 
-  const uint16_t* words_at(size_t offset) const {
-    return reinterpret_cast<const uint16_t*>(constants_ + offset);
-  }
   const uint8_t* bytes_at(size_t offset) const {
     return reinterpret_cast<const uint8_t*>(constants_ + offset);
   }
 
   const Layer& layer_;
+  const TileShape shape_;
   const Layout at_;
   const int seen_rows_;
   const int64_t pitch_;
@@ -616,7 +538,7 @@ struct ConvKernel {
             width_set(1, 2, 3),
             features,
             kTile<Set>,
-            kChannels,
+            Set::kShapes[0].channels,
             supported,
             constants_bytes,
             pack,
@@ -628,15 +550,17 @@ struct ConvKernel {
 
  private:
   static bool supported(const Layer& layer) {
-    return supports(layer, Set::kIndexBits);
+    return supports(layer, Set::kIndexBits, Set::shape(layer).channels);
   }
   static size_t constants_bytes(const Layer& layer) {
-    return Set::output_bytes(layer) +
-           Layout(layer, Set::kIndexBits, count_classes(layer)).end;
+    return Set::output_bytes(layer) + Layout(layer, Set::kIndexBits,
+                                             Set::shape(layer).channels,
+                                             count_classes(layer))
+                                          .end;
   }
   static void pack(const Layer& layer, void* constants) {
     Set::pack_output(layer, constants);
-    Packer(layer, Set::kIndexBits,
+    Packer(layer, Set::kIndexBits, Set::shape(layer).channels,
            static_cast<char*>(constants) + Set::output_bytes(layer))
         .pack();
   }

@@ -25,12 +25,17 @@
 
 namespace aqe::lookup {
 
-constexpr int kChannels = 4;  // output channels at a time
+constexpr int kMostChannels = 8;  // of a shape
 constexpr int kMostClasses = 64;
 constexpr int kMostEntry = 255;
-constexpr int kUnit = 8;  // bytes; where tables stand is counted in these
+constexpr int kTogether = 4;  // numbers of tables that are read at once
 // Of a class that is another index row's; look-ups in tables of 16 give 0.
 constexpr uint8_t kNone = 0x80;
+
+// What is summed up at a time: registers of positions, output channels.
+struct TileShape {
+  int vectors, channels;
+};
 
 // How the codes of a pixel stand in indices. They begin anew at each word of 64
 // channels. Bit p * codes + s of an index is plane p of its channel s.
@@ -118,17 +123,16 @@ inline int count_classes(const Layer& layer) {
 
 // The output channels from `first` on that are summed up at a time: of one
 // group of `own` channels, and one block, which ends at `end` if not before.
-inline int part_channels(int first, int own, int end) {
+inline int part_channels(int most, int first, int own, int end) {
   const int before = first < own ? first : first % own;  // divisions take long
-  return std::min(
-      {kChannels, own - before, kBlock - first % kBlock, end - first});
+  return std::min({most, own - before, kBlock - first % kBlock, end - first});
 }
 
 template <class Visit>
-void for_each_part(const Layer& layer, Visit visit) {
+void for_each_part(const Layer& layer, int most, Visit visit) {
   const int own = layer.out_channels / layer.groups;
   for (int first = 0, count; first < layer.out_channels; first += count) {
-    count = part_channels(first, own, layer.out_channels);
+    count = part_channels(most, first, own, layer.out_channels);
     visit(first, count);
   }
 }
@@ -154,7 +158,8 @@ inline int64_t most_weight(const Layer& layer) {
 // Whether entries that a channel's weights add up to fit 16 bits, and those
 // that take padding back: if not for all weights, then for these.
 inline bool fits_short_sums(const Layer& layer) {
-  const int64_t most = UINT16_MAX / (2 * (max_code(bits(layer.input)) + 1));
+  const int reach = max_code(bits(layer.input)) + (count_classes(layer) > 0);
+  const int64_t most = UINT16_MAX / (2 * reach);
   if (most_weight(layer) <= most) return true;
   if (layer.weights_per_output() > most) return false;  // takes long to know
   WeightRows rows(layer);
@@ -175,32 +180,36 @@ struct Head {
   // tell apart differs.
   int32_t fits_bytes;
   int32_t classes, class_columns;
+  int32_t corrections;  // look-ups of a class row
 };
 
 // Constants: Head; of each output channel (padded to blocks) int32 offset,
 // uint16 bias, its thresholds as bytes [level]; of eight channels which
 // comparisons to turn around [level]; classes of rows and columns; the index
-// rows of a pixel of padding; of each part the lengths of its segments, which
-// 0 ends, and its look-ups: number of the index row, then where the table of
-// each channel stands; tables. A segment is as long as its sums are bytes.
+// rows of a pixel of padding; of each part the lengths of its segments as
+// bytes, which 0 ends, and of each look-up the numbers of its channels' tables,
+// bytes where they are few, else uint16; tables. A segment is as long as its
+// sums are bytes. All parts of a group look up the same rows of indices in
+// turn, and then those of classes.
 struct Layout {
   Indices indices;
+  int channels;  // of a part, at most
   int levels;
   int64_t parts;
-  int class_rows = 0, corrections = 0;  // corrections: look-ups of a class row
+  int class_rows = 0, corrections = 0;  // corrections: Head's, at most
   int64_t rows;                         // of indices
   int64_t most_lookups;                 // of a part
   int64_t patterns;  // of weights, if each has its table; else 0
   int64_t tables;
-  size_t table_bytes;
+  size_t table_bytes, number_bytes;
   size_t offset, bias, thresholds, turns, row_classes, column_classes, pad,
       segments, lookups, table, end;
 
-  Layout(const Layer& layer, int index_bits, int classes)
-      : indices(layer, index_bits) {
+  Layout(const Layer& layer, int index_bits, int channels, int classes)
+      : indices(layer, index_bits), channels(channels) {
     levels = has_few_codes(layer) ? layer.levels() : 0;
     parts = 0;
-    for_each_part(layer, [&](int, int) { ++parts; });
+    for_each_part(layer, channels, [&](int, int) { ++parts; });
     table_bytes = size_t{1} << index_bits;
     if (classes > 0) {
       class_rows = static_cast<int>((classes + table_bytes - 1) / table_bytes);
@@ -212,33 +221,33 @@ struct Layout {
     most_lookups = products + class_rows * corrections;
     patterns = 1;
     for (int i = 0; i < indices.codes; ++i) patterns *= weight_levels(layer);
-    tables = parts * kChannels * products;
+    tables = parts * channels * products;
     if (patterns <= tables) {
       tables = patterns;
     } else {
       patterns = 0;
     }
-    tables += parts * kChannels * class_rows * corrections;
+    tables += parts * channels * class_rows * corrections;
+    number_bytes = tables <= 256 ? 1 : 2;
 
-    const size_t channels = size_t{kBlock} * block_count(layer.out_channels);
+    const size_t all = size_t{kBlock} * block_count(layer.out_channels);
     offset = round_up(sizeof(Head), 64);
-    bias = offset + channels * sizeof(int32_t);
-    thresholds = bias + channels * sizeof(uint16_t);
-    turns = thresholds + channels * levels;
-    row_classes = turns + channels / 8 * levels;
+    bias = offset + all * sizeof(int32_t);
+    thresholds = bias + all * sizeof(uint16_t);
+    turns = thresholds + all * levels;
+    row_classes = turns + all / 8 * levels;
     column_classes = row_classes + (class_rows ? layer.conv_height : 0);
     pad = column_classes + (class_rows ? layer.conv_width : 0);
-    segments = round_up(pad + indices.pixel, 2);
-    lookups = segments + parts * segments_bytes();
+    segments = pad + indices.pixel;
+    lookups = round_up(segments + parts * segments_bytes(), 64);
     table = round_up(lookups + parts * lookups_bytes(), 64);
     end = table + tables * table_bytes;
   }
 
-  size_t segments_bytes() const {
-    return (most_lookups + 1) * sizeof(uint16_t);
-  }
+  size_t segments_bytes() const { return most_lookups + 1; }
+  size_t numbers() const { return round_up(channels, kTogether); }
   size_t lookups_bytes() const {
-    return most_lookups * (1 + kChannels) * sizeof(uint16_t);
+    return most_lookups * numbers() * number_bytes;
   }
   // Weights that are not there count as 0, or as +1 where there is no 0 and
   // what they meet is not there either.
@@ -253,17 +262,18 @@ struct Layout {
   }
 };
 
-inline bool supports(const Layer& layer, int index_bits) {
+inline bool supports(const Layer& layer, int index_bits, int channels) {
   constexpr int kMostSize = 4096, kMostRows = 4096;
+  constexpr size_t kMostTableBytes = 512 << 10;
   if (layer.has_pool || layer.conv_height > kMostSize ||
       layer.conv_width > kMostSize || layer.in_channels > kMostSize ||
       layer.out_channels > kMostSize || window_taps(layer) > kMostRows)
     return false;
   const int classes = count_classes(layer);
   if (classes > kMostClasses) return false;
-  const Layout at(layer, index_bits, classes);
+  const Layout at(layer, index_bits, channels, classes);
   return at.rows <= kMostRows &&
-         at.tables * at.table_bytes / kUnit <= UINT16_MAX &&
+         at.tables * at.table_bytes <= kMostTableBytes &&
          fits_short_sums(layer);
 }
 

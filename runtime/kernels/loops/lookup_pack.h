@@ -13,10 +13,10 @@ constexpr int kMostCodes = 6;  // of an index
 
 class Packer {
  public:
-  Packer(const Layer& layer, int index_bits, void* constants)
+  Packer(const Layer& layer, int index_bits, int channels, void* constants)
       : layer_(layer),
         classes_(count_classes(layer)),
-        at_(layer, index_bits, classes_),
+        at_(layer, index_bits, channels, classes_),
         rows_(layer),
         bytes_(static_cast<char*>(constants)) {}
 
@@ -26,10 +26,11 @@ class Packer {
     pack_pad();
     if (at_.class_rows > 0) find_outside();
     head_.halved = layer_.input == Type::kPacked1 && outside_is_even();
+    head_.corrections = find_corrections();
     head_.fits_bytes = has_few_codes(layer_);
     head_.classes = classes_;
     if (at_.patterns > 0) pack_patterns();
-    for_each_part(layer_, [&](int first, int count) {
+    for_each_part(layer_, at_.channels, [&](int first, int count) {
       pack_part(first, count);
       ++part_;
     });
@@ -74,6 +75,23 @@ class Packer {
   bool outside_is_even() const {
     return std::all_of(outside_.begin(), outside_.end(),
                        [](int sum) { return sum % 2 == 0; });
+  }
+
+  // What an entry of a class adds to the sums of a channel.
+  int class_entry(int o, int number) const {
+    const int* own = &outside_[size_t{1} * o * classes_];
+    return (*std::max_element(own, own + classes_) - own[number]) >>
+           head_.halved;
+  }
+  // Look-ups that all entries of a class row fit.
+  int find_corrections() const {
+    int most = 0;
+    for (int o = 0; o < layer_.out_channels && classes_ > 0; ++o) {
+      const int* own = &outside_[size_t{1} * o * classes_];
+      const auto [least, greatest] = std::minmax_element(own, own + classes_);
+      most = std::max(most, (*greatest - *least) >> head_.halved);
+    }
+    return (most + kMostEntry - 1) / kMostEntry;
   }
 
   // The greatest magnitude of a sum of products with these weights.
@@ -154,20 +172,18 @@ class Packer {
   }
 
   // Adds a look-up to the part, a segment where bytes could overflow.
-  void add_lookup(int64_t row, const int64_t* tables, const int* greatest,
-                  int count) {
-    lookup_[0] = static_cast<uint16_t>(row);
-    for (int c = 0; c < kChannels; ++c) {
-      lookup_[1 + c] = static_cast<uint16_t>(tables[c < count ? c : 0] *
-                                             at_.table_bytes / kUnit);
+  void add_lookup(const int64_t* tables, const int* greatest, int count) {
+    for (int c = 0; c < at_.channels; ++c, lookup_ += at_.number_bytes) {
+      const auto number = static_cast<uint16_t>(tables[c < count ? c : 0]);
+      std::memcpy(lookup_, &number, at_.number_bytes);  // little-endian
     }
-    lookup_ += 1 + kChannels;
-    bool overflows = false;
+    lookup_ += (at_.numbers() - at_.channels) * at_.number_bytes;
+    bool ends = *segment_ == UINT8_MAX;
     for (int c = 0; c < count; ++c)
-      overflows |= segment_sums_[c] + greatest[c] > kMostEntry;
-    if (overflows) {
+      ends |= segment_sums_[c] + greatest[c] > kMostEntry;
+    if (ends) {
       ++segment_;
-      std::fill_n(segment_sums_, kChannels, 0);
+      std::fill_n(segment_sums_, kMostChannels, 0);
     }
     ++*segment_;
     for (int c = 0; c < count; ++c) {
@@ -177,13 +193,12 @@ class Packer {
   }
 
   void pack_part(int first, int count) {
-    auto* segments = reinterpret_cast<uint16_t*>(bytes_ + at_.segments +
-                                                 part_ * at_.segments_bytes());
+    auto* segments = reinterpret_cast<uint8_t*>(bytes_ + at_.segments +
+                                                part_ * at_.segments_bytes());
     segment_ = segments;
-    lookup_ = reinterpret_cast<uint16_t*>(bytes_ + at_.lookups +
-                                          part_ * at_.lookups_bytes());
-    std::fill_n(segment_sums_, kChannels, 0);
-    std::fill_n(sums_, kChannels, 0);
+    lookup_ = bytes_ + at_.lookups + part_ * at_.lookups_bytes();
+    std::fill_n(segment_sums_, kMostChannels, 0);
+    std::fill_n(sums_, kMostChannels, 0);
     const int own = layer_.group_channels();
     const int start = group_of(layer_, first) * own;
     const int64_t length = layer_.weights_per_output();
@@ -193,8 +208,8 @@ class Packer {
     for (int64_t tap = 0; tap < at_.indices.taps; ++tap) {
       for (int i = at_.indices.at(start); i <= at_.indices.at(start + own - 1);
            ++i) {
-        int64_t tables[kChannels];
-        int greatest[kChannels];
+        int64_t tables[kMostChannels];
+        int greatest[kMostChannels];
         for (int c = 0; c < count; ++c) {
           int weights[kMostCodes];
           const int absent =
@@ -203,8 +218,12 @@ class Packer {
           tables[c] = table_of(weights);
           greatest[c] = greatest_entry(weights);
         }
-        add_lookup(tap * at_.indices.pixel + i, tables, greatest, count);
+        add_lookup(tables, greatest, count);
       }
+    }
+    for (int c = 0; c < count && classes_ > 0; ++c) {
+      const int* outside = &outside_[size_t{1} * (first + c) * classes_];
+      offset_[first + c] += *std::max_element(outside, outside + classes_);
     }
     for (int row = 0; row < at_.class_rows; ++row)
       add_classes(first, count, row);
@@ -214,37 +233,23 @@ class Packer {
 
   // Takes back what padding added, in as many look-ups as bytes need.
   void add_classes(int first, int count, int row) {
-    const auto entry = [&](int c, int number) {
-      const int* own = &outside_[(first + c) * classes_];
-      return (*std::max_element(own, own + classes_) - own[number]) >>
-             head_.halved;
-    };
-    if (row == 0) {
-      for (int c = 0; c < count; ++c) {
-        const int* own = &outside_[(first + c) * classes_];
-        offset_[first + c] += *std::max_element(own, own + classes_);
-      }
-    }
     const int begin = row * static_cast<int>(at_.table_bytes);
     const int end =
         std::min(begin + static_cast<int>(at_.table_bytes), classes_);
-    for (int i = 0; i < at_.corrections; ++i) {
-      int64_t tables[kChannels];
-      int greatest[kChannels] = {};
+    for (int i = 0; i < head_.corrections; ++i, next_table_ += count) {
+      int64_t tables[kMostChannels];
+      int greatest[kMostChannels] = {};
       for (int c = 0; c < count; ++c) {
         tables[c] = next_table_ + c;
         for (int number = begin; number < end; ++number) {
-          const int value =
-              std::clamp(entry(c, number) - i * kMostEntry, 0, kMostEntry);
+          const int value = std::clamp(
+              class_entry(first + c, number) - i * kMostEntry, 0, kMostEntry);
           greatest[c] = std::max(greatest[c], value);
           bytes_[at_.table + tables[c] * at_.table_bytes + number - begin] =
               static_cast<char>(value);
         }
       }
-      if (*std::max_element(greatest, greatest + kChannels) == 0) return;
-      next_table_ += count;
-      add_lookup(at_.indices.taps * at_.indices.pixel + row, tables, greatest,
-                 count);
+      add_lookup(tables, greatest, count);
     }
   }
 
@@ -304,10 +309,10 @@ class Packer {
   std::vector<int> outside_;
   int64_t next_table_ = 0;
   int64_t part_ = 0;
-  uint16_t* segment_ = nullptr;
-  uint16_t* lookup_ = nullptr;
-  int segment_sums_[kChannels];
-  int64_t sums_[kChannels];
+  uint8_t* segment_ = nullptr;
+  char* lookup_ = nullptr;
+  int segment_sums_[kMostChannels];
+  int64_t sums_[kMostChannels];
 };
 
 }  // namespace aqe::lookup

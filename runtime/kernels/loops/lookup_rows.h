@@ -17,7 +17,7 @@ namespace aqe::lookup {
 constexpr int kSlack = 64;  // bytes or words behind rows
 
 template <class Set>
-constexpr int kTile = Set::kBytes * Set::kVectors;
+constexpr int kTile = Set::kBytes * Set::kShapes[0].vectors;
 
 // With padding on both sides. Columns whose number has the same rest by the
 // stride, a phase, stand side by side.

@@ -99,67 +99,98 @@ AQE_TARGET void pool_output(const Layer& layer, const Tile& tile, int i,
   Method::max(rows, tile.height, begin, end - begin, best);
 }
 
+// Tiles of a layer, each gathered once.
+template <class Method>
+class TileRun {
+ public:
+  using Acc = typename Method::Acc;
+
+  TileRun(const Layer& layer, const void* constants, const void* input,
+          void* output, void* scratch)
+      : layer_(layer),
+        constants_(constants),
+        output_(output),
+        patch_bytes_(Method::patch_bytes(layer)),
+        windows_(layer, constants, input),
+        tap_sums_(Method::tap_sums(layer, constants)),
+        patches_(static_cast<char*>(scratch)),
+        acc_(reinterpret_cast<Acc*>(patches_ + kMaxPositions * patch_bytes_)) {}
+
+  AQE_TARGET void gather(const Tile& tile) {
+    for (int i = 0; i < tile.positions; ++i) {
+      inside_[i] = windows_.copy(tile.position[i], tile.has_left(i),
+                                 patches_ + i * patch_bytes_);
+    }
+    // Not yet in the loop above: a CPU waits where it reads in one piece what
+    // it has just written in several.
+    for (int i = 0; i < tile.positions; ++i)
+      Method::finish(layer_, patches_ + i * patch_bytes_);
+    // Read along with the last rows, for nothing; SHIFT looks their bytes up
+    // in a table, so they must be codes.
+    std::memset(patches_ + tile.positions * patch_bytes_, 0,
+                (round_up(tile.positions, kRowsTogether) - tile.positions) *
+                    patch_bytes_);
+  }
+
+  // A block of output channels of the tile that was gathered last.
+  AQE_TARGET void compute(const Tile& tile, int block) {
+    Method::multiply(layer_, constants_, patches_, tile.positions, block, acc_);
+    if constexpr (std::is_integral_v<Acc>) {
+      for (int i = 0; i < tile.positions; ++i) {
+        if (tap_sums_.is_needed(inside_[i])) {
+          tap_sums_.template take_back<Method>(
+              inside_[i], block, channels_in_block(layer_.out_channels, block),
+              acc_ + i * kBlock);
+        }
+      }
+    }
+    char* pixel = pixel_at(layer_.output, layer_.out_channels, output_,
+                           tile.first_output);
+    if (!layer_.has_pool) {
+      Method::store_pixels(layer_, constants_, acc_, tile.outputs, block,
+                           pixel);
+      return;
+    }
+    for (int i = 0; i < tile.outputs; ++i) {
+      alignas(64) Acc best[kBlock];
+      pool_output<Method>(layer_, tile, i, acc_, best);
+      Method::store(layer_, constants_, best, block, pixel);
+      pixel += pixel_bytes(layer_.output, layer_.out_channels);
+    }
+  }
+
+ private:
+  const Layer& layer_;
+  const void* const constants_;
+  void* const output_;
+  const size_t patch_bytes_;
+  const Gather<Method> windows_;
+  const TapSums tap_sums_;
+  char* const patches_;
+  Acc* const acc_;
+  Taps inside_[kMaxPositions];
+};
+
 template <class Method>
 AQE_TARGET void run_tiles(const Layer& layer, const void* constants,
                           const void* input, void* output, void* scratch,
                           int64_t begin, int64_t end) {
-  using Acc = typename Method::Acc;
   const Tiling tiling(layer);
   const int blocks = block_count(layer.out_channels);
   const int step = blocks_per_unit<Method>(layer, tiling.tiles());
-  const size_t patch_bytes = Method::patch_bytes(layer);
-  const Gather<Method> windows(layer, constants, input);
-  const TapSums tap_sums = Method::tap_sums(layer, constants);
-  auto* patches = static_cast<char*>(scratch);
-  auto* acc = reinterpret_cast<Acc*>(patches + kMaxPositions * patch_bytes);
-
+  TileRun<Method> run(layer, constants, input, output, scratch);
   Tile tile;
-  Taps inside[kMaxPositions];
   int64_t gathered = -1;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t index = unit % tiling.tiles();
     const int first = static_cast<int>(unit / tiling.tiles()) * step;
     if (index != gathered) {
       tiling.locate(index, &tile);
-      for (int i = 0; i < tile.positions; ++i) {
-        inside[i] = windows.copy(tile.position[i], tile.has_left(i),
-                                 patches + i * patch_bytes);
-      }
-      // Not yet in the loop above: a CPU waits where it reads in one piece what
-      // it has just written in several.
-      for (int i = 0; i < tile.positions; ++i)
-        Method::finish(layer, patches + i * patch_bytes);
-      // Read along with the last rows, for nothing; SHIFT looks their bytes up
-      // in a table, so they must be codes.
-      std::memset(patches + tile.positions * patch_bytes, 0,
-                  (round_up(tile.positions, kRowsTogether) - tile.positions) *
-                      patch_bytes);
+      run.gather(tile);
       gathered = index;
     }
-    for (int block = first; block < std::min(first + step, blocks); ++block) {
-      Method::multiply(layer, constants, patches, tile.positions, block, acc);
-      if constexpr (std::is_integral_v<Acc>) {
-        for (int i = 0; i < tile.positions; ++i) {
-          if (tap_sums.is_needed(inside[i])) {
-            tap_sums.take_back<Method>(
-                inside[i], block, channels_in_block(layer.out_channels, block),
-                acc + i * kBlock);
-          }
-        }
-      }
-      char* pixel =
-          pixel_at(layer.output, layer.out_channels, output, tile.first_output);
-      if (!layer.has_pool) {
-        Method::store_pixels(layer, constants, acc, tile.outputs, block, pixel);
-        continue;
-      }
-      for (int i = 0; i < tile.outputs; ++i) {
-        alignas(64) Acc best[kBlock];
-        pool_output<Method>(layer, tile, i, acc, best);
-        Method::store(layer, constants, best, block, pixel);
-        pixel += pixel_bytes(layer.output, layer.out_channels);
-      }
-    }
+    for (int block = first; block < std::min(first + step, blocks); ++block)
+      run.compute(tile, block);
   }
 }
 

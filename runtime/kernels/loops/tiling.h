@@ -33,6 +33,27 @@ struct Tile {
   }
 };
 
+// The tile of so many outputs without pooling, from `first` on.
+inline void locate_outputs(const Layer& layer, int64_t first, int count,
+                           Tile* tile) {
+  tile->first_output = first;
+  tile->positions = tile->outputs = count;
+  const int64_t row = first / layer.out_width;
+  Position at = {static_cast<int>(row / layer.out_height),
+                 static_cast<int>(row % layer.out_height),
+                 static_cast<int>(first % layer.out_width)};
+  for (int i = 0; i < count; ++i) {
+    tile->position[i] = at;
+    if (++at.x == layer.out_width) {
+      at.x = 0;
+      if (++at.y == layer.out_height) {
+        at.y = 0;
+        ++at.n;
+      }
+    }
+  }
+}
+
 class Tiling {
  public:
   explicit Tiling(const Layer& layer) : layer_(layer) {
@@ -60,25 +81,12 @@ class Tiling {
 
  private:
   void locate_plain(int64_t index, Tile* tile) const {
-    tile->first_output = index * kTilePositions;
-    tile->positions = tile->outputs =
-        index == tiles_ - 1
-            ? static_cast<int>(layer_.out_pixels() - tile->first_output)
-            : kTilePositions;
-    const int64_t row = tile->first_output / layer_.out_width;
-    Position at = {static_cast<int>(row / layer_.out_height),
-                   static_cast<int>(row % layer_.out_height),
-                   static_cast<int>(tile->first_output % layer_.out_width)};
-    for (int i = 0; i < tile->positions; ++i) {
-      tile->position[i] = at;
-      if (++at.x == layer_.out_width) {
-        at.x = 0;
-        if (++at.y == layer_.out_height) {
-          at.y = 0;
-          ++at.n;
-        }
-      }
-    }
+    const int64_t first = index * kTilePositions;
+    locate_outputs(layer_, first,
+                   index == tiles_ - 1
+                       ? static_cast<int>(layer_.out_pixels() - first)
+                       : kTilePositions,
+                   tile);
   }
 
   void locate_pooled(int64_t index, Tile* tile) const {

@@ -9,9 +9,13 @@ namespace aqe {
 namespace {
 
 struct Avx2Lookup : LookupParts {
-  static constexpr int kIndexBits = 4, kVectors = 2;
+  static constexpr int kIndexBits = 4;
+  static constexpr lookup::TileShape kShapes[] = {{2, 4}};
   static constexpr int kBytes = 32;
   using Bytes = __m256i;
+
+  static lookup::TileShape shape(const Layer&) { return kShapes[0]; }
+  static int64_t rest(const Layer&) { return 0; }
 
   AQE_TARGET static Bytes load(const void* from) {
     return _mm256_loadu_si256(static_cast<const __m256i*>(from));

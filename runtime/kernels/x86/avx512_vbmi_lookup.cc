@@ -1,19 +1,49 @@
 // Convolutions by look-up with VPERMB of AVX-512 VBMI: tables of 64 entries.
-#define AQE_BEYOND ",avx512vbmi"
-#include "kernels/x86/avx512.h"
+// Few positions that are left for the last register are products of bytes.
+#define AQE_BEYOND ",avx512vbmi,avx512vnni"
+#include "kernels/x86/avx512_dot.h"
 
 #include <cpuid.h>
 
 #include "kernels/kernels.h"
+#include "kernels/x86/dot_conv.h"
 #include "kernels/x86/lookup.h"
 
 namespace aqe {
 namespace {
 
 struct VbmiLookup : LookupParts {
-  static constexpr int kIndexBits = 6, kVectors = 2;
+  static constexpr int kIndexBits = 6;
+  static constexpr lookup::TileShape kShapes[] = {{3, 3}, {2, 4}, {1, 8}};
   static constexpr int kBytes = 64;
   using Bytes = __m512i;
+
+  // The registers of positions and of tables that are loaded are fewest where a
+  // tile has about as many of both; but it is to be full, and so is a part,
+  // which a group of few channels does not fill.
+  static lookup::TileShape shape(const Layer& layer) {
+    const int64_t vectors = lookup::vector_count<VbmiLookup>(layer);
+    const auto own = static_cast<size_t>(layer.out_channels / layer.groups);
+    const lookup::TileShape& usual = kShapes[1];
+    for (const lookup::TileShape& shape : kShapes) {
+      if (vectors == shape.vectors && 7 * round_up(own, shape.channels) <=
+                                          8 * round_up(own, usual.channels))
+        return shape;
+    }
+    return usual;
+  }
+
+  // What takes less as products of bytes than as a register. A second one of a
+  // tile takes half as long as a first one.
+  static int64_t rest(const Layer& layer) {
+    const int64_t count = lookup::positions(layer);
+    const int64_t full = count / kBytes, left = count % kBytes;
+    const int most = full % 2 == 0 ? kMaxPositions : kMaxPositions / 2;
+    return layer.input == Type::kPacked3 && fits_tiles(layer) && full > 0 &&
+                   left <= most
+               ? left
+               : 0;
+  }
 
   AQE_TARGET static Bytes load(const void* from) {
     return _mm512_loadu_si512(from);
@@ -92,10 +122,6 @@ struct VbmiLookup : LookupParts {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
                      _mm512_cvtepi32_epi8(words));
   }
-  AQE_TARGET static void store_bytes(__m512i words, uint64_t, uint8_t* to) {
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(to),
-                     _mm512_cvtepi64_epi8(words));
-  }
 
   template <int kBits, class Word>
   AQE_TARGET static void slice(const Word* words, int64_t stride, int64_t count,
@@ -108,9 +134,8 @@ struct VbmiLookup : LookupParts {
       for (int i = 0; i < indices; ++i) {
         const __m128i first = _mm_cvtsi32_si128(i * kCodes);
         const auto codes = [&](int p) AQE_TARGET {
-          return sizeof(Word) == 2   ? _mm512_srl_epi16(planes[p], first)
-                 : sizeof(Word) == 4 ? _mm512_srl_epi32(planes[p], first)
-                                     : _mm512_srl_epi64(planes[p], first);
+          return sizeof(Word) == 2 ? _mm512_srl_epi16(planes[p], first)
+                                   : _mm512_srl_epi32(planes[p], first);
         };
         // Only the first byte of a word matters.
         __m512i index = codes(0);
@@ -124,6 +149,52 @@ struct VbmiLookup : LookupParts {
         store_bytes(index, Word{}, to + i * step + k);
       }
     }
+  }
+
+  // Eight pixels and eight indices at a time, a pixel's bytes side by side
+  // until they are transposed.
+  template <int kBits>
+  AQE_TARGET static void slice(const uint64_t* words, int64_t stride,
+                               int64_t count, int indices, uint8_t* to,
+                               int64_t step) {
+    constexpr int kCodes = kIndexBits / kBits, kSide = 8;
+    constexpr int kFirstWhereThird = 0xe4;  // else the second
+    alignas(64) uint8_t bits[kBytes], places[kBytes];
+    for (int i = 0; i < kBytes; ++i) {
+      bits[i] = static_cast<uint8_t>(i % kSide * kCodes);
+      places[i] = static_cast<uint8_t>(i % kSide * kSide + i / kSide);
+    }
+    const __m512i first_bits = load(bits), transposed = load(places);
+    for (int64_t k = 0; k < count; k += kSide) {
+      __m512i planes[kBits];
+      for (int p = 0; p < kBits; ++p) planes[p] = load(words + p * stride + k);
+      uint8_t* row = to + k;
+      for (int i = 0; i < indices; i += kSide) {
+        __m512i index = _mm512_multishift_epi64_epi8(first_bits, planes[0]);
+        for (int p = 1; p < kBits; ++p) {
+          const __m512i codes = _mm512_multishift_epi64_epi8(
+              _mm512_sub_epi8(first_bits,
+                              set(static_cast<uint8_t>(p * kCodes))),
+              planes[p]);
+          index = _mm512_ternarylogic_epi64(
+              index, codes, set(static_cast<uint8_t>((1 << p * kCodes) - 1)),
+              kFirstWhereThird);
+        }
+        index = _mm512_permutexvar_epi8(transposed, index);
+        row = store_rows(index, std::min(kSide, indices - i), row, step);
+        for (int p = 0; p < kBits; ++p)
+          planes[p] = _mm512_srli_epi64(planes[p], kSide * kCodes);
+      }
+    }
+  }
+
+  // Words of a register, so many, to rows; returns the row behind.
+  AQE_TARGET static uint8_t* store_rows(__m512i words, int count, uint8_t* to,
+                                        int64_t step) {
+    alignas(64) uint64_t all[8];
+    store(all, words);
+    for (int i = 0; i < count; ++i, to += step) std::memcpy(to, all + i, 8);
+    return to;
   }
 };
 
@@ -143,14 +214,16 @@ bool permutes_as_often_as_it_multiplies() {
   return answer;
 }
 
-// Whether longer sums than that take less than as planes, or at 3 bits as
-// bytes: on such a CPU, where registers are full, two at a time.
-bool is_worthwhile_beyond(int64_t products, const Layer& layer) {
-  const int64_t count = lookup::positions(layer);
-  const auto lanes = static_cast<int64_t>(
-      round_up(static_cast<size_t>(count), VbmiLookup::kBytes));
+// Whether sums are no longer than that, or take less all the same than as
+// planes, or at 3 bits as bytes: on such a CPU, where so many eighths of so
+// many registers, or more, are positions.
+bool is_worthwhile_beyond(int64_t products, const Layer& layer, int64_t vectors,
+                          int eighths) {
+  const int64_t own = lookup::vector_count<VbmiLookup>(layer);
   return layer.weights_per_output() <= products ||
-         (count >= 2 * VbmiLookup::kBytes && 8 * count >= 7 * lanes &&
+         (own >= vectors &&
+          8 * lookup::looked_up<VbmiLookup>(layer) >=
+              eighths * own * VbmiLookup::kBytes &&
           permutes_as_often_as_it_multiplies());
 }
 
@@ -160,7 +233,8 @@ bool is_worthwhile(const Layer& layer) {
   const int64_t products = layer.weights_per_output();
   if (!lookup::fills_registers<VbmiLookup>(layer)) return false;
   if (layer.groups > 1) return true;
-  if (layer.input == Type::kPacked3) return is_worthwhile_beyond(576, layer);
+  if (layer.input == Type::kPacked3)
+    return is_worthwhile_beyond(576, layer, 1, 6);
   if (layer.weight_bits == 3) return true;
   if (layer.input == Type::kPacked1) {
     return layer.weight_bits == 1
@@ -170,15 +244,79 @@ bool is_worthwhile(const Layer& layer) {
                : products <= 576;
   }
   return layer.weight_bits == 2
-             ? products <= 576 && is_worthwhile_beyond(512, layer)
+             ? products <= 576 && is_worthwhile_beyond(512, layer, 2, 7)
              : products <= 512 &&
                    (layer.in_channels < kBlock || products <= 128);
 }
 
+constexpr Kernel kLookup = lookup::ConvKernel<VbmiLookup>::kernel(
+    "conv_2d_lookup_avx512", kAvx512 | kAvx512Gfni | kAvx512Vnni,
+    is_worthwhile);
+
+// The same with the rest of each image, a unit behind those of look-ups.
+using Rest = DotConv<ByteDot>;
+
+bool has_rest(const Layer& layer) { return VbmiLookup::rest(layer) > 0; }
+
+size_t rest_at(const Layer& layer) {
+  return round_up(kLookup.constants_bytes(layer), 64);
+}
+
+size_t constants_bytes(const Layer& layer) {
+  return rest_at(layer) + (has_rest(layer) ? dot_constants_bytes(layer) : 0);
+}
+
+void pack(const Layer& layer, void* constants) {
+  kLookup.pack_constants(layer, constants);
+  if (has_rest(layer)) {
+    pack_dot<Rest::kChannels>(layer,
+                              static_cast<char*>(constants) + rest_at(layer));
+  }
+}
+
+size_t scratch_bytes(const Layer& layer) {
+  return std::max(kLookup.scratch_bytes(layer),
+                  has_rest(layer) ? tile_scratch_bytes<Rest>(layer) : 0);
+}
+
+int64_t units(const Layer& layer) {
+  return kLookup.units(layer) + (has_rest(layer) ? layer.batch : 0);
+}
+
+void run(const Layer& layer, const void* constants, const void* input,
+         void* output, void* scratch, int64_t begin, int64_t end) {
+  const int64_t own = kLookup.units(layer);
+  if (begin < own) {
+    kLookup.run(layer, constants, input, output, scratch, begin,
+                std::min(end, own));
+  }
+  if (end <= own) return;
+  const int64_t rest = VbmiLookup::rest(layer);
+  TileRun<Rest> tiles(layer,
+                      static_cast<const char*>(constants) + rest_at(layer),
+                      input, output, scratch);
+  for (int64_t n = std::max(begin, own) - own; n < end - own; ++n) {
+    Tile tile;
+    locate_outputs(layer, (n + 1) * lookup::positions(layer) - rest,
+                   static_cast<int>(rest), &tile);
+    tiles.gather(tile);
+    for (int block = 0; block < block_count(layer.out_channels); ++block)
+      tiles.compute(tile, block);
+  }
+}
+
+constexpr Kernel with_rest() {
+  Kernel kernel = kLookup;
+  kernel.constants_bytes = constants_bytes;
+  kernel.pack_constants = pack;
+  kernel.scratch_bytes = scratch_bytes;
+  kernel.units = units;
+  kernel.run = run;
+  return kernel;
+}
+
 }  // namespace
 
-extern constexpr Kernel kConvLookupAvx512 =
-    lookup::ConvKernel<VbmiLookup>::kernel(
-        "conv_2d_lookup_avx512", kAvx512 | kAvx512Gfni, is_worthwhile);
+extern constexpr Kernel kConvLookupAvx512 = with_rest();
 
 }  // namespace aqe

@@ -9,13 +9,8 @@ namespace aqe {
 namespace {
 
 struct LookupParts {
-  static constexpr int kCopied = 32;
   using Part = __m128i;
 
-  AQE_TARGET static void copy(const void* from, void* to) {
-    _mm256_storeu_si256(static_cast<__m256i*>(to),
-                        _mm256_loadu_si256(static_cast<const __m256i*>(from)));
-  }
   AQE_TARGET static Part load_part(const void* from) {
     return _mm_loadu_si128(static_cast<const __m128i*>(from));
   }

@@ -90,9 +90,19 @@ void choose_window(Random& random, const Kernel& kernel, Case* c) {
   }
   window.stride_y = random.chance(60) ? 1 : random.between(2, 3);
   window.stride_x = random.chance(60) ? 1 : random.between(2, 3);
+  constexpr int kLongRow = 40;
   layer->in_height = random.between(1, 9);
-  layer->in_width = random.chance(50) ? random.between(1, 9)
-                                      : around(random, kernel.tile_pixels, 40);
+  layer->in_width = random.chance(50)
+                        ? random.between(1, 9)
+                        : around(random, kernel.tile_pixels, kLongRow);
+  if (kernel.tile_pixels > kLongRow && random.chance(30)) {
+    // Tiles of several rows; few channels, since there are many positions.
+    const int pixels = random.between(1, kernel.tile_pixels * 3 / 2);
+    layer->in_width = random.between(5, 20);
+    layer->in_height = (pixels + layer->in_width - 1) / layer->in_width;
+    layer->in_channels = random.between(1, 40);
+    layer->out_channels = random.between(1, 40);
+  }
   if (layer->op == Operator::kConv2D && c->is_extreme && random.chance(30)) {
     layer->in_channels = random.between(500, 3600);  // long sums here as well
     layer->out_channels = random.between(1, 9);
