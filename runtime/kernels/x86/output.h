@@ -226,6 +226,10 @@ struct VectorOutput {
     if (count <= kLanes) return store_few<1>(layer, acc, pixels, block, pixel);
     if (count <= 2 * kLanes)
       return store_few<2>(layer, acc, pixels, block, pixel);
+    if (count <= 3 * kLanes)
+      return store_few<3>(layer, acc, pixels, block, pixel);
+    if (count <= 4 * kLanes)
+      return store_few<4>(layer, acc, pixels, block, pixel);
     store_each(layer, acc, pixels, block, pixel);
   }
 
@@ -300,12 +304,15 @@ struct VectorOutput {
     const int first = block * kBlock;
     const int count = channels_in_block(layer.out_channels, block);
     const Sum& sum = layer.sum;
-    const Some some[] = {Some(count), Some(count - kLanes)};
     const Real low = FloatLanes::all(sum.low), high = FloatLanes::all(sum.high);
+    const Some last(count - (kVectors - 1) * kLanes);
+    const auto some = [&](int v) AQE_TARGET {
+      return v == kVectors - 1 ? last : Some(kLanes);
+    };
     Real scale[kVectors], bias[kVectors];
     for (int v = 0; v < kVectors; ++v) {
-      scale[v] = Set::load(some[v], layer.scale + first + v * kLanes);
-      bias[v] = Set::load(some[v], layer.bias + first + v * kLanes);
+      scale[v] = Set::load(some(v), layer.scale + first + v * kLanes);
+      bias[v] = Set::load(some(v), layer.bias + first + v * kLanes);
     }
     float* floats = reinterpret_cast<float*>(pixel) + first;
     const float* addend = nullptr;
@@ -319,13 +326,13 @@ struct VectorOutput {
         auto value = Lanes::real(Lanes::load(acc + v * kLanes));
         if (layer.offset != nullptr) {
           value = Set::add(
-              value, Set::load(some[v], layer.offset + first + v * kLanes));
+              value, Set::load(some(v), layer.offset + first + v * kLanes));
         }
         value = Set::add(Set::multiply(value, scale[v]), bias[v]);
         if (addend != nullptr)
-          value = Set::add(Set::load(some[v], addend + v * kLanes), value);
+          value = Set::add(Set::load(some(v), addend + v * kLanes), value);
         if (sum.has_limits) value = FloatLanes::limit(value, low, high);
-        if (floats != nullptr) Set::store(some[v], value, floats + v * kLanes);
+        if (floats != nullptr) Set::store(some(v), value, floats + v * kLanes);
         if (copy != nullptr) FloatLanes::store(copy + v * kLanes, value);
       }
       if (addend != nullptr) addend += layer.out_channels;
