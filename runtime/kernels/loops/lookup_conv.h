@@ -400,6 +400,8 @@ class Conv {
     for (int c = 0; c < channels; ++c) {
       if (count <= Set::kBytes) {
         count_passed<1>(block, c);
+      } else if (count <= 2 * Set::kBytes) {
+        count_passed<2>(block, c);
       } else {
         count_passed<kMost>(block, c);
       }
