@@ -13,6 +13,7 @@ namespace {
 struct NeonLookup {
   static constexpr int kIndexBits = 4;
   static constexpr lookup::TileShape kShapes[] = {{4, 4}};
+  static constexpr int kLeastSlicedPixels = 4;
   static constexpr int kBytes = 16;
   using Bytes = uint8x16_t;
   using Part = uint8x16_t;

@@ -36,6 +36,10 @@
 //                                       from words of 16, 32 or 64 bits, those
 //                                       of a plane `stride` apart; may read and
 //                                       write kSlack beyond
+//   kLeastSlicedPixels                  from so many planes on words are of 64
+//                                       bits, and indices come from pixels of
+//                                       one word a plane as well:
+//   slice_pixels<kBits>(pixels, count, indices, to, step)
 //   output_bytes(layer), pack_output(layer, constants),
 //   store_output(layer, constants, acc, pixels, block, pixel)
 //                                       the output stage of sums, of pixels

@@ -138,7 +138,13 @@ class IndexRows {
   template <int kBits>
   AQE_TARGET void slice_channels(const char* pixels, int64_t count,
                                  uint8_t* to) const {
-    if (layer_.in_channels <= 16) {
+    if constexpr (kBits >= Set::kLeastSlicedPixels) {
+      if (layer_.in_channels > kBlock || window_.stride_x > 1)
+        return slice<kBits, uint64_t, 0>(pixels, count, to);
+      Set::template slice_pixels<kBits>(
+          reinterpret_cast<const uint64_t*>(pixels), count, indices_, to,
+          pitch_);
+    } else if (layer_.in_channels <= 16) {
       slice<kBits, uint16_t, kBits>(pixels, count, to);
     } else if (layer_.in_channels <= 32) {
       slice<kBits, uint32_t, kBits>(pixels, count, to);

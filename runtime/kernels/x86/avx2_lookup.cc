@@ -11,6 +11,7 @@ namespace {
 struct Avx2Lookup : LookupParts {
   static constexpr int kIndexBits = 4;
   static constexpr lookup::TileShape kShapes[] = {{2, 4}};
+  static constexpr int kLeastSlicedPixels = 4;
   static constexpr int kBytes = 32;
   using Bytes = __m256i;
 

@@ -15,6 +15,7 @@ namespace {
 struct VbmiLookup : LookupParts {
   static constexpr int kIndexBits = 6;
   static constexpr lookup::TileShape kShapes[] = {{3, 3}, {2, 4}, {1, 8}};
+  static constexpr int kLeastSlicedPixels = 2;
   static constexpr int kBytes = 64;
   using Bytes = __m512i;
 
@@ -113,88 +114,111 @@ struct VbmiLookup : LookupParts {
         passes, _mm512_cmpge_epu8_mask(bytes, threshold), passes, bit);
   }
 
-  // The first byte of each word.
-  AQE_TARGET static void store_bytes(__m512i words, uint16_t, uint8_t* to) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
-                        _mm512_cvtepi16_epi8(words));
-  }
-  AQE_TARGET static void store_bytes(__m512i words, uint32_t, uint8_t* to) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
-                     _mm512_cvtepi32_epi8(words));
-  }
-
+  // From short words of one plane.
   template <int kBits, class Word>
-  AQE_TARGET static void slice(const Word* words, int64_t stride, int64_t count,
+  AQE_TARGET static void slice(const Word* words, int64_t, int64_t count,
                                int indices, uint8_t* to, int64_t step) {
-    constexpr int kCodes = kIndexBits / kBits;
-    constexpr int kFirstWhereThird = 0xe4;  // else the second
+    static_assert(kBits == 1 && sizeof(Word) < 8);
     for (int64_t k = 0; k < count; k += kBytes / sizeof(Word)) {
-      __m512i planes[kBits];
-      for (int p = 0; p < kBits; ++p) planes[p] = load(words + p * stride + k);
+      const Bytes plane = load(words + k);
       for (int i = 0; i < indices; ++i) {
-        const __m128i first = _mm_cvtsi32_si128(i * kCodes);
-        const auto codes = [&](int p) AQE_TARGET {
-          return sizeof(Word) == 2 ? _mm512_srl_epi16(planes[p], first)
-                                   : _mm512_srl_epi32(planes[p], first);
-        };
-        // Only the first byte of a word matters.
-        __m512i index = codes(0);
-#pragma GCC unroll 4
-        for (int p = 1; p < kBits; ++p) {
-          index = _mm512_ternarylogic_epi64(
-              index, _mm512_slli_epi16(codes(p), p * kCodes),
-              set(static_cast<uint8_t>((1 << (p * kCodes)) - 1)),
-              kFirstWhereThird);
+        const __m128i first = _mm_cvtsi32_si128(i * kIndexBits);
+        uint8_t* row = to + i * step + k;
+        if constexpr (sizeof(Word) == 2) {
+          _mm256_storeu_si256(
+              reinterpret_cast<__m256i*>(row),
+              _mm512_cvtepi16_epi8(_mm512_srl_epi16(plane, first)));
+        } else {
+          _mm_storeu_si128(
+              reinterpret_cast<__m128i*>(row),
+              _mm512_cvtepi32_epi8(_mm512_srl_epi32(plane, first)));
         }
-        store_bytes(index, Word{}, to + i * step + k);
       }
     }
+  }
+
+  // From words of planes.
+  template <int kBits>
+  AQE_TARGET static void slice(const uint64_t* words, int64_t stride,
+                               int64_t count, int indices, uint8_t* to,
+                               int64_t step) {
+    for (int64_t k = 0; k < count; k += kSide) {
+      Bytes planes[kBits];
+      for (int p = 0; p < kBits; ++p) planes[p] = load(words + p * stride + k);
+      slice_planes(planes, indices, to + k, step);
+    }
+  }
+
+  // From pixels side by side, of one word a plane.
+  template <int kBits>
+  AQE_TARGET static void slice_pixels(const uint64_t* pixels, int64_t count,
+                                      int indices, uint8_t* to, int64_t step) {
+    for (int64_t k = 0; k < count; k += kSide, pixels += kSide * kBits) {
+      const auto left = static_cast<int>(std::min<int64_t>(count - k, kSide));
+      Bytes words[kBits], planes[kBits];
+      for (int i = 0; i < kBits; ++i) {
+        const int some = std::clamp(left * kBits - i * kSide, 0, kSide);
+        words[i] = _mm512_maskz_loadu_epi64(
+            static_cast<__mmask8>((1 << some) - 1), pixels + i * kSide);
+      }
+      part(words, planes);
+      slice_planes(planes, indices, to + k, step);
+    }
+  }
+
+ private:
+  static constexpr int kSide = 8;  // words of a register, bytes of a word
+
+  // Planes side by side of words that take turns.
+  AQE_TARGET static void part(const Bytes (&words)[2], Bytes (&planes)[2]) {
+    const Bytes first = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+    planes[0] = _mm512_permutex2var_epi64(words[0], first, words[1]);
+    planes[1] = _mm512_permutex2var_epi64(
+        words[0], first | _mm512_set1_epi64(1), words[1]);
+  }
+  AQE_TARGET static void part(const Bytes (&words)[3], Bytes (&planes)[3]) {
+    const auto pick = [&](Bytes of_two, Bytes of_all) AQE_TARGET {
+      return _mm512_permutex2var_epi64(
+          _mm512_permutex2var_epi64(words[0], of_two, words[1]), of_all,
+          words[2]);
+    };
+    planes[0] = pick(_mm512_setr_epi64(0, 3, 6, 9, 12, 15, 0, 0),
+                     _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 10, 13));
+    planes[1] = pick(_mm512_setr_epi64(1, 4, 7, 10, 13, 0, 0, 0),
+                     _mm512_setr_epi64(0, 1, 2, 3, 4, 8, 11, 14));
+    planes[2] = pick(_mm512_setr_epi64(2, 5, 8, 11, 14, 0, 0, 0),
+                     _mm512_setr_epi64(0, 1, 2, 3, 4, 9, 12, 15));
   }
 
   // Eight pixels and eight indices at a time, a pixel's bytes side by side
   // until they are transposed.
   template <int kBits>
-  AQE_TARGET static void slice(const uint64_t* words, int64_t stride,
-                               int64_t count, int indices, uint8_t* to,
-                               int64_t step) {
-    constexpr int kCodes = kIndexBits / kBits, kSide = 8;
+  AQE_TARGET static void slice_planes(Bytes (&planes)[kBits], int indices,
+                                      uint8_t* to, int64_t step) {
+    constexpr int kCodes = kIndexBits / kBits;
     constexpr int kFirstWhereThird = 0xe4;  // else the second
     alignas(64) uint8_t bits[kBytes], places[kBytes];
     for (int i = 0; i < kBytes; ++i) {
       bits[i] = static_cast<uint8_t>(i % kSide * kCodes);
       places[i] = static_cast<uint8_t>(i % kSide * kSide + i / kSide);
     }
-    const __m512i first_bits = load(bits), transposed = load(places);
-    for (int64_t k = 0; k < count; k += kSide) {
-      __m512i planes[kBits];
-      for (int p = 0; p < kBits; ++p) planes[p] = load(words + p * stride + k);
-      uint8_t* row = to + k;
-      for (int i = 0; i < indices; i += kSide) {
-        __m512i index = _mm512_multishift_epi64_epi8(first_bits, planes[0]);
-        for (int p = 1; p < kBits; ++p) {
-          const __m512i codes = _mm512_multishift_epi64_epi8(
-              _mm512_sub_epi8(first_bits,
-                              set(static_cast<uint8_t>(p * kCodes))),
-              planes[p]);
-          index = _mm512_ternarylogic_epi64(
-              index, codes, set(static_cast<uint8_t>((1 << p * kCodes) - 1)),
-              kFirstWhereThird);
-        }
-        index = _mm512_permutexvar_epi8(transposed, index);
-        row = store_rows(index, std::min(kSide, indices - i), row, step);
-        for (int p = 0; p < kBits; ++p)
-          planes[p] = _mm512_srli_epi64(planes[p], kSide * kCodes);
+    for (int i = 0; i < indices; i += kSide) {
+      Bytes index = _mm512_multishift_epi64_epi8(load(bits), planes[0]);
+      for (int p = 1; p < kBits; ++p) {
+        const Bytes codes = _mm512_multishift_epi64_epi8(
+            _mm512_sub_epi8(load(bits), set(static_cast<uint8_t>(p * kCodes))),
+            planes[p]);
+        index = _mm512_ternarylogic_epi64(
+            index, codes, set(static_cast<uint8_t>((1 << p * kCodes) - 1)),
+            kFirstWhereThird);
       }
+      alignas(64) uint64_t rows[kSide];
+      store(rows, _mm512_permutexvar_epi8(load(places), index));
+      for (int row = 0; row < std::min(kSide, indices - i); ++row, to += step)
+        std::memcpy(to, rows + row, sizeof *rows);
+      for (int p = 0; p < kBits; ++p)
+        planes[p] = _mm512_srli_epi64(planes[p], kSide * kCodes);
     }
-  }
-
-  // Words of a register, so many, to rows; returns the row behind.
-  AQE_TARGET static uint8_t* store_rows(__m512i words, int count, uint8_t* to,
-                                        int64_t step) {
-    alignas(64) uint64_t all[8];
-    store(all, words);
-    for (int i = 0; i < count; ++i, to += step) std::memcpy(to, all + i, 8);
-    return to;
   }
 };
 
