@@ -73,6 +73,14 @@ struct NeonLookup {
     }
     std::copy_n(result, kParts, parts);
   }
+  template <int kFirst, int kSecond>
+  static Bytes pair(Bytes a, Bytes b) {
+    return vreinterpretq_u8_u64(
+        vcombine_u64(word<kFirst>(a), word<kSecond>(b)));
+  }
+  static void store_parts(Bytes bytes, uint64_t* to, int64_t) {
+    store_part(to, bytes);
+  }
   static void interleave_pairs(Part (&parts)[8]) {
     Part result[8];
     for (int i = 0; i < 4; ++i) {
@@ -118,6 +126,13 @@ struct NeonLookup {
                            char* pixel) {
     neon::NeonOutput<int32_t>::store_pixels(layer, constants, acc, pixels,
                                             block, pixel);
+  }
+
+ private:
+  template <int kWord>
+  static uint64x1_t word(Bytes bytes) {
+    const uint64x2_t words = vreinterpretq_u64_u8(bytes);
+    return kWord == 0 ? vget_low_u64(words) : vget_high_u64(words);
   }
 };
 

@@ -29,6 +29,9 @@
 //                                       bytes, or pairs, of the first part and
 //                                       the first of the second half in turn,
 //                                       and so on
+//   pair<kFirst, kSecond>(a, b)         of each 16 bytes of two registers, one
+//                                       of a's two words and one of b's
+//   store_parts(bytes, to, step)        16 bytes each, so many words apart
 //   store_sums(part, halved, offset, acc)
 //                                       eight times 16 bits as sums
 //   slice<kBits>(words, stride, count, indices, to, step)
@@ -334,8 +337,13 @@ class Conv {
     }
     const int64_t step = pixel_elements(layer_.output, layer_.out_channels);
     auto* words = reinterpret_cast<uint64_t*>(pixel) + int64_t{block} * kBits;
+    int whole = 0;
+    if (step == kBits) {
+      for (; whole + Set::kBytes <= count; whole += Set::kBytes)
+        store_whole_planes<kBits>(bytes, whole, words + whole * step);
+    }
     for (int p = 0; p < kBits; ++p) {
-      for (int k = 0; k < count; k += kPart) {
+      for (int k = whole; k < count; k += kPart) {
         typename Set::Part parts[kByte];
         for (int i = 0; i < kByte; ++i) {
           parts[i] =
@@ -352,6 +360,42 @@ class Conv {
           for (int i = 0; i < kByte; ++i)
             Set::store_words(parts[i], all + 2 * i, 1);
           for (int i = 0; i < count - k; ++i) to[i * step] = all[i];
+        }
+      }
+    }
+  }
+
+  // A register of pixels of one word a plane, two pixels of 16 at a time.
+  template <int kBits>
+  AQE_TARGET void store_whole_planes(int bytes, int first, uint64_t* to) {
+    using Bytes = typename Set::Bytes;
+    Bytes planes[kBits][kByte];
+#pragma GCC unroll 4
+    for (int p = 0; p < kBits; ++p) {
+#pragma GCC unroll 8
+      for (int i = 0; i < kByte; ++i)
+        planes[p][i] = i < bytes ? Set::load(plane(p, i) + first) : Set::zero();
+      // Three times, from bytes of neighbouring positions to those of one.
+#pragma GCC unroll 3
+      for (int i = 0; i < 3; ++i) Set::interleave_bytes(planes[p]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kByte; ++i) {
+      const auto store = [&](int at, Bytes pair) AQE_TARGET {
+        Set::store_parts(pair, to + 2 * (i * kBits + at), kPart * kBits);
+      };
+      if constexpr (kBits == 1) {
+        store(0, planes[0][i]);
+      } else if constexpr (kBits == 3) {
+        store(0, Set::template pair<0, 0>(planes[0][i], planes[1][i]));
+        store(1, Set::template pair<0, 1>(planes[2][i], planes[0][i]));
+        store(2, Set::template pair<1, 1>(planes[1][i], planes[2][i]));
+      } else {
+        for (int p = 0; p < kBits; p += 2) {
+          store(p / 2,
+                Set::template pair<0, 0>(planes[p][i], planes[p + 1][i]));
+          store((kBits + p) / 2,
+                Set::template pair<1, 1>(planes[p][i], planes[p + 1][i]));
         }
       }
     }

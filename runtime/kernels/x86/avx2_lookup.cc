@@ -40,14 +40,25 @@ struct Avx2Lookup : LookupParts {
   }
 
   using LookupParts::interleave_bytes;
-  AQE_TARGET static void interleave_bytes(Bytes (&parts)[16]) {
-    Bytes result[16];
+  template <int kParts>
+  AQE_TARGET static void interleave_bytes(Bytes (&parts)[kParts]) {
+    Bytes result[kParts];
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) {
-      result[2 * i] = _mm256_unpacklo_epi8(parts[i], parts[8 + i]);
-      result[2 * i + 1] = _mm256_unpackhi_epi8(parts[i], parts[8 + i]);
+    for (int i = 0; i < kParts / 2; ++i) {
+      result[2 * i] = _mm256_unpacklo_epi8(parts[i], parts[kParts / 2 + i]);
+      result[2 * i + 1] = _mm256_unpackhi_epi8(parts[i], parts[kParts / 2 + i]);
     }
-    std::copy_n(result, 16, parts);
+    std::copy_n(result, kParts, parts);
+  }
+  template <int kFirst, int kSecond>
+  AQE_TARGET static Bytes pair(Bytes a, Bytes b) {
+    return _mm256_castpd_si256(
+        _mm256_shuffle_pd(_mm256_castsi256_pd(a), _mm256_castsi256_pd(b),
+                          (kFirst | kSecond << 1) * 0x5));
+  }
+  AQE_TARGET static void store_parts(Bytes bytes, uint64_t* to, int64_t step) {
+    store_part(to + 0 * step, _mm256_extracti128_si256(bytes, 0));
+    store_part(to + 1 * step, _mm256_extracti128_si256(bytes, 1));
   }
 
   // Of pairs of bytes: the sums of both, the second 256 times, and those of the

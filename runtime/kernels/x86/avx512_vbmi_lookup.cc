@@ -68,14 +68,27 @@ struct VbmiLookup : LookupParts {
   }
 
   using LookupParts::interleave_bytes;
-  AQE_TARGET static void interleave_bytes(Bytes (&parts)[16]) {
-    Bytes result[16];
+  template <int kParts>
+  AQE_TARGET static void interleave_bytes(Bytes (&parts)[kParts]) {
+    Bytes result[kParts];
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) {
-      result[2 * i] = _mm512_unpacklo_epi8(parts[i], parts[8 + i]);
-      result[2 * i + 1] = _mm512_unpackhi_epi8(parts[i], parts[8 + i]);
+    for (int i = 0; i < kParts / 2; ++i) {
+      result[2 * i] = _mm512_unpacklo_epi8(parts[i], parts[kParts / 2 + i]);
+      result[2 * i + 1] = _mm512_unpackhi_epi8(parts[i], parts[kParts / 2 + i]);
     }
-    std::copy_n(result, 16, parts);
+    std::copy_n(result, kParts, parts);
+  }
+  template <int kFirst, int kSecond>
+  AQE_TARGET static Bytes pair(Bytes a, Bytes b) {
+    return _mm512_castpd_si512(
+        _mm512_shuffle_pd(_mm512_castsi512_pd(a), _mm512_castsi512_pd(b),
+                          (kFirst | kSecond << 1) * 0x55));
+  }
+  AQE_TARGET static void store_parts(Bytes bytes, uint64_t* to, int64_t step) {
+    store_part(to + 0 * step, _mm512_extracti32x4_epi32(bytes, 0));
+    store_part(to + 1 * step, _mm512_extracti32x4_epi32(bytes, 1));
+    store_part(to + 2 * step, _mm512_extracti32x4_epi32(bytes, 2));
+    store_part(to + 3 * step, _mm512_extracti32x4_epi32(bytes, 3));
   }
 
   // Of pairs of bytes: the sums of both, the second 256 times, and those of the
