@@ -11,28 +11,21 @@ from keras_aqe.converters.file.codes import Stored
 from keras_aqe.converters.graph import folding
 from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.graph.known import (
-    is_channels_last,
-    is_concatenation,
     is_known,
     is_reshape,
-    is_selection,
 )
 from keras_aqe.converters.targets.emitter import Emitter
 from keras_aqe.converters.targets.packed import (
     fits,
+    forms,
+    outputs,
     packing,
     pooling,
     stages,
 )
 from keras_aqe.converters.targets.packed import operators as ops
-from keras_aqe.quantizers import FixedPoint
 
 _UPSAMPLINGS = (keras.layers.UpSampling1D, keras.layers.UpSampling2D)
-_MOVES_OF_PIXELS = (
-    *_UPSAMPLINGS,
-    keras.layers.Cropping1D,
-    keras.layers.Cropping2D,
-)
 # float32 holds whole numbers up to here.
 _EXACT = 2**24
 _PIXELWISE = g.Window((1, 1), (1, 1), ((0, 0), (0, 0)))
@@ -150,16 +143,16 @@ class PackedEmitter(Emitter):
         if isinstance(node, g.Shift):
             return self._write_shifted_quantize(node)
         if isinstance(node, g.Apply):
-            source = _only_source(node)
+            source = forms.only_source(node)
             if source is None or not fits.is_packed(source):
                 return None
             if pooling.is_max(node.operation, source.shape):
                 return self._max_pool(self.codes(source), source.shape, node)
             if is_reshape(node.operation):
                 return self._moved(node)
-            if _moves_pixels(node):
+            if forms.moves_pixels(node):
                 return self._moved_pixels(node)
-        if isinstance(node, g.Pad) and _pads_by_zero_words(node):
+        if isinstance(node, g.Pad) and forms.pads_by_zero_words(node):
             codes = self.codes(node.source)
             padded = tf.pad(codes.tensor, node.pads)
             return dataclasses.replace(codes, tensor=padded)
@@ -193,14 +186,14 @@ class PackedEmitter(Emitter):
         if node in self._quantized:
             return self._staged(self._quantized[node])[1][node]
         chain, source = folding.chain_of(node.source, pools=False)
-        if _is_compared(node):
+        if forms.is_compared(node):
             return self._write_compared_value(node)
         factor = 1 / node.unit
         codes = None
         if node.bits == 8:
             codes = self._rounded(node.source, factor)
-            if codes is None and _parts(source) != [source]:
-                output = _rounded_floats(node, chain)
+            if codes is None and forms.parts(source) != [source]:
+                output = outputs.rounded_floats(node, chain)
                 if output is not None:
                     return ops.quantize(self._values_of_parts(source), output)
         if codes is None:
@@ -215,10 +208,10 @@ class PackedEmitter(Emitter):
     def _write_shifted_quantize(self, node):
         """Codes without a sign as signed ones, `None` if no quantizer's."""
         source = node.source
-        if not isinstance(source, g.Quantize) or _is_compared(source):
+        if not isinstance(source, g.Quantize) or forms.is_compared(source):
             return None
         x = self.value(source.source)
-        output = _shifted(x.shape[-1], source.unit, node.by)
+        output = outputs.shifted(x.shape[-1], source.unit, node.by)
         codes = ops.quantize([x], output)
         self._tensors["shifted", source] = node, codes
         return codes
@@ -226,19 +219,19 @@ class PackedEmitter(Emitter):
     def _write_compared_value(self, node):
         """Layers in front of a quantizer and the quantizer as one operator."""
         chain, source = folding.chain_of(node.source, pools=False)
-        if _is_average_of_codes(source):
-            output = _compared_average(node, chain, source)
+        if forms.is_average_of_codes(source):
+            output = outputs.compared_average(node, chain, source)
             if output is not None:
                 return self._average_pool(source, output, node.shape)
         x = self._values_of_parts(source)
-        return ops.quantize(x, _compared_floats(node, chain))
+        return ops.quantize(x, outputs.compared_floats(node, chain))
 
     def _values_of_parts(self, node):
         """The values whose channels, one's behind the other's, are a node's.
 
         Quantizers read what is concatenated where it was written.
         """
-        parts = _parts(node)
+        parts = forms.parts(node)
         if parts == [node]:
             return [self.value(node)]
         for part in parts:
@@ -256,7 +249,9 @@ class PackedEmitter(Emitter):
     def _compared(self, node, x, thresholds, direction=1):
         thresholds = np.broadcast_to(thresholds, (len(thresholds), x.shape[-1]))
         fit = packing.float_thresholds
-        return ops.quantize([x], _to_codes(node, thresholds, direction, fit))
+        return ops.quantize(
+            [x], outputs.to_codes(node, thresholds, direction, fit)
+        )
 
     # Sums.
 
@@ -273,7 +268,7 @@ class PackedEmitter(Emitter):
         if fits.is_packable(node):
             x = tf.add_n(
                 [
-                    self._sum(node, _to_float(node, factor), kernel)
+                    self._sum(node, outputs.to_float(node, factor), kernel)
                     for kernel, factor in fits.pieces(node)
                 ]
             )
@@ -303,7 +298,7 @@ class PackedEmitter(Emitter):
         if fits.reads_codes(source):
             fit = packing.whole_thresholds
         direction = turns[-1] * turns[0]
-        output = _to_codes(node, node.thresholds, direction, fit)
+        output = outputs.to_codes(node, node.thresholds, direction, fit)
         kernel = source.kernel * turns[0]
         codes = self._sum(source, output, kernel, *here)
         for pool, shape in zip(later, shapes[len(here) :]):
@@ -365,7 +360,8 @@ class PackedEmitter(Emitter):
 
     def _is_in_a_stage(self, node, chain):
         return fits.is_packed(node) and (
-            _is_compared(node) or _rounded_floats(node, chain) is not None
+            forms.is_compared(node)
+            or outputs.rounded_floats(node, chain) is not None
         )
 
     def _staged(self, node):
@@ -383,9 +379,9 @@ class PackedEmitter(Emitter):
             if stage.limits is not None:
                 output = ops.limited(output, stage.limits)
             quantizers = [
-                _compared_floats(quantizer, chain)
-                if _is_compared(quantizer)
-                else _rounded_floats(quantizer, chain)
+                outputs.compared_floats(quantizer, chain)
+                if forms.is_compared(quantizer)
+                else outputs.rounded_floats(quantizer, chain)
                 for quantizer, chain in stage.quantizers.items()
             ]
             output = ops.quantized(output, quantizers, stage.keeps_floats)
@@ -402,7 +398,7 @@ class PackedEmitter(Emitter):
     def _write_apply(self, node):
         if node in self._stages:
             return self._staged(node)[0]
-        if _parts(node) != [node]:
+        if forms.parts(node) != [node]:
             return tf.concat(self._values_of_parts(node), axis=-1)
         scaled = self._scaled_source(node)
         if scaled is None:
@@ -430,7 +426,7 @@ class PackedEmitter(Emitter):
             return self._write_scaled(node, source, pool, output)
         if not isinstance(node, g.Apply):
             return None
-        layer, source = node.operation, _only_source(node)
+        layer, source = node.operation, forms.only_source(node)
         if source is None:
             return None
         if folding.is_hard_tanh(layer):
@@ -466,7 +462,7 @@ class PackedEmitter(Emitter):
         """
         norm = pool = None
         source, factor = node, 1.0
-        if _is_max_of_floats(node):
+        if forms.is_max_of_floats(node):
             return self._pooled_scale(node)
         if isinstance(source, g.Apply):
             if folding.is_batch_norm(source.operation):
@@ -475,10 +471,10 @@ class PackedEmitter(Emitter):
                 factor, source = scale, source.args[0]
         if source is not node and self._uses[source] != 1:
             return None
-        if _is_average_of_codes(source):
+        if forms.is_average_of_codes(source):
             unit, bias = source.args[0].unit, None
         else:
-            pooled = _only_source(source)
+            pooled = forms.only_source(source)
             if pooled is not None and (
                 isinstance(source, g.Apply)
                 and pooling.is_max(source.operation, pooled.shape)
@@ -491,7 +487,9 @@ class PackedEmitter(Emitter):
             if pool is not None and source.window is None:
                 return None
             unit, bias = source.unit, source.bias
-        constants = _scale(np.float32(unit), bias, norm, np.float32(factor))
+        constants = outputs.scaling(
+            np.float32(unit), bias, norm, np.float32(factor)
+        )
         if getattr(source, "offset", None) is not None:
             constants = (*constants[:2], np.float32(source.offset))
         return source, pool, constants
@@ -513,181 +511,12 @@ class PackedEmitter(Emitter):
         return source, node.operation, constants
 
 
-def _scale(unit, bias, norm, factor):
-    """Scale, bias and offset for a layer, batch normalisation and a factor."""
-    if norm is None:
-        bias = np.float32(0 if bias is None else bias)
-        return unit * factor, bias * factor, None
-    # The sum with the layer's bias is rounded before it is scaled.
-    offset = None if bias is None else np.float32(bias) / unit
-    scale, bias = folding.scale_and_bias(norm)
-    return unit * scale * factor, bias * factor, offset
-
-
 def _takes_offset(node, norm):
     """Whether a sum's offset, if any, is one that floats are added exactly."""
     if node.offset is None:
         return True
     largest = np.abs(node.levels).max() + np.abs(node.offset).max()
     return largest <= _EXACT and (norm is None or node.bias is None)
-
-
-def _shifted(channels, unit, by):
-    """An output stage of codes `by` below the multiples of a power of two.
-
-    Beside this multiple of the unit float32 has no others, and rounds ties to
-    even ones as well. What is left is whole.
-    """
-    whole = 1.5 * 2.0**23
-    return ops.to_rounded(channels, 1 / unit, -whole - by, whole * unit)
-
-
-def _parts(node):
-    """The nodes whose channels, one's behind the other's, are a node's.
-
-    Of floats that are concatenated, of which some may be concatenations
-    themselves; of all else, the node alone.
-    """
-    if (
-        not isinstance(node, g.Apply)
-        or node.levels is not None
-        or not is_concatenation(node.operation, len(node.shape))
-        or keras.tree.flatten((node.args, node.kwargs)) != node.sources()
-        or any(source.dtype != "float32" for source in node.sources())
-    ):
-        return [node]
-    return [part for source in node.sources() for part in _parts(source)]
-
-
-def _only_source(node):
-    """The one node that a node is computed from, `None` if there are more."""
-    sources = node.sources()
-    return sources[0] if len(sources) == 1 else None
-
-
-def _moves_pixels(node):
-    """Whether a layer moves, repeats or drops all channels of a pixel alike."""
-    operation = node.operation
-    if None in node.shape[1:]:
-        return False
-    if is_known(operation, (keras.layers.Permute,)):
-        return operation.dims[-1] == len(operation.dims)
-    return (
-        is_known(operation, _MOVES_OF_PIXELS)
-        and is_channels_last(operation)
-        and is_selection(operation)
-    )
-
-
-def _pads_by_zero_words(node):
-    """Whether pixels around codes are words without a bit."""
-    width = packing.width(node.levels)
-    return (
-        width == packing.width(node.source.levels) != 8
-        and fits.is_packed(node.source)
-        and node.code == (1 if width == 1 else 0)
-        and not any(node.pads[-1])
-    )
-
-
-def _is_max_of_floats(node):
-    """Whether a node is a max pool of what another layer returns in floats."""
-    source = _only_source(node)
-    return (
-        isinstance(node, g.Apply)
-        and node.levels is None
-        and isinstance(source, g.Apply)
-        and pooling.is_max(node.operation, source.shape)
-    )
-
-
-def _is_compared(node):
-    """Whether a quantizer's codes are found by thresholds."""
-    return len(node.levels) <= folding.MOST_LEVELS or not is_known(
-        node.quantizer, (FixedPoint,)
-    )
-
-
-def _compared_floats(node, chain):
-    """An output stage of a quantizer's codes, from floats before a chain."""
-    direction, thresholds = folding.fold_floats(
-        chain, node.quantizer, node.shape
-    )
-    channels = node.shape[-1]
-    thresholds = np.broadcast_to(thresholds, (len(thresholds), channels))
-    return _to_codes(node, thresholds, direction, packing.float_thresholds)
-
-
-def _rounded_floats(node, chain):
-    """`_compared_floats` of 8 bits, by rounding; `None` if that cannot be.
-
-    See `PackedEmitter._rounded`.
-    """
-    if node.bits != 8 or not is_known(node.quantizer, (FixedPoint,)):
-        return None
-    layers = [layer for layer in chain if not folding.is_hard_tanh(layer)]
-    # Hard tanh in front would cut off what the others move.
-    if chain[: len(layers)] != layers or len(layers) > 1:
-        return None
-    norm = layers[0] if layers else None
-    if norm is not None and not folding.is_batch_norm(norm):
-        return None
-    scale, bias, _ = _scale(
-        np.float32(1), None, norm, np.float32(1 / node.unit)
-    )
-    if not (np.isfinite(scale).all() and np.isfinite(bias).all()):
-        return None
-    return ops.to_rounded(node.shape[-1], scale, bias)
-
-
-def _is_average_of_codes(node):
-    """Whether a node is the mean of codes that an operator can read."""
-    source = _only_source(node)
-    return (
-        isinstance(node, g.Apply)
-        and source is not None
-        and fits.is_codes(source)
-        and fits.is_packed(source)
-        and pooling.is_average(
-            node.operation,
-            source.shape,
-            packing.LEVELS[packing.width(source.levels)],
-        )
-    )
-
-
-def _compared_average(node, chain, average):
-    """An output stage of codes for the sums of an average pool, or `None`.
-
-    `None` where windows reach beyond the codes: they have other counts.
-    """
-    source = average.args[0]
-    size, _, padding = pooling.window(average.operation, source.shape)
-    if padding != "valid":
-        return None
-    reach = int(np.prod(size) * np.abs(source.levels).max())
-    direction, thresholds = folding.fold_average(
-        average.operation,
-        size[4 - len(source.shape) :],
-        source.unit,
-        np.array([-reach, reach]),
-        chain,
-        node.quantizer,
-        node.shape,
-    )
-    return _to_codes(node, thresholds, direction, packing.whole_thresholds)
-
-
-def _to_codes(node, thresholds, direction, fit):
-    """An output stage of a node's codes; `fit` is a function of `packing`."""
-    bits = packing.width(node.levels)
-    first = packing.stored_codes(node.levels, bits)[0]
-    thresholds = fit(thresholds, node.levels, bits)
-    return ops.to_codes(bits, thresholds, direction, first)
-
-
-def _to_float(node, scale=1.0, bias=0.0):
-    return ops.to_float(node.shape[-1], scale, bias)
 
 
 def _dequantized(node, codes, unit):

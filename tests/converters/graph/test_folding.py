@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from keras_aqe import layers, quantizers
 from keras_aqe.converters.graph import build as graph
-from keras_aqe.converters.graph import folding
+from keras_aqe.converters.graph import folding, nodes
 from keras_aqe.converters.graph.thresholds import FLOAT_LIMIT
 from tests.converters.networks import randomise
 
@@ -173,4 +173,4 @@ def test_what_is_not_monotone_is_not_folded():
     x = layers.QuantDense(3, kernel_quantizer="binary", activation="gelu")(x)
     x = layers.QuantActivation("binary")(x)
     node = graph.build(keras.Model(inputs, x)).outputs[0]
-    assert isinstance(node, graph.Quantize)
+    assert isinstance(node, nodes.Quantize)

@@ -1,14 +1,10 @@
 """Which operators of the packed format stand for which layers."""
 
 import keras
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from keras_aqe import layers, models, quantizers
+from keras_aqe import layers, models
 from keras_aqe.converters import convert, verify
-from keras_aqe.converters.targets.packed.emitter import _shifted
 from tests.converters.networks import images, randomise
 from tests.converters.targets.packed.networks import (
     assert_equal,
@@ -203,27 +199,6 @@ def pad_by_codes(quantizer):
     return lambda x: keras.ops.pad(
         x, [(0, 0), (2, 0), (0, 1), (0, 0)], constant_values=number
     )
-
-
-@given(
-    scale=st.sampled_from([2.0**-3, 1.0, 4.0]),
-    codes=st.lists(st.integers(-600, 600), min_size=1),
-    steps=st.integers(-3, 3),
-    more=st.lists(st.floats(width=32, allow_nan=False)),
-)
-def test_codes_without_a_sign_are_shifted_exactly(scale, codes, steps, more):
-    """The output stage of docs/format.md beside halves, and on any floats."""
-    quantizer = quantizers.FixedPoint(8, signed=False, scale=scale)
-    x = np.float32([(code + 0.5) * quantizer.unit for code in codes])
-    for _ in range(abs(steps)):
-        x = np.nextafter(x, np.float32(np.sign(steps) * np.inf))
-    x = np.concatenate([x, np.float32(more)])
-    scales, biases, offsets = _shifted(1, quantizer.unit, 128).constants
-    with np.errstate(over="ignore"):
-        found = ((x + offsets).astype("f") * scales).astype("f") + biases
-    assert found.dtype == np.float32
-    found = np.rint(found).clip(-128, 127)
-    np.testing.assert_array_equal(found + 128, quantizer.codes(x))
 
 
 @pytest.mark.slow
