@@ -148,7 +148,7 @@ def padding(operation, args, kwargs):
         or operation.mode != "constant"
     ):
         return None
-    _, number, *_ = (*args, kwargs.get("constant_values"))
+    number = args[1] if len(args) > 1 else kwargs.get("constant_values")
     if not isinstance(number, (int, float, type(None))):
         return None
     pads = operation.pad_width
