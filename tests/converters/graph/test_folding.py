@@ -63,7 +63,7 @@ def test_thresholds_equal_the_layers(
 ):
     model = build(order, bits, weight_bits, channels, bias, seed)
     node = graph.build(model).outputs[0]
-    assert isinstance(node, graph.Threshold)
+    assert isinstance(node, nodes.Threshold)
 
     bound = node.source.levels[-1]
     accumulators = np.arange(-bound, bound + 1, dtype="float32")
