@@ -104,11 +104,23 @@ def is_flatten(operation):
     )
 
 
+def is_function(operation, names):
+    """Whether an operation is what a function of `keras.ops` became.
+
+    Args:
+        operation: A Keras layer or operation.
+        names: Names that classes of such operations have.
+    """
+    return (
+        type(operation).__module__.startswith("keras.src.ops")
+        and type(operation).__name__ in names
+    )
+
+
 def is_addition(operation):
     """Whether an operation adds its arguments up, one after the other."""
-    return is_known(operation, (keras.layers.Add,)) or (
-        type(operation).__module__.startswith("keras.src.ops")
-        and type(operation).__name__ == "Add"
+    return is_known(operation, (keras.layers.Add,)) or is_function(
+        operation, ("Add",)
     )
 
 
@@ -119,10 +131,7 @@ def is_concatenation(operation, rank):
     """
     return (
         is_known(operation, (keras.layers.Concatenate,))
-        or (
-            type(operation).__module__.startswith("keras.src.ops")
-            and type(operation).__name__ == "Concatenate"
-        )
+        or is_function(operation, ("Concatenate",))
     ) and operation.axis in (-1, rank - 1)
 
 
@@ -142,11 +151,7 @@ def padding(operation, args, kwargs):
         around = [(0, 0)] if is_channels_last(operation) else []
         first = [(0, 0)] * (len(args[0].shape) - len(pads) - len(around))
         return (*first, *map(tuple, pads), *around), 0.0
-    if (
-        not type(operation).__module__.startswith("keras.src.ops")
-        or type(operation).__name__ != "Pad"
-        or operation.mode != "constant"
-    ):
+    if not is_function(operation, ("Pad",)) or operation.mode != "constant":
         return None
     number = args[1] if len(args) > 1 else kwargs.get("constant_values")
     if not isinstance(number, (int, float, type(None))):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_aqe.converters.errors import ConversionError
-from keras_aqe.converters.graph.known import is_known
+from keras_aqe.converters.graph.known import is_function, is_known
 from keras_aqe.converters.graph.nodes import Apply, Cast, Input, Node, Pixels
 
 _PREPROCESSING = (keras.layers.Normalization, keras.layers.Rescaling)
@@ -65,11 +65,7 @@ def is_preprocessing(operation, sources):
     """
     if is_known(operation, _PREPROCESSING):
         return True
-    return (
-        len(sources) == 1
-        and type(operation).__module__.startswith("keras.src.ops")
-        and type(operation).__name__ in _ARITHMETIC
-    )
+    return len(sources) == 1 and is_function(operation, _ARITHMETIC)
 
 
 def cast(node):
