@@ -43,6 +43,13 @@ _MAX_POOLS = (
     keras.layers.MaxPooling2D,
     keras.layers.MaxPooling3D,
 )
+# Layers that move, repeat or drop elements of each channel alike.
+MOVES_OF_PIXELS = (
+    keras.layers.Cropping1D,
+    keras.layers.Cropping2D,
+    keras.layers.UpSampling1D,
+    keras.layers.UpSampling2D,
+)
 _ZERO_PADDINGS = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)
 _CALLS = {"__call__", "__getattr__", "__getattribute__", "__new__"}
 
@@ -95,6 +102,15 @@ def is_selection(operation):
 def is_channels_last(layer):
     """Whether a layer has its channels on the last axis."""
     return getattr(layer, "data_format", "channels_last") == "channels_last"
+
+
+def moves_pixels(operation):
+    """Whether a layer moves, repeats or drops all channels of a pixel alike."""
+    return (
+        is_known(operation, MOVES_OF_PIXELS)
+        and is_channels_last(operation)
+        and is_selection(operation)
+    )
 
 
 def is_flatten(operation):

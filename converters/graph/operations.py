@@ -13,9 +13,10 @@ from keras_aqe import inference
 from keras_aqe.converters.errors import ConversionError
 from keras_aqe.converters.graph import calls, folding, pixels, quantizing
 from keras_aqe.converters.graph.known import (
-    is_channels_last,
+    MOVES_OF_PIXELS,
     is_known,
     is_selection,
+    moves_pixels,
     padding,
 )
 from keras_aqe.converters.graph.nodes import (
@@ -27,16 +28,9 @@ from keras_aqe.converters.graph.nodes import (
 )
 
 _SCOPE_NAME = r"[A-Za-z0-9_.\\>-]*"
-# Layers of one input that move, repeat or drop elements of each channel, ...
-_MOVES_OF_CHANNELS = (
-    keras.layers.Cropping1D,
-    keras.layers.Cropping2D,
-    keras.layers.UpSampling1D,
-    keras.layers.UpSampling2D,
-)
-# ... and those of all channels together.
+# Layers of one input that move, repeat or drop elements.
 _MOVES = (
-    *_MOVES_OF_CHANNELS,
+    *MOVES_OF_PIXELS,
     keras.layers.Flatten,
     keras.layers.Permute,
     keras.layers.RepeatVector,
@@ -263,9 +257,5 @@ def _quantized_inside(source, quantizer, name):
 def _moves(operation, within_channels):
     """Whether an operation moves elements, perhaps those of channels alone."""
     if within_channels:
-        return (
-            is_known(operation, _MOVES_OF_CHANNELS)
-            and is_channels_last(operation)
-            and is_selection(operation)
-        )
+        return moves_pixels(operation)
     return is_known(operation, _MOVES) and is_selection(operation)

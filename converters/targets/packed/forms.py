@@ -2,23 +2,11 @@
 
 import keras
 
-from keras_aqe.converters.graph import folding
+from keras_aqe.converters.graph import folding, known
 from keras_aqe.converters.graph import nodes as g
-from keras_aqe.converters.graph.known import (
-    is_channels_last,
-    is_concatenation,
-    is_known,
-    is_selection,
-)
+from keras_aqe.converters.graph.known import is_concatenation, is_known
 from keras_aqe.converters.targets.packed import fits, packing, pooling
 from keras_aqe.quantizers import FixedPoint
-
-_MOVES_OF_PIXELS = (
-    keras.layers.Cropping1D,
-    keras.layers.Cropping2D,
-    keras.layers.UpSampling1D,
-    keras.layers.UpSampling2D,
-)
 
 
 def parts(node):
@@ -51,11 +39,7 @@ def moves_pixels(node):
         return False
     if is_known(operation, (keras.layers.Permute,)):
         return operation.dims[-1] == len(operation.dims)
-    return (
-        is_known(operation, _MOVES_OF_PIXELS)
-        and is_channels_last(operation)
-        and is_selection(operation)
-    )
+    return known.moves_pixels(operation)
 
 
 def pads_by_zero_words(node):
