@@ -64,15 +64,8 @@ struct NeonLookup {
     vst1q_lane_u64(to, vreinterpretq_u64_u8(part), 0);
     vst1q_lane_u64(to + step, vreinterpretq_u64_u8(part), 1);
   }
-  template <int kParts>
-  static void interleave_bytes(Part (&parts)[kParts]) {
-    Part result[kParts];
-    for (int i = 0; i < kParts / 2; ++i) {
-      result[2 * i] = vzip1q_u8(parts[i], parts[kParts / 2 + i]);
-      result[2 * i + 1] = vzip2q_u8(parts[i], parts[kParts / 2 + i]);
-    }
-    std::copy_n(result, kParts, parts);
-  }
+  static Part low_bytes(Part a, Part b) { return vzip1q_u8(a, b); }
+  static Part high_bytes(Part a, Part b) { return vzip2q_u8(a, b); }
   template <int kFirst, int kSecond>
   static Bytes pair(Bytes a, Bytes b) {
     return vreinterpretq_u8_u64(

@@ -25,10 +25,11 @@
 //                                       or more
 //   Part, load_part, store_part, store_words(part, to, step)
 //                                       16 bytes; two words, so far apart
-//   interleave_bytes(parts or registers), interleave_pairs(parts)
-//                                       bytes, or pairs, of the first part and
-//                                       the first of the second half in turn,
-//                                       and so on
+//   low_bytes(a, b), high_bytes(a, b)   of each 16 bytes of two parts or
+//                                       registers, the first or last eight of
+//                                       both, in turn
+//   interleave_pairs(parts)             pairs of the first part and the first
+//                                       of the second half in turn, and so on
 //   pair<kFirst, kSecond>(a, b)         of each 16 bytes of two registers, one
 //                                       of a's two words and one of b's
 //   store_parts(bytes, to, step)        16 bytes each, so many words apart
@@ -55,6 +56,20 @@
 #include "kernels/loops/lookup_sums.h"
 
 namespace aqe::lookup {
+
+// Bytes of the first of some registers and of the first of their second half in
+// turn, and so on.
+template <class Set, class Register, int kCount>
+AQE_TARGET inline void interleave_bytes(Register (&registers)[kCount]) {
+  constexpr int kHalf = kCount / 2;
+  Register result[kCount];
+#pragma GCC unroll 8
+  for (int i = 0; i < kHalf; ++i) {
+    result[2 * i] = Set::low_bytes(registers[i], registers[kHalf + i]);
+    result[2 * i + 1] = Set::high_bytes(registers[i], registers[kHalf + i]);
+  }
+  std::copy_n(result, kCount, registers);
+}
 
 constexpr int kPart = 16;    // bytes
 constexpr int kByte = 8;     // channels of a byte
@@ -350,7 +365,7 @@ class Conv {
               i < bytes ? Set::load_part(plane(p, i) + k) : Set::no_part();
         }
         // Three times, from bytes of neighbouring positions to those of one.
-        for (int i = 0; i < 3; ++i) Set::interleave_bytes(parts);
+        for (int i = 0; i < 3; ++i) interleave_bytes<Set>(parts);
         uint64_t* to = words + k * step + p;
         if (count - k >= kPart) {
           for (int i = 0; i < kByte; ++i, to += 2 * step)
@@ -377,7 +392,7 @@ class Conv {
         planes[p][i] = i < bytes ? Set::load(plane(p, i) + first) : Set::zero();
       // Three times, from bytes of neighbouring positions to those of one.
 #pragma GCC unroll 3
-      for (int i = 0; i < 3; ++i) Set::interleave_bytes(planes[p]);
+      for (int i = 0; i < 3; ++i) interleave_bytes<Set>(planes[p]);
     }
 #pragma GCC unroll 8
     for (int i = 0; i < kByte; ++i) {
@@ -463,7 +478,7 @@ class Conv {
           codes[i] = Set::load(sums_ + (c + i) * kTile<Set> + k);
         // Four times, from bytes of neighbouring positions to those of one.
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) Set::interleave_bytes(codes);
+        for (int i = 0; i < 4; ++i) interleave_bytes<Set>(codes);
         store_pixels(codes, std::min(Set::kBytes, count - k),
                      std::min(kPart, channels - c), to + c);
       }

@@ -3,7 +3,7 @@
 //
 // What the `Set` of lookup_conv.h says for it, of registers of 16 bytes:
 //   load_part, store_part, no_part
-//   interleave_bytes(parts)
+//   low_bytes(a, b), high_bytes(a, b)
 //   pick<kPlace>(part, bit, mask)       the bits of each byte from `bit` on
 //   that
 //                                       `mask` has, from bit kPlace on
@@ -28,7 +28,7 @@ AQE_TARGET void slice_words(const Word* words, int64_t stride, int64_t count,
             Set::load_part(words + p * stride + k + i * kPart / kParts);
       }
       // Four times, from bytes of one pixel to those of neighbours.
-      for (int i = 0; i < 4; ++i) Set::interleave_bytes(planes[p]);
+      for (int i = 0; i < 4; ++i) interleave_bytes<Set>(planes[p]);
     }
     for (int i = 0; i < indices; ++i) {
       const int byte = i * kCodes / kByte, bit = i * kCodes % kByte;

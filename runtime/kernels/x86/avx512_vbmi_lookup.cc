@@ -67,16 +67,13 @@ struct VbmiLookup : LookupParts {
     return _mm512_permutexvar_epi8(index, table);
   }
 
-  using LookupParts::interleave_bytes;
-  template <int kParts>
-  AQE_TARGET static void interleave_bytes(Bytes (&parts)[kParts]) {
-    Bytes result[kParts];
-#pragma GCC unroll 8
-    for (int i = 0; i < kParts / 2; ++i) {
-      result[2 * i] = _mm512_unpacklo_epi8(parts[i], parts[kParts / 2 + i]);
-      result[2 * i + 1] = _mm512_unpackhi_epi8(parts[i], parts[kParts / 2 + i]);
-    }
-    std::copy_n(result, kParts, parts);
+  using LookupParts::high_bytes;
+  using LookupParts::low_bytes;
+  AQE_TARGET static Bytes low_bytes(Bytes a, Bytes b) {
+    return _mm512_unpacklo_epi8(a, b);
+  }
+  AQE_TARGET static Bytes high_bytes(Bytes a, Bytes b) {
+    return _mm512_unpackhi_epi8(a, b);
   }
   template <int kFirst, int kSecond>
   AQE_TARGET static Bytes pair(Bytes a, Bytes b) {

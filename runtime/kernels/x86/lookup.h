@@ -22,15 +22,11 @@ struct LookupParts {
     _mm_storel_epi64(reinterpret_cast<__m128i*>(to), part);
     _mm_storeh_pd(reinterpret_cast<double*>(to + step), _mm_castsi128_pd(part));
   }
-  template <int kParts>
-  AQE_TARGET static void interleave_bytes(Part (&parts)[kParts]) {
-    Part result[kParts];
-#pragma GCC unroll 8
-    for (int i = 0; i < kParts / 2; ++i) {
-      result[2 * i] = _mm_unpacklo_epi8(parts[i], parts[kParts / 2 + i]);
-      result[2 * i + 1] = _mm_unpackhi_epi8(parts[i], parts[kParts / 2 + i]);
-    }
-    std::copy_n(result, kParts, parts);
+  AQE_TARGET static Part low_bytes(Part a, Part b) {
+    return _mm_unpacklo_epi8(a, b);
+  }
+  AQE_TARGET static Part high_bytes(Part a, Part b) {
+    return _mm_unpackhi_epi8(a, b);
   }
   AQE_TARGET static void interleave_pairs(Part (&parts)[8]) {
     Part result[8];
