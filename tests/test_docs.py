@@ -32,7 +32,6 @@ SHAPES = {
     "docs/runtime.md": {"logits": (10,)},
     "docs/start.md": {"predictions": (4,)},
 }
-FIRST = ("README.md", "docs/start.md")  # Read first, and done in seconds.
 NAMES = {"aqe": aqe, "converters": converters, "runtime": runtime}
 # What trains for long enough to learn something, and here for less.
 LONG_PAGES = ("docs/five_jobs.md",)
@@ -55,14 +54,10 @@ def few_digits(monkeypatch):
     tf.config.run_functions_eagerly(False)
 
 
-@pytest.mark.slow
+@pytest.mark.program
 @pytest.mark.parametrize(
     "page",
-    [
-        pytest.param(page, marks=[] if page in FIRST else pytest.mark.program)
-        for page, text in PAGES.items()
-        if blocks(text, "python")
-    ],
+    [page for page, text in PAGES.items() if blocks(text, "python")],
 )
 def test_examples(
     page, few_digits, few_layers, few_weights, monkeypatch, tmp_path

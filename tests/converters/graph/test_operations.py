@@ -188,11 +188,21 @@ PADS = st.tuples(*[st.integers(0, 4)] * 4)
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_pads_of_all_widths(data):
+    check_pads(data.draw)
+
+
+# Over a minute.
+@pytest.mark.long
+@settings(max_examples=200)
+@given(data=st.data())
+def test_many_pads_of_all_widths(data):
+    check_pads(data.draw)
+
+
+def check_pads(draw):
     """The graph, with its windows, against Keras."""
-    draw = data.draw
     keras.utils.clear_session()
     quantizer = draw(
         st.sampled_from(["binary", "ternary", "unsigned_1", "unsigned_8"])

@@ -300,7 +300,13 @@ def test_json_has_null_for_what_is_no_number(capsys, monkeypatch):
     assert found == {"loss": [None, 1.0], "rest": [None, "a", None]}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["kernels", "--json"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        pytest.param(["kernels", "--json"], marks=pytest.mark.program),
+    ],
+)
 @pytest.mark.parametrize("gone", ["reader", "space"])
 def test_nobody_reads_what_is_printed(arguments, gone):
     environment = {**os.environ, "PYTHONUNBUFFERED": ""}
@@ -361,7 +367,7 @@ def test_an_interrupt_while_keras_is_imported_leaves_no_traceback():
     assert not process.stdout and not process.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.program
 def test_an_interrupt_while_it_trains_leaves_no_traceback(tmp_path):
     command = [sys.executable, "-um", "keras_aqe", "train", "digits"]
     process = subprocess.Popen(
