@@ -44,7 +44,7 @@ struct Blocks {
   template <class Acc>
   static void store(const Layer& layer, const void* constants,
                     const Acc* values, int block, char* pixel) {
-    neon::store_pixel(layer, constants, values, block, pixel);
+    neon::store_pixels(layer, constants, values, kBlock, 1, block, pixel);
   }
 };
 

@@ -1,4 +1,4 @@
-// The output stage of the NEON kernels: 64 channels of one pixel.
+// The output stage of the NEON kernels: 64 channels of some pixels.
 #pragma once
 
 #include "kernels/arm/neon.h"
@@ -75,179 +75,335 @@ inline void pack_output(const Layer& layer, void* constants) {
 }
 
 // acc or -acc, by a mask of pack_output.
-inline int32x4_t turn(int32x4_t acc, const uint32_t* mask) {
-  const int32x4_t m = vreinterpretq_s32_u32(vld1q_u32(mask));
+inline int32x4_t turn(int32x4_t acc, uint32x4_t mask) {
+  const int32x4_t m = vreinterpretq_s32_u32(mask);
   return vsubq_s32(veorq_s32(acc, m), m);
 }
-inline float32x4_t turn(float32x4_t acc, const uint32_t* mask) {
-  return vreinterpretq_f32_u32(
-      veorq_u32(vreinterpretq_u32_f32(acc), vld1q_u32(mask)));
+inline float32x4_t turn(float32x4_t acc, uint32x4_t mask) {
+  return vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(acc), mask));
 }
 
-inline uint32x4_t passes(int32x4_t acc, const uint32_t* threshold) {
-  return vcgeq_s32(acc, vreinterpretq_s32_u32(vld1q_u32(threshold)));
+inline uint32x4_t passes(int32x4_t acc, int32x4_t threshold) {
+  return vcgeq_s32(acc, threshold);
 }
-inline uint32x4_t passes(float32x4_t acc, const uint32_t* threshold) {
-  return vcgeq_f32(acc, vreinterpretq_f32_u32(vld1q_u32(threshold)));
+inline uint32x4_t passes(float32x4_t acc, float32x4_t threshold) {
+  return vcgeq_f32(acc, threshold);
 }
 
-// For 16 channels, how many thresholds each passes.
-template <class Acc>
-uint8x16_t count_passed(const Acc* acc, const uint32_t* rows, int levels) {
-  using Vector = decltype(load(acc));
-  Vector turned[4];
-  uint32x4_t passed[4];
-  for (int i = 0; i < 4; ++i) {
-    turned[i] = turn(load(acc + 4 * i), rows + levels * kBlock + 4 * i);
-    passed[i] = vdupq_n_u32(0);
+constexpr int kPart = 16;          // channels at a time, a byte each
+constexpr int kQuads = kPart / 4;  // registers of their sums
+
+inline uint8x16_t bytes_of(const uint32x4_t (&quads)[kQuads]) {
+  const uint16x8_t low = vmovn_high_u32(vmovn_u32(quads[0]), quads[1]);
+  const uint16x8_t high = vmovn_high_u32(vmovn_u32(quads[2]), quads[3]);
+  return vmovn_high_u16(vmovn_u16(low), high);
+}
+
+// Thresholds of 16 channels, from rows of pack_output.
+template <class Acc, int kLevels>
+struct Thresholds {
+  using Vector = decltype(load(static_cast<const Acc*>(nullptr)));
+
+  explicit Thresholds(const uint32_t* rows) {
+    for (int k = 0; k < kLevels; ++k, rows += kBlock) {
+      for (int i = 0; i < kQuads; ++i)
+        of[k][i] = load(reinterpret_cast<const Acc*>(rows) + 4 * i);
+    }
+    for (int i = 0; i < kQuads; ++i) masks[i] = vld1q_u32(rows + 4 * i);
   }
-  for (int k = 0; k < levels; ++k) {
-    for (int i = 0; i < 4; ++i) {
-      passed[i] =
-          vsubq_u32(passed[i], passes(turned[i], rows + k * kBlock + 4 * i));
+
+  // Bytes of ones for the channels that pass each.
+  void pass(const Acc* acc, uint8x16_t (&passed)[kLevels]) const {
+    Vector sums[kQuads];
+    for (int i = 0; i < kQuads; ++i)
+      sums[i] = turn(load(acc + 4 * i), masks[i]);
+    for (int k = 0; k < kLevels; ++k) {
+      uint32x4_t quads[kQuads];
+      for (int i = 0; i < kQuads; ++i) quads[i] = passes(sums[i], of[k][i]);
+      passed[k] = bytes_of(quads);
     }
   }
-  const uint16x8_t low =
-      vcombine_u16(vmovn_u32(passed[0]), vmovn_u32(passed[1]));
-  const uint16x8_t high =
-      vcombine_u16(vmovn_u32(passed[2]), vmovn_u32(passed[3]));
-  return vcombine_u8(vmovn_u16(low), vmovn_u16(high));
-}
 
-// planes[bits][index]: the planes of the index-th code.
-struct PlanesOfIndex {
-  uint8_t planes[5][16] = {};
-  constexpr PlanesOfIndex() {
-    for (int bits = 1; bits <= 4; ++bits) {
-      const Type type = static_cast<Type>(bits);
-      for (int i = 0; i <= threshold_count(type); ++i)
-        planes[bits][i] =
-            static_cast<uint8_t>(planes_from_code(bits, code_at(type, i)));
-    }
-  }
+  Vector of[kLevels][kQuads];
+  uint32x4_t masks[kQuads];
 };
-inline constexpr PlanesOfIndex kPlanesOfIndex;
 
-// Bit p of 64 bytes, for every plane p, as one word.
-inline void store_words(int bits, const uint8x16_t* bytes, uint64_t valid,
-                        uint64_t* words) {
+// Which bit each byte stands for, of the first `count`.
+inline uint8x16_t places(int count) {
   const uint8x16_t place = {1, 2, 4, 8, 16, 32, 64, 128,
                             1, 2, 4, 8, 16, 32, 64, 128};
-  for (int p = 0; p < bits; ++p) {
-    const uint8x16_t plane = vdupq_n_u8(static_cast<uint8_t>(1 << p));
-    uint8x16_t set[4];
-    for (int i = 0; i < 4; ++i)
-      set[i] = vandq_u8(vtstq_u8(bytes[i], plane), place);
-    const uint8x16_t sums =
-        vpaddq_u8(vpaddq_u8(set[0], set[1]), vpaddq_u8(set[2], set[3]));
-    words[p] =
-        vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(sums, sums)), 0) & valid;
-  }
+  const uint8x16_t number = {0, 1, 2,  3,  4,  5,  6,  7,
+                             8, 9, 10, 11, 12, 13, 14, 15};
+  return vandq_u8(place,
+                  vcltq_u8(number, vdupq_n_u8(static_cast<uint8_t>(count))));
 }
 
-// Scales 64 channels with the rows of pack_output.
-template <class Acc>
-void scale_block(const Layer& layer, const Acc* acc, const uint32_t* rows,
-                 float* values) {
-  const auto* scale = reinterpret_cast<const float*>(rows);
-  const float *bias = scale + kBlock, *offset = bias + kBlock;
-  for (int i = 0; i < kBlock; i += 4) {
-    float32x4_t real = to_float(load(acc + i));
-    if (layer.offset != nullptr) real = vaddq_f32(real, load(offset + i));
-    const float32x4_t scaled = vmulq_f32(real, load(scale + i));
-    store(values + i, vaddq_f32(scaled, load(bias + i)));
-  }
+// 16 bits of each plane, from bytes that have their own or none.
+template <int kBits>
+uint64_t bits_of_planes(const uint8x16_t (&planes)[kBits]) {
+  const uint8x16_t first = vpaddq_u8(planes[0], planes[kBits == 1 ? 0 : 1]);
+  const uint8x16_t last =
+      kBits <= 2 ? first : vpaddq_u8(planes[kBits - 2], planes[kBits - 1]);
+  const uint8x16_t fours = vpaddq_u8(first, last);
+  return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(fours, fours)), 0);
 }
 
-// To the nearest code, ties to even; not a number gives 0.
-inline void round_block(const float* values, int8_t* codes) {
-  for (int i = 0; i < kBlock; i += 8) {
-    const int16x4_t low = vqmovn_s32(vcvtnq_s32_f32(load(values + i)));
-    const int16x4_t high = vqmovn_s32(vcvtnq_s32_f32(load(values + i + 4)));
-    vst1_s8(codes + i, vqmovn_s16(vcombine_s16(low, high)));
-  }
+// Where those of plane p begin.
+template <int kBits>
+constexpr int bits_at(int p) {
+  return 16 * (kBits == 3 && p > 0 ? p + 1 : p);
 }
 
-template <class Acc>
-void store_pixel(const Layer& layer, const void* constants, const Acc* acc,
-                 int block, void* pixel);
-
-// Behind float output: sums with the addend, limited, and their codes. The
-// pixel is one of sum.place().
-inline void store_sums(const Layer& layer, const void* constants, float* values,
-                       int block, int count, float* pixel) {
-  const Sum& sum = layer.sum;
-  const int64_t at =
-      pixel - static_cast<const float*>(sum.place()) + int64_t{block} * kBlock;
-  if (sum.has_addend) {
-    float addend[kBlock];
-    std::memcpy(addend, sum.addend + at, sizeof(float) * count);
-    for (int i = 0; i < count; i += 4)
-      store(values + i, vaddq_f32(load(addend + i), load(values + i)));
-  }
-  if (sum.has_limits) {
-    const float32x4_t low = vdupq_n_f32(sum.low), high = vdupq_n_f32(sum.high);
-    for (int i = 0; i < count; i += 4) {
-      float32x4_t value = load(values + i);
-      value = vbslq_f32(vcltq_f32(value, low), low, value);
-      store(values + i, vbslq_f32(vcgtq_f32(value, high), high, value));
-    }
-  }
-  if (sum.floats != nullptr)
-    std::memcpy(sum.floats + at, values, sizeof(float) * count);
-  const char* behind =
-      static_cast<const char*>(constants) + own_output_bytes(layer);
-  for (int q = 0; q < sum.quantizer_count; ++q) {
-    const Layer& quantizer = sum.quantizers[q];
-    store_pixel(quantizer, behind, values, block, codes_at(layer, q, pixel));
-    behind += own_output_bytes(quantizer);
-  }
-}
-
-// The stage for one block of a pixel. `acc` has 64 elements; those of channels
-// that do not exist may be anything.
-template <class Acc>
-void store_pixel(const Layer& layer, const void* constants, const Acc* acc,
-                 int block, void* pixel) {
+// Packed codes of pixels side by side, whose sums are `step` apart.
+template <int kBits, class Acc>
+void store_planes(const Layer& layer, const uint32_t* rows, const Acc* acc,
+                  int64_t step, int pixels, int block, char* pixel) {
+  constexpr int kLevels = threshold_count(static_cast<Type>(kBits));
   const int count = channels_in_block(layer.out_channels, block);
-  const int rows = output_rows(layer);
-  const auto* row =
-      static_cast<const uint32_t*>(constants) + int64_t{block} * rows * kBlock;
-  const auto copy = [&](const void* numbers) {
-    std::memcpy(static_cast<char*>(pixel) + int64_t{4} * block * kBlock,
-                numbers, size_t{4} * count);
-  };
-  if (layer.scale != nullptr) {
-    float values[kBlock];
-    scale_block(layer, acc, row, values);
-    if (layer.sums()) {
-      return store_sums(layer, constants, values, block, count,
-                        static_cast<float*>(pixel));
+  const int64_t bytes = pixel_bytes(layer.output, layer.out_channels);
+  pixel += int64_t{8} * block * kBits;
+  for (int first = 0; first < count; first += kPart) {
+    const Thresholds<Acc, kLevels> thresholds(rows + first);
+    const uint8x16_t valid = places(count - first);
+    const Acc* own = acc + first;
+    char* to = pixel;
+    for (int i = 0; i < pixels; ++i, own += step, to += bytes) {
+      uint8x16_t passed[kLevels], planes[kBits];
+      thresholds.pass(own, passed);
+      planes_of_passes<kBits>(passed, valid, planes);
+      const uint64_t all = bits_of_planes<kBits>(planes);
+      for (int p = 0; p < kBits; ++p) {
+        const auto bits = static_cast<uint16_t>(all >> bits_at<kBits>(p));
+        if (first == 0) {
+          reinterpret_cast<uint64_t*>(to)[p] = bits;  // those behind are 0
+        } else {
+          reinterpret_cast<uint16_t*>(to)[4 * p + first / kPart] = bits;
+        }
+      }
     }
-    if (!layer.rounds()) return copy(values);
-    int8_t codes[kBlock];
-    round_block(values, codes);
-    std::memcpy(static_cast<char*>(pixel) + block * kBlock, codes, count);
-    return;
   }
-  if (layer.output == Type::kInt32) return copy(acc);
-  uint8x16_t index[4];
-  for (int i = 0; i < 4; ++i)
-    index[i] = count_passed(acc + 16 * i, row + 16 * i, rows - 1);
-  if (layer.output == Type::kInt8) {
-    uint8_t codes[kBlock];
-    const uint8x16_t first = vdupq_n_u8(static_cast<uint8_t>(layer.first_code));
-    for (int i = 0; i < 4; ++i)
-      vst1q_u8(codes + 16 * i, vaddq_u8(index[i], first));
-    std::memcpy(static_cast<char*>(pixel) + block * kBlock, codes, count);
-    return;
+}
+
+// For 16 channels, how many thresholds each passes, one by one.
+template <class Acc>
+uint8x16_t count_passed(const Acc* acc, const uint32_t* rows, int levels) {
+  decltype(load(acc)) sums[kQuads];
+  uint32x4_t passed[kQuads];
+  for (int i = 0; i < kQuads; ++i) {
+    sums[i] =
+        turn(load(acc + 4 * i), vld1q_u32(rows + levels * kBlock + 4 * i));
+    passed[i] = vdupq_n_u32(0);
   }
-  const int width = bits(layer.output);
-  const uint8x16_t table = vld1q_u8(kPlanesOfIndex.planes[width]);
-  for (int i = 0; i < 4; ++i) index[i] = vqtbl1q_u8(table, index[i]);
-  const uint64_t valid = ~uint64_t{0} >> (kBlock - count);
-  store_words(width, index, valid,
-              static_cast<uint64_t*>(pixel) + int64_t{block} * width);
+  for (int k = 0; k < levels; ++k, rows += kBlock) {
+    for (int i = 0; i < kQuads; ++i) {
+      const auto own = load(reinterpret_cast<const Acc*>(rows) + 4 * i);
+      passed[i] = vsubq_u32(passed[i], passes(sums[i], own));
+    }
+  }
+  return bytes_of(passed);
+}
+
+// The first `count` of 16 bytes.
+inline void store_some(uint8x16_t bytes, int count, char* to) {
+  if (count >= kPart)
+    return vst1q_u8(reinterpret_cast<uint8_t*>(to), bytes);
+  uint8_t all[kPart];
+  vst1q_u8(all, bytes);
+  std::memcpy(to, all, count);
+}
+
+// Codes of int8 by thresholds.
+template <class Acc>
+void store_bytes(const Layer& layer, const uint32_t* rows, const Acc* acc,
+                 int64_t step, int pixels, int block, char* pixel) {
+  const int count = channels_in_block(layer.out_channels, block);
+  const uint8x16_t first = vdupq_n_u8(static_cast<uint8_t>(layer.first_code));
+  pixel += int64_t{block} * kBlock;
+  for (int i = 0; i < pixels; ++i, acc += step, pixel += layer.out_channels) {
+    for (int c = 0; c < count; c += kPart) {
+      const uint8x16_t passed = count_passed(acc + c, rows + c, layer.levels());
+      store_some(vaddq_u8(passed, first), count - c, pixel + c);
+    }
+  }
+}
+
+// To the nearest code, ties to even; not a number gives 0. Pixels are kBlock
+// apart.
+inline void store_nearest(const Layer& layer, const float* values, int pixels,
+                          int block, char* pixel) {
+  const int count = channels_in_block(layer.out_channels, block);
+  pixel += int64_t{block} * kBlock;
+  for (int i = 0; i < pixels;
+       ++i, values += kBlock, pixel += layer.out_channels) {
+    for (int c = 0; c < count; c += kPart) {
+      int16x4_t nearest[kQuads];
+      for (int k = 0; k < kQuads; ++k)
+        nearest[k] = vqmovn_s32(vcvtnq_s32_f32(load(values + c + 4 * k)));
+      const int8x8_t low = vqmovn_s16(vcombine_s16(nearest[0], nearest[1]));
+      const int8x16_t codes =
+          vqmovn_high_s16(low, vcombine_s16(nearest[2], nearest[3]));
+      store_some(vreinterpretq_u8_s8(codes), count - c, pixel + c);
+    }
+  }
+}
+
+inline float32x4_t load_some(const float* from, int count) {
+  if (count >= 4) return load(from);
+  float all[4] = {};
+  std::copy_n(from, count, all);
+  return load(all);
+}
+inline void store_some(float32x4_t values, int count, float* to) {
+  if (count >= 4) return store(to, values);
+  float all[4];
+  store(all, values);
+  std::copy_n(all, count, to);
+}
+
+// Where floats go, and what is added to them; each null where there is none.
+// Those of the copy are kBlock apart.
+struct Floats {
+  const float* addend;
+  float* floats;
+  float* copy;
+};
+
+// Scales four registers of channels, or as many as `count` needs, with rows of
+// pack_output.
+template <int kCount, class Acc>
+void scale_part(const Layer& layer, const uint32_t* rows, const Acc* acc,
+                int64_t step, int pixels, int count, Floats to) {
+  const Sum& sum = layer.sum;
+  const float32x4_t low = vdupq_n_f32(sum.low), high = vdupq_n_f32(sum.high);
+  const int last = count - 4 * (kCount - 1);
+  const auto some = [&](int i) { return i < kCount - 1 ? 4 : last; };
+  float32x4_t scale[kCount], bias[kCount], offset[kCount];
+  for (int i = 0; i < kCount; ++i) {
+    const auto* own = reinterpret_cast<const float*>(rows) + 4 * i;
+    scale[i] = load(own);
+    bias[i] = load(own + kBlock);
+    offset[i] = load(own + 2 * kBlock);
+  }
+  for (int p = 0; p < pixels; ++p, acc += step) {
+    float32x4_t values[kCount];
+    for (int i = 0; i < kCount; ++i) values[i] = to_float(load(acc + 4 * i));
+    if (layer.offset != nullptr) {
+      for (int i = 0; i < kCount; ++i)
+        values[i] = vaddq_f32(values[i], offset[i]);
+    }
+    for (int i = 0; i < kCount; ++i)
+      values[i] = vaddq_f32(vmulq_f32(values[i], scale[i]), bias[i]);
+    if (to.addend != nullptr) {
+      for (int i = 0; i < kCount; ++i)
+        values[i] = vaddq_f32(load_some(to.addend + 4 * i, some(i)), values[i]);
+      to.addend += layer.out_channels;
+    }
+    if (sum.has_limits) {
+      for (float32x4_t& value : values) {
+        value = vbslq_f32(vcltq_f32(value, low), low, value);
+        value = vbslq_f32(vcgtq_f32(value, high), high, value);
+      }
+    }
+    if (to.floats != nullptr) {
+      for (int i = 0; i < kCount; ++i)
+        store_some(values[i], some(i), to.floats + 4 * i);
+      to.floats += layer.out_channels;
+    }
+    if (to.copy != nullptr) {
+      for (int i = 0; i < kCount; ++i) store(to.copy + 4 * i, values[i]);
+      to.copy += kBlock;
+    }
+  }
+}
+
+template <class Acc>
+void scale_pixels(const Layer& layer, const uint32_t* rows, const Acc* acc,
+                  int64_t step, int pixels, int block, Floats to) {
+  const int count = channels_in_block(layer.out_channels, block);
+  for (int c = 0; c < count; c += kPart) {
+    const auto at = [&](auto* floats) {
+      return floats == nullptr ? nullptr : floats + c;
+    };
+    const int some = count - c;
+    const auto run = some > 12  ? scale_part<4, Acc>
+                     : some > 8 ? scale_part<3, Acc>
+                     : some > 4 ? scale_part<2, Acc>
+                                : scale_part<1, Acc>;
+    run(layer, rows + c, acc + c, step, pixels, std::min(some, kPart),
+        {at(to.addend), at(to.floats), at(to.copy)});
+  }
+}
+
+template <class Acc>
+void store_pixels(const Layer& layer, const void* constants, const Acc* acc,
+                  int64_t step, int pixels, int block, char* pixel);
+
+// Floats of pixels side by side, and the codes of sums, or codes by rounding,
+// from a copy that is at hand.
+template <class Acc>
+void store_floats(const Layer& layer, const void* constants,
+                  const uint32_t* rows, const Acc* acc, int64_t step,
+                  int pixels, int block, char* pixel) {
+  constexpr int kTogether = 32;
+  float values[kTogether * kBlock];
+  const Sum& sum = layer.sum;
+  const int64_t bytes = pixel_bytes(layer.output, layer.out_channels);
+  for (int first = 0; first < pixels; first += kTogether) {
+    const int some = std::min(kTogether, pixels - first);
+    Floats to = {nullptr, nullptr, nullptr};
+    auto* floats = reinterpret_cast<float*>(pixel) + int64_t{block} * kBlock;
+    if (layer.sums()) {
+      const int64_t at = floats - static_cast<const float*>(sum.place());
+      if (sum.has_addend) to.addend = sum.addend + at;
+      if (sum.floats != nullptr) to.floats = sum.floats + at;
+    } else if (!layer.rounds()) {
+      to.floats = floats;
+    }
+    if (layer.rounds() || sum.quantizer_count != 0) to.copy = values;
+    scale_pixels(layer, rows, acc, step, some, block, to);
+    if (layer.rounds()) store_nearest(layer, values, some, block, pixel);
+    const char* behind =
+        static_cast<const char*>(constants) + own_output_bytes(layer);
+    for (int q = 0; q < sum.quantizer_count; ++q) {
+      const Layer& quantizer = sum.quantizers[q];
+      store_pixels(quantizer, behind, values, kBlock, some, block,
+                   codes_at(layer, q, pixel));
+      behind += own_output_bytes(quantizer);
+    }
+    acc += some * step;
+    pixel += some * bytes;
+  }
+}
+
+// The stage for one block of pixels side by side. Sums are `step` apart; those
+// of channels that do not exist, up to a multiple of kPart, may be anything.
+template <class Acc>
+void store_pixels(const Layer& layer, const void* constants, const Acc* acc,
+                  int64_t step, int pixels, int block, char* pixel) {
+  const auto* rows = static_cast<const uint32_t*>(constants) +
+                     int64_t{block} * output_rows(layer) * kBlock;
+  if (layer.scale != nullptr) {
+    return store_floats(layer, constants, rows, acc, step, pixels, block,
+                        pixel);
+  }
+  switch (layer.output) {
+    case Type::kPacked1:
+      return store_planes<1>(layer, rows, acc, step, pixels, block, pixel);
+    case Type::kPacked2:
+      return store_planes<2>(layer, rows, acc, step, pixels, block, pixel);
+    case Type::kPacked3:
+      return store_planes<3>(layer, rows, acc, step, pixels, block, pixel);
+    case Type::kPacked4:
+      return store_planes<4>(layer, rows, acc, step, pixels, block, pixel);
+    case Type::kInt8:
+      return store_bytes(layer, rows, acc, step, pixels, block, pixel);
+    default:
+      break;
+  }
+  const int count = channels_in_block(layer.out_channels, block);
+  auto* to = reinterpret_cast<Acc*>(pixel) + int64_t{block} * kBlock;
+  for (int i = 0; i < pixels; ++i, acc += step, to += layer.out_channels)
+    std::copy_n(acc, count, to);
 }
 
 // What the loop over tiles does with 64 sums.
@@ -288,14 +444,12 @@ struct NeonOutput {
 
   static void store(const Layer& layer, const void* constants, const Acc* acc,
                     int block, char* pixel) {
-    store_pixel(layer, constants, acc, block, pixel);
+    neon::store_pixels(layer, constants, acc, kBlock, 1, block, pixel);
   }
 
   static void store_pixels(const Layer& layer, const void* constants,
                            const Acc* acc, int pixels, int block, char* pixel) {
-    const int64_t step = pixel_bytes(layer.output, layer.out_channels);
-    for (int i = 0; i < pixels; ++i)
-      store_pixel(layer, constants, acc + i * kBlock, block, pixel + i * step);
+    neon::store_pixels(layer, constants, acc, kBlock, pixels, block, pixel);
   }
 };
 

@@ -21,13 +21,15 @@ struct Neon {
                        const Value* values, int64_t step, int pixels, int block,
                        char* pixel) {
     const int count = channels_in_block(layer.out_channels, block);
-    const int64_t bytes = pixel_bytes(layer.output, layer.out_channels);
-    for (int i = 0; i < pixels; ++i, values += step, pixel += bytes) {
-      Value acc[kBlock];
-      std::copy_n(values, count, acc);
-      std::fill(acc + count, acc + kBlock, Value{0});
-      neon::store_pixel(layer, constants, acc, block, pixel);
+    if (step == kBlock || count % neon::kPart == 0) {
+      neon::store_pixels(layer, constants, values, step, pixels, block, pixel);
+      return;
     }
+    // Behind the last pixel nothing may be read.
+    Value rows[kQuantizedPixels * kBlock];
+    for (int i = 0; i < pixels; ++i)
+      std::copy_n(values + i * step, count, rows + i * kBlock);
+    neon::store_pixels(layer, constants, rows, kBlock, pixels, block, pixel);
   }
 };
 

@@ -21,6 +21,10 @@
 #include "kernels/loops/decoded_rows.h"
 #include "kernels/loops/weights.h"
 
+#if defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
 namespace aqe {
 
 // Constants: those of the output stage, then the weights [block][tap][64] as
@@ -76,13 +80,37 @@ inline bool has_short_sums(const Layer& layer) {
          INT16_MAX;
 }
 
-// Vectors of an instruction set: as many sums as fill one, and their codes.
+// Vectors of an instruction set: as many sums as fill one.
 template <class Sum, int kVectorBytes>
 struct SumLanes {
   static constexpr int kLanes = kVectorBytes / sizeof(Sum);
   typedef Sum Sums __attribute__((vector_size(kVectorBytes)));
-  typedef int16_t Codes __attribute__((vector_size(sizeof(int16_t) * kLanes)));
+
+  // Plus the products of as many codes and weights.
+  AQE_TARGET static Sums add(Sums sums, const int16_t* codes,
+                             const int16_t* weights) {
+    typedef int16_t Codes
+        __attribute__((vector_size(sizeof(int16_t) * kLanes)));
+    Codes code, weight;
+    std::memcpy(&code, codes, sizeof code);
+    std::memcpy(&weight, weights, sizeof weight);
+    return sums + __builtin_convertvector(code, Sums) *
+                      __builtin_convertvector(weight, Sums);
+  }
 };
+
+#if defined(__ARM_NEON)
+// Compilers widen half a register number by number.
+template <>
+struct SumLanes<int32_t, 16> {
+  static constexpr int kLanes = 4;
+  using Sums = int32x4_t;
+
+  static Sums add(Sums sums, const int16_t* codes, const int16_t* weights) {
+    return vmlal_s16(sums, vld1_s16(codes), vld1_s16(weights));
+  }
+};
+#endif
 
 // The sums of 64 channels at one position; rows[ky] are its codes in row ky of
 // the window.
@@ -103,11 +131,7 @@ AQE_TARGET inline void sum_taps(const Window& window,
       for (int kx = 0; kx < window.width; ++kx) {
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
-          typename Lanes::Codes code, weight;
-          std::memcpy(&code, c + v * kLanes, sizeof code);
-          std::memcpy(&weight, w + v * kLanes, sizeof weight);
-          sum[v] += __builtin_convertvector(code, Sums) *
-                    __builtin_convertvector(weight, Sums);
+          sum[v] = Lanes::add(sum[v], c + v * kLanes, w + v * kLanes);
         }
         c += int64_t{window.dilation_x} * kBlock;
         w += kBlock;
