@@ -25,26 +25,54 @@ struct Codes {
 };
 inline constexpr Codes kCodes;
 
+// Codes from bytes of ones where a plane's bit is set.
+template <int kBits>
+int8x16_t codes_of_planes(const uint8x16_t (&is_set)[kBits], int8x16_t table) {
+  if constexpr (kBits == 1) {
+    return vreinterpretq_s8_u8(vorrq_u8(is_set[0], vdupq_n_u8(1)));
+  } else if constexpr (kBits == 2) {
+    const uint8x16_t sign = vorrq_u8(is_set[1], vdupq_n_u8(1));
+    return vreinterpretq_s8_u8(vandq_u8(is_set[0], sign));
+  } else {
+    uint8x16_t planes = vsliq_n_u8(is_set[0], is_set[1], 1);
+    planes = vsliq_n_u8(planes, is_set[2], 2);
+    if constexpr (kBits == 4) planes = vsliq_n_u8(planes, is_set[3], 3);
+    return vqtbl1q_s8(table, vandq_u8(planes, vdupq_n_u8((1 << kBits) - 1)));
+  }
+}
+
+template <int kBits>
+void unpack_planes(const uint64_t* group, int count, int8_t* to) {
+  const int8x16_t table = vld1q_s8(kCodes.of_planes[kBits]);
+  const uint8x16_t place = {1, 2, 4, 8, 16, 32, 64, 128,
+                            1, 2, 4, 8, 16, 32, 64, 128};
+  // Bytes 2 i and 2 i + 1 of a word, eight times each.
+  uint8x16_t spread = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
+  uint8x16_t words[kBits];
+  for (int p = 0; p < kBits; ++p)
+    words[p] = vreinterpretq_u8_u64(vdupq_n_u64(group[p]));
+  for (; count > 0; count -= 16, to += 16) {
+    uint8x16_t is_set[kBits];
+    for (int p = 0; p < kBits; ++p)
+      is_set[p] = vtstq_u8(vqtbl1q_u8(words[p], spread), place);
+    vst1q_s8(to, codes_of_planes<kBits>(is_set, table));
+    spread = vaddq_u8(spread, vdupq_n_u8(2));
+  }
+}
+
 // Codes of one 64-channel group of packed activations, or of as many of its
 // sixteens as `count` channels need.
 inline void unpack_group(const uint64_t* group, int bits, int count,
                          int8_t* to) {
-  const int8x16_t codes = vld1q_s8(kCodes.of_planes[bits]);
-  const uint8x16_t place = {1, 2, 4, 8, 16, 32, 64, 128,
-                            1, 2, 4, 8, 16, 32, 64, 128};
-  for (int i = 0; 16 * i < count; ++i) {
-    // Bytes 2 i and 2 i + 1 of a word, eight times each.
-    const uint8x16_t spread =
-        vcombine_u8(vdup_n_u8(static_cast<uint8_t>(2 * i)),
-                    vdup_n_u8(static_cast<uint8_t>(2 * i + 1)));
-    uint8x16_t planes = vdupq_n_u8(0);
-    for (int p = 0; p < bits; ++p) {
-      const uint8x16_t word = vreinterpretq_u8_u64(vdupq_n_u64(group[p]));
-      const uint8x16_t is_set = vtstq_u8(vqtbl1q_u8(word, spread), place);
-      planes = vorrq_u8(
-          planes, vandq_u8(is_set, vdupq_n_u8(static_cast<uint8_t>(1 << p))));
-    }
-    vst1q_s8(to + 16 * i, vqtbl1q_s8(codes, planes));
+  switch (bits) {
+    case 1:
+      return unpack_planes<1>(group, count, to);
+    case 2:
+      return unpack_planes<2>(group, count, to);
+    case 3:
+      return unpack_planes<3>(group, count, to);
+    default:
+      return unpack_planes<4>(group, count, to);
   }
 }
 

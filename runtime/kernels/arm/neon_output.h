@@ -93,15 +93,20 @@ inline uint32x4_t passes(float32x4_t acc, float32x4_t threshold) {
 constexpr int kPart = 16;          // channels at a time, a byte each
 constexpr int kQuads = kPart / 4;  // registers of their sums
 
+// The low bytes of four registers.
 inline uint8x16_t bytes_of(const uint32x4_t (&quads)[kQuads]) {
-  const uint16x8_t low = vmovn_high_u32(vmovn_u32(quads[0]), quads[1]);
-  const uint16x8_t high = vmovn_high_u32(vmovn_u32(quads[2]), quads[3]);
-  return vmovn_high_u16(vmovn_u16(low), high);
+  const auto halves = [&](int i) {
+    return vuzp1q_u16(vreinterpretq_u16_u32(quads[i]),
+                      vreinterpretq_u16_u32(quads[i + 1]));
+  };
+  return vuzp1q_u8(vreinterpretq_u8_u16(halves(0)),
+                   vreinterpretq_u8_u16(halves(2)));
 }
 
 // Thresholds of 16 channels, from rows of pack_output.
-template <class Acc, int kLevels>
+template <class AccType, int kLevels>
 struct Thresholds {
+  using Acc = AccType;
   using Vector = decltype(load(static_cast<const Acc*>(nullptr)));
 
   explicit Thresholds(const uint32_t* rows) {
@@ -126,6 +131,36 @@ struct Thresholds {
 
   Vector of[kLevels][kQuads];
   uint32x4_t masks[kQuads];
+};
+
+// The same where sums are shorter than what thresholds are limited to.
+template <int kLevels>
+struct ShortThresholds {
+  using Acc = int32_t;
+
+  explicit ShortThresholds(const uint32_t* rows) {
+    for (int k = 0; k <= kLevels; ++k, rows += kBlock) {
+      const auto* own = reinterpret_cast<const int32_t*>(rows);
+      for (int i = 0; i < 2; ++i, own += 8)
+        (k < kLevels ? of[k] : masks)[i] =
+            vqmovn_high_s32(vqmovn_s32(load(own)), load(own + 4));
+    }
+  }
+
+  void pass(const int32_t* acc, uint8x16_t (&passed)[kLevels]) const {
+    int16x8_t sums[2];
+    for (int i = 0; i < 2; ++i, acc += 8) {
+      const int16x8_t sum = vuzp1q_s16(vreinterpretq_s16_s32(load(acc)),
+                                       vreinterpretq_s16_s32(load(acc + 4)));
+      sums[i] = vsubq_s16(veorq_s16(sum, masks[i]), masks[i]);
+    }
+    for (int k = 0; k < kLevels; ++k) {
+      passed[k] = vuzp1q_u8(vreinterpretq_u8_u16(vcgeq_s16(sums[0], of[k][0])),
+                            vreinterpretq_u8_u16(vcgeq_s16(sums[1], of[k][1])));
+    }
+  }
+
+  int16x8_t of[kLevels][2], masks[2];
 };
 
 // Which bit each byte stands for, of the first `count`.
@@ -155,20 +190,21 @@ constexpr int bits_at(int p) {
 }
 
 // Packed codes of pixels side by side, whose sums are `step` apart.
-template <int kBits, class Acc>
-void store_planes(const Layer& layer, const uint32_t* rows, const Acc* acc,
-                  int64_t step, int pixels, int block, char* pixel) {
-  constexpr int kLevels = threshold_count(static_cast<Type>(kBits));
+template <int kBits, class Thresholds>
+void store_planes_by(const Layer& layer, const uint32_t* rows,
+                     const typename Thresholds::Acc* acc, int64_t step,
+                     int pixels, int block, char* pixel) {
   const int count = channels_in_block(layer.out_channels, block);
   const int64_t bytes = pixel_bytes(layer.output, layer.out_channels);
   pixel += int64_t{8} * block * kBits;
   for (int first = 0; first < count; first += kPart) {
-    const Thresholds<Acc, kLevels> thresholds(rows + first);
+    const Thresholds thresholds(rows + first);
     const uint8x16_t valid = places(count - first);
-    const Acc* own = acc + first;
+    const auto* own = acc + first;
     char* to = pixel;
     for (int i = 0; i < pixels; ++i, own += step, to += bytes) {
-      uint8x16_t passed[kLevels], planes[kBits];
+      uint8x16_t passed[threshold_count(static_cast<Type>(kBits))];
+      uint8x16_t planes[kBits];
       thresholds.pass(own, passed);
       planes_of_passes<kBits>(passed, valid, planes);
       const uint64_t all = bits_of_planes<kBits>(planes);
@@ -182,6 +218,22 @@ void store_planes(const Layer& layer, const uint32_t* rows, const Acc* acc,
       }
     }
   }
+}
+
+template <int kBits, class Acc>
+void store_planes(const Layer& layer, const uint32_t* rows, const Acc* acc,
+                  int64_t step, int pixels, int block, char* pixel) {
+  constexpr int kLevels = threshold_count(static_cast<Type>(kBits));
+  if constexpr (std::is_same_v<Acc, int32_t>) {
+    if (has_weights(layer.op) && is_code(layer.input) &&
+        has_short_sums(layer)) {
+      store_planes_by<kBits, ShortThresholds<kLevels>>(layer, rows, acc, step,
+                                                       pixels, block, pixel);
+      return;
+    }
+  }
+  store_planes_by<kBits, Thresholds<Acc, kLevels>>(layer, rows, acc, step,
+                                                   pixels, block, pixel);
 }
 
 // For 16 channels, how many thresholds each passes, one by one.
@@ -205,8 +257,7 @@ uint8x16_t count_passed(const Acc* acc, const uint32_t* rows, int levels) {
 
 // The first `count` of 16 bytes.
 inline void store_some(uint8x16_t bytes, int count, char* to) {
-  if (count >= kPart)
-    return vst1q_u8(reinterpret_cast<uint8_t*>(to), bytes);
+  if (count >= kPart) return vst1q_u8(reinterpret_cast<uint8_t*>(to), bytes);
   uint8_t all[kPart];
   vst1q_u8(all, bytes);
   std::memcpy(to, all, count);

@@ -2,8 +2,10 @@
 // many a layer has, where they lie, and how their codes are packed.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 
 #include "keras_aqe/layer.h"
 
@@ -74,6 +76,15 @@ inline bool has_few_codes(const Layer& layer) {
   return is_packed(layer.output) ||
          (layer.output == Type::kInt8 && !layer.rounds() &&
           layer.levels() <= kMostLevels);
+}
+
+// Whether sums of products of codes fit 16 bits, in which twice as many lie
+// side by side, and are less than their greatest: those of few weights do.
+inline bool has_short_sums(const Layer& layer) {
+  const int code =
+      std::max(max_code(bits(layer.input)), std::abs(layer.pad_value));
+  return layer.weights_per_output() * code * max_code(layer.weight_bits) <
+         INT16_MAX;
 }
 
 inline size_t no_bytes(const Layer&) { return 0; }

@@ -71,15 +71,6 @@ inline size_t depthwise_scratch_bytes(const Layer& layer) {
   return depthwise_rows(layer).bytes();
 }
 
-// Whether all sums of a layer fit 16 bits, in which twice as many lie side by
-// side: those of 3 bits and less do, and those of 8 by 3 bits.
-inline bool has_short_sums(const Layer& layer) {
-  const int code =
-      std::max(max_code(bits(layer.input)), std::abs(layer.pad_value));
-  return layer.weights_per_output() * code * max_code(layer.weight_bits) <=
-         INT16_MAX;
-}
-
 // Vectors of an instruction set: as many sums as fill one.
 template <class Sum, int kVectorBytes>
 struct SumLanes {
@@ -112,18 +103,19 @@ struct SumLanes<int32_t, 16> {
 };
 #endif
 
-// The sums of 64 channels at one position; rows[ky] are its codes in row ky of
-// the window.
+// The sums of `count` channels, or some more, at one position; rows[ky] are its
+// codes in row ky of the window.
 template <class Method, class Sum>
 AQE_TARGET inline void sum_taps(const Window& window,
                                 const int16_t* const* rows, int64_t first,
-                                const int16_t* weights, int32_t* acc) {
+                                const int16_t* weights, int count,
+                                int32_t* acc) {
   using Lanes = SumLanes<Sum, Method::kVectorBytes>;
   using Sums = typename Lanes::Sums;
   constexpr int kLanes = Lanes::kLanes;
   constexpr int kVectors = std::min(4, kBlock / kLanes);  // at a time
   alignas(64) Sum sums[kBlock];
-  for (int i = 0; i < kBlock; i += kVectors * kLanes) {
+  for (int i = 0; i < count; i += kVectors * kLanes) {
     Sums sum[kVectors] = {};
     const int16_t* w = weights + i;
     for (int ky = 0; ky < window.height; ++ky) {
@@ -139,7 +131,7 @@ AQE_TARGET inline void sum_taps(const Window& window,
     }
     std::memcpy(sums + i, sum, sizeof sum);
   }
-  for (int i = 0; i < kBlock; ++i) acc[i] = sums[i];
+  for (int i = 0; i < count; ++i) acc[i] = sums[i];
 }
 
 // The codes that 64 outputs of a pixel are sums of: those of the block, or each
@@ -200,13 +192,14 @@ AQE_TARGET void run_depthwise(const Layer& layer, const void* constants,
         block * layer.weights_per_output() * kBlock;
     char* pixel = pixel_at(layer.output, layer.out_channels, output,
                            (n * layer.out_height + y) * layer.out_width);
+    const int count = channels_in_block(layer.out_channels, block);
     for (int x = 0; x < layer.out_width; ++x) {
       alignas(64) int32_t acc[kBlock];
       const int64_t first = int64_t{x} * window.stride_x * kBlock;
       if (is_short) {
-        sum_taps<Method, int16_t>(window, rows, first, weights, acc);
+        sum_taps<Method, int16_t>(window, rows, first, weights, count, acc);
       } else {
-        sum_taps<Method, int32_t>(window, rows, first, weights, acc);
+        sum_taps<Method, int32_t>(window, rows, first, weights, count, acc);
       }
       Method::store(layer, constants, acc, block, pixel);
       pixel += pixel_bytes(layer.output, layer.out_channels);
