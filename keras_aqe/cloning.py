@@ -22,8 +22,15 @@ def clone(
         A model of the same kind and name, with weights of its own.
     """
     functional, sequential = classes
+
+    def named(layer):
+        copied = copy(layer)
+        # Configurations of users' own layers may lack it.
+        copied.name = layer.name
+        return copied
+
     result = keras.models.clone_model(
-        _uncompiled(model), clone_function=copy, recursive=True
+        _uncompiled(model), clone_function=named, recursive=True
     )
     if isinstance(model, keras.Sequential):
         return sequential(result.layers, name=model.name)

@@ -54,3 +54,21 @@ def test_classes_of_ones_own(build):
     result = clone(build(), copy, (Model, Sequential))
     assert type(result) is (Model if build is functional else Sequential)
     assert result.built
+
+
+class Own(keras.layers.Layer):
+    def build(self, shape):
+        self.factor = self.add_weight(shape=shape[1:], name="factor")
+
+    def call(self, x):
+        return x * self.factor
+
+    def get_config(self):
+        return {}
+
+
+def test_layers_keep_names_that_their_configuration_lacks():
+    layer = Own(name="first")
+    result = clone(keras.Sequential([keras.Input((3,)), layer]), copy)
+    assert [layer.name for layer in result.layers] == ["first"]
+    assert [weight.path for weight in result.weights] == ["first/factor"]
