@@ -5,8 +5,8 @@ import keras
 from keras_aqe import backend
 from keras_aqe.layers import HardTanh
 
-# The layers without weights that deep networks have most of, whatever their
-# arguments are. Tracing each would take seconds.
+# What deep networks have most of without weights: layers, whatever their
+# arguments are, and functions of `Activation`. Tracing each would take seconds.
 _COMPUTING = {
     keras.layers.AveragePooling2D,
     keras.layers.GlobalAveragePooling2D,
@@ -14,6 +14,19 @@ _COMPUTING = {
     keras.layers.ReLU,
     keras.layers.Rescaling,
     HardTanh,
+}
+_COMPUTING_FUNCTIONS = {
+    keras.activations.elu,
+    keras.activations.gelu,
+    keras.activations.hard_sigmoid,
+    keras.activations.hard_silu,
+    keras.activations.hard_tanh,
+    keras.activations.relu,
+    keras.activations.relu6,
+    keras.activations.sigmoid,
+    keras.activations.silu,
+    keras.activations.softmax,
+    keras.activations.tanh,
 }
 # These only move, repeat or drop elements of a quantized tensor.
 # The zeros of padding count as those of padding="same" do.
@@ -71,7 +84,7 @@ def is_identity(operation, args, kwargs=None):
     if (
         len(tensors) != 1
         or getattr(operation, "weights", ())
-        or (type(operation) in _COMPUTING and "call" not in vars(operation))
+        or _computes(operation)
     ):
         return False
     (source,) = tensors
@@ -85,3 +98,12 @@ def is_identity(operation, args, kwargs=None):
         return operation(*given, **named)
 
     return backend.returns_argument(infer, source)
+
+
+def _computes(operation):
+    """Whether it is known to compute something without being traced."""
+    if "call" in vars(operation):
+        return False
+    if type(operation) is keras.layers.Activation:
+        return any(operation.activation is f for f in _COMPUTING_FUNCTIONS)
+    return type(operation) in _COMPUTING

@@ -140,3 +140,19 @@ def test_a_cast_is_no_identity(dtype, same):
 def test_of_two_tensors_is_none():
     x = keras.KerasTensor((None, 4))
     assert not is_identity(K.Add(), ([x, x],))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("elu", "gelu", "hard_sigmoid", "hard_silu", "hard_tanh", "linear"),
+        *("mish", "relu", "relu6", "sigmoid", "silu", "softmax", "tanh"),
+    ],
+)
+def test_of_an_activation_is_that_of_its_function(name):
+    x = np.linspace(-300, 300, 12, dtype="float32").reshape(3, 4)
+    layer = K.Activation(name)
+    same = np.array_equal(layer(x), x)
+    assert is_identity(layer, (keras.KerasTensor((None, 4)),)) == same
+    layer.call = lambda x: x
+    assert is_identity(layer, (keras.KerasTensor((None, 4)),))
