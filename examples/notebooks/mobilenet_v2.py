@@ -56,7 +56,7 @@ float_history = float_model.fit(
 
 # %%
 aqe.recalibrate(float_model, x, batch_size=256)
-float_model.evaluate(x_test, y_test, verbose=2)
+loss_and_accuracy = float_model.evaluate(x_test, y_test, verbose=2)
 
 # %% [markdown]
 # ## Its twin of 2 bits
@@ -69,7 +69,7 @@ float_model.evaluate(x_test, y_test, verbose=2)
 model = aqe.quantize_model(
     float_model, input_bits=2, weight_bits=2, data=x[:200]
 )
-print(model.quantization_report)
+model.quantization_report
 
 # %% [markdown]
 # ## Training on
@@ -107,9 +107,11 @@ figure = aqe.plots.training_curves(
 
 # %%
 converted = converters.convert(model)
-print(converted.report)
-print(converters.verify(model, converted, x_test[:100]))
 converted.save("mobilenet_v2.tflite")
+converted
+
+# %%
+print(converters.verify(model, converted, x_test[:100]))
 float_file = converters.convert(float_model, target="tflite")
 ratio = len(float_file.flatbuffer) / len(converted.flatbuffer)
 print(f"The file is {ratio:.1f} times smaller than the float network's.")
