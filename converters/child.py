@@ -225,7 +225,7 @@ def _load(path, modules):
         raise ConversionError(
             "The model cannot be loaded under Keras's TensorFlow backend, "
             f"where it is converted: {first} Classes and "
-            " functions of your own must be registered by "
+            "functions of your own must be registered by "
             "`keras.saving.register_keras_serializable`, in a module that can "
             "be imported (not a notebook or the program that runs), and be "
             "written in `keras.ops`."

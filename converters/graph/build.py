@@ -180,7 +180,7 @@ def _faults(model):
         # A model has those of its layers too, and comes before them.
         owners |= {weight.path: (layer, weight) for weight in layer.weights}
     for path, (layer, weight) in owners.items():
-        values = keras.ops.convert_to_numpy(weight)
+        values = weight.numpy()
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             yield ConversionError(
                 f"Weight {path!r} has values that are NaN or infinite. "
@@ -332,7 +332,8 @@ def _convert(operation, args, kwargs, walk):
             f"Layer {operation.name!r} of type "
             f"{type(operation).__name__} cannot be converted. Quantized "
             "layers that can be: "
-            f"{[c.__name__ for c in lowering.CONVERTIBLE]}."
+            f"{[c.__name__ for c in lowering.CONVERTIBLE]}. Use one of them, "
+            "or a layer without quantizers, which runs in float."
         )
     if isinstance(operation, _LOOKUPS):
         raise ConversionError(
