@@ -1,6 +1,5 @@
 import contextlib
 import re
-import tempfile
 
 from keras_aqe_runtime.errors import ConversionError
 
@@ -53,13 +52,7 @@ def unconvertible(error, layer=None):
     text = str(error)
     # In this form TensorFlow's converter lists what is in no builtin operator.
     missing = re.findall(r"'tf\.(\w+)' op", text)
-    if isinstance(error, OSError):
-        reason = (
-            f"a file could not be written ({error}). TensorFlow's converter "
-            f"needs space in {_temporary_directory()}; the environment "
-            "variable TMPDIR names another place"
-        )
-    elif missing:
+    if missing:
         reason = (
             f"it needs {', '.join(sorted(set(missing)))} of TensorFlow, which "
             ".tflite files do not have in this form. Use another layer"
@@ -90,10 +83,3 @@ def other_types(inputs):
         f"are: {', '.join(others)}. Give them that dtype, or put "
         "`keras.layers.Rescaling(1.0)` behind them."
     )
-
-
-def _temporary_directory():
-    try:
-        return tempfile.gettempdir()
-    except OSError:
-        return "the directory for temporary files"

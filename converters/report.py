@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import os
 import struct
 from collections.abc import Iterable, Mapping
@@ -401,6 +402,12 @@ class _Reader:
         name = self._names[index]
         if name not in KERNELS or operator.customOptions is None:
             return name
-        options = flexbuffers.Loads(bytes(bytearray(operator.customOptions)))
-        besides = [text for key, text in _BESIDES.items() if key in options]
+        besides = _besides(bytes(bytearray(operator.customOptions)))
         return " + ".join([name, *besides])
+
+
+# Deep networks repeat theirs.
+@functools.lru_cache(maxsize=256)
+def _besides(options):
+    found = flexbuffers.Loads(options)
+    return [text for key, text in _BESIDES.items() if key in found]

@@ -4,16 +4,11 @@ import copy
 import dataclasses
 
 import numpy as np
+from flatbuffers import flexbuffers
 
 from keras_aqe_runtime.file import flatbuffer
 from keras_aqe_runtime.file.flatbuffer import schema
 
-_TYPES = {
-    "float16": schema.TensorType.FLOAT16,
-    "float32": schema.TensorType.FLOAT32,
-    "int32": schema.TensorType.INT32,
-    "int8": schema.TensorType.INT8,
-}
 _NARROW_TYPES = {2: schema.TensorType.INT2, 4: schema.TensorType.INT4}
 
 
@@ -22,7 +17,7 @@ class Constant:
     """A constant input of an operator.
 
     Args:
-        values: NumPy array of float16, float32, int32 or int8.
+        values: NumPy array.
         scales: Scale of the tensor or scales of its channels, `None` for
             floats.
         axis: Axis of the channels.
@@ -156,14 +151,30 @@ class Graph:
 
     def _tensor(self, constant, dtype):
         tensor = schema.TensorT()
-        tensor.name = constant.name
-        tensor.type = _NARROW_TYPES.get(constant.bits, _TYPES[dtype])
+        tensor.name = constant.name.encode()
+        tensor.type = _NARROW_TYPES.get(
+            constant.bits, getattr(schema.TensorType, dtype.upper())
+        )
         tensor.shape = list(constant.values.shape)
         tensor.buffer = 0
         if constant.scales is not None:
             tensor.quantization = _quantization(constant.scales, constant.axis)
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
+
+    def make_custom(self, operator, name, options):
+        """Makes an operator a custom one.
+
+        Args:
+            operator: The operator.
+            name: Its new name.
+            options: A dict from strings to integers.
+        """
+        operator.opcodeIndex = self._code("CUSTOM", 1, name.encode())
+        options = {key: int(value) for key, value in options.items()}
+        operator.customOptions = np.frombuffer(
+            flexbuffers.Dumps(options), "uint8"
+        )
 
     def _append(self, name, version, options, inputs, outputs):
         operator = schema.OperatorT()
@@ -176,16 +187,17 @@ class Graph:
             )
         self._graph.operators.append(operator)
 
-    def _code(self, name, version):
-        if (name, version) not in self._codes:
+    def _code(self, name, version, custom=None):
+        key = name, version, custom
+        if key not in self._codes:
             code = schema.OperatorCodeT()
             code.builtinCode = getattr(schema.BuiltinOperator, name)
             # Readers from before the 127th operator look here.
             code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-            code.version = version
+            code.version, code.customCode = version, custom
             self._model.operatorCodes.append(code)
-            self._codes[name, version] = len(self._model.operatorCodes) - 1
-        return self._codes[name, version]
+            self._codes[key] = len(self._model.operatorCodes) - 1
+        return self._codes[key]
 
     def drop_unread(self, names, wanted=()):
         """Drops operators of some names whose results nothing reads.

@@ -1,20 +1,25 @@
-"""Custom TFLite operators written from TensorFlow."""
+"""Writes files with operators that TensorFlow does not have."""
 
 import contextlib
-import functools
-import re
-import tempfile
+import dataclasses
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import convert
+from tensorflow.python.framework.convert_to_constants import (
+    convert_variables_to_constants_v2_as_graph,
+)
 
+from keras_aqe.converters.file.builtin_ops import Constant, Graph
 from keras_aqe_runtime.file import flatbuffer
+from keras_aqe_runtime.file.flatbuffer import schema
 
-# Begins a constant that no operator of the finished file has: see `custom_op`.
-_SCOPE = b"scope:"
 # Begins the names of outputs that only tell where a tensor is.
 INNER = "tensor_"
+# An operator of TensorFlow that takes and returns tensors of any types.
+_PLACEHOLDER = "PyFuncStateless"
+# A graph's list of the operators that belong in the place of some. The token
+# of such a placeholder is the list's name and a number of it.
+_WRITTEN = "keras_aqe_"
 
 
 def custom_op(name, inputs, shape, dtype, options):
@@ -25,9 +30,9 @@ def custom_op(name, inputs, shape, dtype, options):
 
     Args:
         name: The operator's custom name in the file.
-        inputs: Tensors and NumPy arrays; arrays stay constants of the file.
+        inputs: Tensors and NumPy arrays; arrays are constants of the file.
         shape: Shape of the result, `None` where it is not known; in front
-            it is the batch, that of the first input.
+            it is the batch, that of the first tensor.
         dtype: Type of the result.
         options: A dict from strings to integers, the operator's
             `custom_options` as a flexbuffer map.
@@ -60,40 +65,40 @@ def custom_op_outputs(name, inputs, results, options):
     Returns:
         A list of `tf.Tensor`s.
     """
-    attributes = "".join(
-        f' attr {{ key: "{key}" value {{ i: {int(value)} }} }}'
-        for key, value in options.items()
+    tensors = [x for x in inputs if tf.is_tensor(x)]
+    written = tf.compat.v1.get_default_graph().get_collection_ref(_WRITTEN)
+    outputs = getattr(tf.raw_ops, _PLACEHOLDER)(
+        input=tensors,
+        token=f"{_WRITTEN}{len(written)}",
+        Tout=[dtype for _, dtype in results],
     )
-    implements = (
-        f'name: "{name}" attr {{ key: "tfl_fusable_op" '
-        f"value {{ b: true }} }}{attributes}"
-    )
-    # The converter drops the scope, so it comes as a constant.
-    scope = _SCOPE + tf.get_current_name_scope().encode()
-    inputs = [*inputs, np.frombuffer(scope, "uint8")]
-    tensors = [tf.convert_to_tensor(x) for x in inputs]
-    batch = tensors[0].shape[0]
-    results = tuple(
-        ((batch if shape[0] is None else shape[0], *shape[1:]), dtype)
-        for shape, dtype in results
-    )
-    return _composite(implements, results)(*tensors)
+    for output, (shape, _) in zip(outputs, results):
+        batch = tensors[0].shape[0] if shape[0] is None else shape[0]
+        output.set_shape((batch, *shape[1:]))
+    constants = [None if tf.is_tensor(x) else x for x in inputs]
+    scope = tf.get_current_name_scope()
+    written.append(_Written(name, constants, options, scope, outputs))
+    return outputs
 
 
-# Like layers of a deep network share one, which is traced and saved once.
-@functools.lru_cache(maxsize=64)
-def _composite(implements, results):
-    """The function that the converter takes for a custom operator."""
+@dataclasses.dataclass(frozen=True)
+class _Written:
+    """A custom operator that a graph has a placeholder for.
 
-    @tf.function(autograph=False, experimental_implements=implements)
-    def composite(*tensors):
-        # It is never run, and small bodies are traced and saved fast.
-        return [
-            tf.raw_ops.Placeholder(dtype=dtype, shape=shape)
-            for shape, dtype in results
-        ]
+    Args:
+        name: Its name in the file.
+        constants: For each of its inputs a NumPy array, or `None` for the
+            next one of the placeholder.
+        options: A dict from strings to integers.
+        scope: The name scope that it was written in.
+        outputs: The tensors that the placeholder returns.
+    """
 
-    return composite
+    name: str
+    constants: list
+    options: dict
+    scope: str
+    outputs: list
 
 
 def to_model(function):
@@ -102,68 +107,171 @@ def to_model(function):
     The order of inputs and outputs is that of their names.
 
     Args:
-        function: A `tf.function` with an `input_signature`. Outputs whose
-            names begin with `INNER` do not become outputs of the file.
-
-    Raises:
-        OSError: If the SavedModel that TensorFlow's converter goes by cannot
-            be written.
+        function: A `tf.function` with an `input_signature`, which returns a
+            dictionary, or one tensor. Outputs whose names begin with `INNER`
+            do not become outputs of the file.
 
     Returns:
         The parsed .tflite file, as from `flatbuffer.read`, and the indices of
         the tensors of those outputs, by name.
     """
-    module = tf.Module()
     with _functions_as_graphs():
-        # As a function of one signature, which is not traced again.
-        module.infer = concrete = function.get_concrete_function()
-        # A SavedModel only takes variables that its module knows of, and takes
-        # long for those that were only looked at.
-        read = {id(tensor) for tensor, _ in concrete.graph.captures}
-        module.weights = [v for v in concrete.variables if id(v.handle) in read]
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            _save(module, folder)
-            model = flatbuffer.read(_converted(folder))
-    _share_constants(model)
-    inner = _take_inner(model)
-    _sort_by_signature(model)
-    number = _name_results(model)
-    return model, {name: number[index] for name, index in inner.items()}
-
-
-def _save(module, folder):
-    """Saves a module, whose `infer` is its signature, as a SavedModel."""
-    try:
-        tf.saved_model.save(
-            module,
-            folder,
-            signatures=module.infer,
-            # Errors of the converter name the operators that it has.
-            options=tf.saved_model.SaveOptions(save_debug_info=True),
+        concrete = function.get_concrete_function()
+    definition = _without_captures(concrete)
+    written = concrete.graph.get_collection(_WRITTEN)
+    _make_composites(definition, written)
+    captured = len(concrete.graph.captures)
+    inputs = concrete.inputs[: len(concrete.inputs) - captured]
+    inputs = _sorted({tensor.op.name: tensor for tensor in inputs})
+    outputs = concrete.structured_outputs
+    if not isinstance(outputs, dict):
+        outputs = {"output_0": outputs}
+    outputs = _sorted(outputs)
+    # As `tf.lite.TFLiteConverter` does, but without grappler, whose work is
+    # the converter's as well, and a SavedModel.
+    model = flatbuffer.read(
+        convert.convert_graphdef(
+            definition,
+            list(inputs.values()),
+            list(outputs.values()),
+            allow_custom_ops=True,
+            enable_composite_direct_lowering=True,
         )
-    except tf.errors.OpError as error:
-        # Between names of TensorFlow's operators.
-        raise OSError(
-            re.sub(r"\{\{.*?\}\} | \[Op:\w+\]", "", error.message)
-        ) from error
-
-
-def _converted(folder):
-    """The bytes that TensorFlow's converter makes of a SavedModel.
-
-    As `tf.lite.TFLiteConverter.from_saved_model` does, which reads what was
-    saved back into Python before, and parses and writes its file twice more.
-    """
-    return convert.convert_saved_model(
-        saved_model_dir=folder,
-        saved_model_version=1,
-        saved_model_tags={tf.saved_model.SERVING},
-        saved_model_exported_names=[
-            tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-        ],
-        allow_custom_ops=True,
-        enable_composite_direct_lowering=True,
     )
+    graph = model.subgraphs[0]
+    indices = dict(zip(outputs, map(int, graph.outputs), strict=True))
+    inner = {k: v for k, v in indices.items() if k.startswith(INNER)}
+    indices = {k: v for k, v in indices.items() if k not in inner}
+    graph.outputs = list(indices.values())
+    model.signatureDefs = [
+        _signature(dict(zip(inputs, graph.inputs, strict=True)), indices)
+    ]
+    _put_operators(model, written)
+    _share_constants(model)
+    return model, inner
+
+
+def _without_captures(concrete):
+    """The `GraphDef` of a function, with constants for what it captures."""
+    captures = concrete.graph.captures
+    held = {inner.op.name: outer for outer, inner in captures}
+    definition = concrete.graph.as_graph_def(add_shapes=True)
+    if any(
+        held[name].dtype == tf.resource
+        for node in definition.node
+        for name in held.keys() & set(node.input)
+        if node.op != "ReadVariableOp"
+    ):
+        # Loops and functions read variables, too. This takes long.
+        _, definition = convert_variables_to_constants_v2_as_graph(
+            concrete, lower_control_flow=False
+        )
+    for node in definition.node:
+        is_read = node.op == "ReadVariableOp"
+        tensor = held.get(node.input[0] if is_read else node.name)
+        if node.op not in ("Placeholder", "ReadVariableOp") or tensor is None:
+            continue
+        if is_read:
+            dtype = tf.as_dtype(node.attr["dtype"].type)
+            tensor = tf.raw_ops.ReadVariableOp(resource=tensor, dtype=dtype)
+        elif tensor.dtype == tf.resource:
+            continue
+        node.op = "Const"
+        del node.input[:]
+        node.attr.clear()
+        node.attr["dtype"].type = tensor.dtype.as_datatype_enum
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(tensor))
+    return definition
+
+
+def _make_composites(definition, written):
+    """Makes calls of the placeholders in a `GraphDef`.
+
+    TensorFlow's converter takes a function that says so for a custom operator.
+    """
+    for node in definition.node:
+        if node.op != _PLACEHOLDER:
+            continue
+        token = node.attr["token"].s.decode()
+        if not token.startswith(_WRITTEN):
+            continue  # the user's own
+        function = definition.library.function.add()
+        function.signature.name = token
+        implemented = function.attr["_implements"].func
+        implemented.name = token
+        implemented.attr["tfl_fusable_op"].b = True
+        for number, dtype in enumerate(node.attr["Tin"].list.type):
+            argument = function.signature.input_arg.add()
+            argument.name, argument.type = f"x{number}", dtype
+        # It is never run, so results may come from nowhere.
+        custom = written[int(token.removeprefix(_WRITTEN))]
+        for number, output in enumerate(custom.outputs):
+            result = function.signature.output_arg.add()
+            result.name = f"y{number}"
+            result.type = output.dtype.as_datatype_enum
+            source = function.node_def.add()
+            source.name, source.op = f"source{number}", "Placeholder"
+            source.attr["dtype"].type = result.type
+            source.attr["shape"].shape.CopyFrom(output.shape.as_proto())
+            function.ret[result.name] = f"{source.name}:output:0"
+        node.op = "PartitionedCall"
+        del node.attr["token"]
+        node.attr["f"].func.name = function.signature.name
+
+
+def _sorted(named):
+    return dict(sorted(named.items()))
+
+
+def _put_operators(model, written):
+    """Puts custom operators in the place of their placeholders."""
+    graph, constants = Graph(model), {}
+    names, first = flatbuffer.operator_names(model), model.subgraphs[0]
+    for name, operator in zip(names, first.operators):
+        if not name.startswith(_WRITTEN):
+            continue
+        custom = written[int(name.removeprefix(_WRITTEN))]
+        inputs, tensors = [], iter(operator.inputs)
+        for values in custom.constants:
+            if values is None:
+                inputs.append(next(tensors))
+                continue
+            key = values.dtype, values.shape, values.tobytes()
+            if key not in constants:
+                constant = Constant(values, name=f"{custom.scope}/const")
+                constants[key] = graph.constant(constant)
+            inputs.append(constants[key])
+        operator.inputs = inputs
+        graph.make_custom(operator, custom.name, custom.options)
+        for output in operator.outputs:
+            # Those of the whole model keep theirs.
+            if output not in first.outputs:
+                name = f"{custom.scope}/{custom.name}"
+                first.tensors[output].name = name.encode()
+    graph.drop_unused_codes()
+
+
+def _signature(inputs, outputs):
+    """What names a file's inputs and outputs.
+
+    Args:
+        inputs, outputs: Indices of tensors, by name.
+    """
+    signature = schema.SignatureDefT()
+    signature.signatureKey = b"serving_default"
+    signature.subgraphIndex = 0
+    signature.inputs = _entries(inputs)
+    signature.outputs = _entries(outputs)
+    return signature
+
+
+def _entries(indices):
+    entries = []
+    for name, index in indices.items():
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name.encode(), index
+        entries.append(entry)
+    return entries
 
 
 def _share_constants(model):
@@ -186,19 +294,6 @@ def _share_constants(model):
         model.buffers[number].data = None
 
 
-def _take_inner(model):
-    signature = model.signatureDefs[0]
-    inner = {
-        entry.name.decode(): entry.tensorIndex
-        for entry in signature.outputs
-        if entry.name.decode().startswith(INNER)
-    }
-    signature.outputs = [
-        entry for entry in signature.outputs if entry.name.decode() not in inner
-    ]
-    return inner
-
-
 @contextlib.contextmanager
 def _functions_as_graphs():
     """Eager functions would run the bodies of custom operators."""
@@ -208,86 +303,3 @@ def _functions_as_graphs():
         yield
     finally:
         tf.config.run_functions_eagerly(eagerly)
-
-
-def _sort_by_signature(model):
-    """Interpreters go by the lists, which are in an order of their own."""
-    graph, signature = model.subgraphs[0], model.signatureDefs[0]
-    graph.inputs = _indices(signature.inputs)
-    graph.outputs = _indices(signature.outputs)
-
-
-def _indices(entries):
-    entries = sorted(entries, key=lambda entry: entry.name)
-    return [entry.tensorIndex for entry in entries]
-
-
-def _name_results(model):
-    """Names the results of custom operators after their scopes.
-
-    Returns:
-        What `_drop_tensors` does.
-    """
-    graph, dropped = model.subgraphs[0], set()
-    for operator in graph.operators:
-        scope = _scope_of(model, operator)
-        if scope is None:
-            continue
-        dropped.add(operator.inputs[-1])
-        operator.inputs = operator.inputs[:-1]
-        for output in operator.outputs:
-            # Those of the whole model keep theirs.
-            if output not in graph.outputs:
-                tensor = graph.tensors[output]
-                tensor.name = scope + b"/" + tensor.name
-    return _drop_tensors(model, dropped)
-
-
-def _scope_of(model, operator):
-    """The scope that an operator was written in, if by `custom_op`."""
-    if not len(operator.inputs) or operator.inputs[-1] < 0:
-        return None
-    tensor = model.subgraphs[0].tensors[operator.inputs[-1]]
-    data = model.buffers[tensor.buffer].data
-    content = b"" if data is None else bytes(bytearray(data[: len(_SCOPE)]))
-    if content != _SCOPE:
-        return None
-    return bytes(bytearray(data[len(_SCOPE) :]))
-
-
-def _drop_tensors(model, indices):
-    """Takes tensors that nothing reads out of a parsed file's first graph.
-
-    Args:
-        model: The file, as TensorFlow's converter wrote it.
-        indices: Indices of the tensors.
-
-    Returns:
-        A dictionary from the old indices of the others to the new ones.
-    """
-    graph = model.subgraphs[0]
-    buffers = {graph.tensors[index].buffer for index in indices}
-    number = _renumbered(len(graph.tensors), indices)
-    for operator in graph.operators:
-        operator.inputs = [number[index] for index in operator.inputs]
-        operator.outputs = [number[index] for index in operator.outputs]
-    graph.inputs = [number[index] for index in graph.inputs]
-    graph.outputs = [number[index] for index in graph.outputs]
-    for signature in model.signatureDefs:
-        for entry in (*signature.inputs, *signature.outputs):
-            entry.tensorIndex = number[entry.tensorIndex]
-    graph.tensors = [t for i, t in enumerate(graph.tensors) if i not in indices]
-    place = _renumbered(len(model.buffers), buffers)
-    for user in (
-        *(tensor for g in model.subgraphs for tensor in g.tensors),
-        *(model.metadata or []),
-    ):
-        user.buffer = place[user.buffer]
-    model.buffers = [b for i, b in enumerate(model.buffers) if i not in buffers]
-    return number
-
-
-def _renumbered(count, dropped):
-    """New numbers for old ones; that of no tensor stays."""
-    kept = [index for index in range(count) if index not in dropped]
-    return {-1: -1, **{old: new for new, old in enumerate(kept)}}

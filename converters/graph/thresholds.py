@@ -16,7 +16,7 @@ from keras_aqe.converters.graph import quantizing
 FLOAT_LIMIT = np.float32(1e30)
 # A search looks at about so many numbers at once. Running a chain takes about
 # as long for one as for these.
-_NUMBERS = 2**15
+_NUMBERS = 2**13
 
 
 def search(shape, levels, functions, quantizer):

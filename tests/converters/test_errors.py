@@ -1,9 +1,7 @@
 """Nothing but a `ConversionError` leaves `convert`."""
 
 import contextlib
-import errno
 import resource
-import tempfile
 
 import keras
 import numpy as np
@@ -180,28 +178,13 @@ def no_file_larger_than(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-# At which of its files the converter fails.
-@pytest.mark.parametrize("target, size", each_once(TARGETS, [0, 1000, 20000]))
-def test_says_where_space_is_needed(target, size):
+@pytest.mark.parametrize("target", TARGETS)
+def test_converting_writes_no_files(target):
     inputs = keras.Input((5,))
     hidden = layers.QuantDense(300, kernel_quantizer="binary")(inputs)
-    hidden = K.Dense(300, activation="relu")(hidden)
     model = randomise(keras.Model(inputs, dense()(hidden)))
-    with no_file_larger_than(size):
-        with pytest.raises(ConversionError, match="TMPDIR") as info:
-            convert(model, target, strict=False)
-    assert isinstance(info.value.__cause__, OSError)
-    assert tempfile.gettempdir() in str(info.value)
-
-
-def test_needs_a_directory_for_temporary_files(monkeypatch):
-    def full(*args, **kwargs):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(tempfile, "mkdtemp", full)
-    inputs = keras.Input((5,))
-    with pytest.raises(ConversionError, match="No space left.*TMPDIR"):
-        convert(keras.Model(inputs, dense()(inputs)), "tflite")
+    with no_file_larger_than(0):
+        assert convert(model, target, strict=False).bytes
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

@@ -1,6 +1,8 @@
 """Custom operators in the file that TensorFlow's converter makes of them."""
 
+import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from flatbuffers import flexbuffers
 
@@ -78,6 +80,71 @@ def test_loops_keep_their_constants():
     x = np.arange(12, dtype="float32").reshape(3, 4)
     interpreter = Interpreter(flatbuffer.write(model))
     np.testing.assert_array_equal(interpreter.predict(x), x.cumsum(axis=0))
+
+
+# What a function may read beside its arguments, each of its four factors.
+CAPTURED = {
+    "a variable": lambda: tf.Variable(FACTORS),
+    "Keras's variable": lambda: keras.Variable(FACTORS),
+    "a tensor": lambda: tf.repeat(tf.constant(FACTORS)[None], 100, axis=0)[7],
+}
+
+
+@pytest.mark.parametrize("name", CAPTURED)
+def test_what_is_captured_is_constant(name):
+    """Also inside of loops, and of functions that were traced before."""
+    captured = CAPTURED[name]()
+
+    @tf.function
+    def product(x):
+        return x * captured
+
+    product(tf.ones((3, 4)))
+
+    @tf.function(input_signature=[tf.TensorSpec((3, 4), tf.float32)])
+    def infer(x):
+        return {
+            "direct": x * captured,
+            "function": product(x),
+            "loop": tf.scan(
+                lambda total, row: total + row * captured, x, tf.zeros(4)
+            ),
+        }
+
+    model, _ = to_model(infer)
+    x = np.arange(12, dtype="float32").reshape(3, 4)
+    found = Interpreter(flatbuffer.write(model)).predict(x)
+    for ours, theirs in zip(found, (x, x, x.cumsum(axis=0)), strict=True):
+        np.testing.assert_array_equal(ours, theirs * FACTORS)
+
+
+def test_operators_stand_beside_loops_that_read_variables():
+    captured = keras.Variable(FACTORS)
+
+    @tf.function(input_signature=[tf.TensorSpec((3, 4), tf.float32)])
+    def infer(x):
+        summed = tf.scan(lambda total, row: total + row * captured, x)
+        return {"y": scaled(summed, axis=1), "z": scaled(x, axis=2)}
+
+    model, _ = to_model(infer)
+    names = flatbuffer.operator_names(model)
+    assert names.count("Scale") == 2 and names.count("WHILE") == 1
+    graph = model.subgraphs[0]
+    for index in graph.outputs:
+        assert list(graph.tensors[index].shape) == [3, 4]
+
+
+def test_functions_still_read_variables_after():
+    captured = keras.Variable(FACTORS)
+
+    @tf.function
+    def product(x):
+        return x * captured
+
+    to_model(tf.function(lambda x: product(x), input_signature=[SPEC]))
+    captured.assign(2 * FACTORS)
+    for x in (tf.ones((3, 4)), tf.ones((2, 4))):
+        np.testing.assert_array_equal(product(x), x * 2 * FACTORS)
 
 
 def data_of(model, tensor):
