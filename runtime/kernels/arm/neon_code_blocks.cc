@@ -6,6 +6,7 @@
 #include "kernels/loops/code_blocks.h"
 #include "kernels/loops/depthwise.h"
 #include "kernels/loops/depthwise_bytes.h"
+#include "kernels/loops/depthwise_dot.h"
 #include "kernels/loops/depthwise_planes.h"
 #include "kernels/loops/max_pool.h"
 
@@ -48,10 +49,10 @@ struct Blocks {
   }
 };
 
-struct DepthwiseBytes : Blocks {
+// Registers of codes as int8.
+struct DepthwiseCodes : Blocks {
   static constexpr int kBytes = 16;
   static constexpr bool kIsInterleaved = false;
-  using Bytes = uint8x16_t;
 
   static int raise(Type) { return 0; }
   static void decode(const Layer& layer, const char* pixels, int64_t count,
@@ -65,6 +66,11 @@ struct DepthwiseBytes : Blocks {
   static int8x16_t load(const char* from) {
     return vld1q_s8(reinterpret_cast<const int8_t*>(from));
   }
+};
+
+struct DepthwiseBytes : DepthwiseCodes {
+  using Bytes = uint8x16_t;
+
   struct Weights {
     int8x16_t first, second;
   };
@@ -123,6 +129,51 @@ struct DepthwiseBytes : Blocks {
   }
 };
 
+struct DepthwiseDot : DepthwiseCodes {
+  struct Weights {
+    int8x16_t of[4];
+  };
+  static Weights load_weights(const char* from) {
+    return {{load(from), load(from + kBytes), load(from + 2 * kBytes),
+             load(from + 3 * kBytes)}};
+  }
+  struct Sums {
+    int32x4_t of[4];
+  };
+  static Sums load_sums(const int32_t* from) {
+    return {{vld1q_s32(from), vld1q_s32(from + 4), vld1q_s32(from + 8),
+             vld1q_s32(from + 12)}};
+  }
+  // 16 bits hold two products: 2 * 128 * 64 < 2^15.
+  template <int>
+  static void add_four(Sums* sums, int8x16_t a, int8x16_t b, int8x16_t c,
+                       int8x16_t d, const Weights& weights) {
+    add_two(sums, a, b, weights.of[0], weights.of[1]);
+    add_two(sums, c, d, weights.of[2], weights.of[3]);
+  }
+  static void store_sums(const Sums& sums, int32_t* to) {
+    for (int i = 0; i < 4; ++i) vst1q_s32(to + 4 * i, sums.of[i]);
+  }
+  static void store_pixels(const Layer& layer, const void* constants,
+                           const int32_t* sums, int count, int block,
+                           char* pixel) {
+    neon::NeonOutput<int32_t>::store_pixels(layer, constants, sums, count,
+                                            block, pixel);
+  }
+
+ private:
+  static void add_two(Sums* sums, int8x16_t a, int8x16_t b, int8x16_t for_a,
+                      int8x16_t for_b) {
+    const int16x8_t low = vmlal_s8(vmull_s8(vget_low_s8(a), vget_low_s8(for_a)),
+                                   vget_low_s8(b), vget_low_s8(for_b));
+    const int16x8_t high = vmlal_high_s8(vmull_high_s8(a, for_a), b, for_b);
+    sums->of[0] = vaddw_s16(sums->of[0], vget_low_s16(low));
+    sums->of[1] = vaddw_high_s16(sums->of[1], low);
+    sums->of[2] = vaddw_s16(sums->of[2], vget_low_s16(high));
+    sums->of[3] = vaddw_high_s16(sums->of[3], high);
+  }
+};
+
 }  // namespace
 
 extern constexpr Kernel kDepthwisePlanesNeon =
@@ -130,6 +181,9 @@ extern constexpr Kernel kDepthwisePlanesNeon =
 extern constexpr Kernel kDepthwiseBytesNeon =
     depthwise_bytes::BytesKernel<DepthwiseBytes>::kernel(
         "depthwise_conv_2d_bytes_neon", 0);
+extern constexpr Kernel kDepthwiseDotNeon =
+    depthwise_dot::DotKernel<DepthwiseDot>::kernel("depthwise_conv_2d_dot_neon",
+                                                   0);
 extern constexpr Kernel kDepthwiseNeon =
     depthwise_kernel<Blocks>("depthwise_conv_2d_rows_neon", 0);
 extern constexpr Kernel kMaxPoolNeon =

@@ -37,6 +37,12 @@ inline char* pixel_at(Type type, int channels, void* tensor, int64_t pixel) {
   return static_cast<char*>(tensor) + pixel * pixel_bytes(type, channels);
 }
 
+// Where a pixel has the codes of a block.
+inline const char* block_at(Type codes, const char* pixel, int block) {
+  const int bytes = codes == Type::kInt8 ? kBlock : 8 * bits(codes);
+  return pixel + int64_t{block} * bytes;
+}
+
 // A unit of the portable kernels: one output row (over the batch) and one block
 // of 64 output channels.
 inline int64_t row_block_units(const Layer& layer) {

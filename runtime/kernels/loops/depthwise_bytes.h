@@ -39,11 +39,10 @@
 #include "keras_aqe/codes.h"
 #include "keras_aqe/kernel.h"
 #include "kernels/loops/depthwise.h"
+#include "kernels/loops/depthwise_taps.h"
 
 namespace aqe::depthwise_bytes {
 
-constexpr int kMostTaps = 128;
-constexpr int kPositions = 4;  // at a time
 // Of thresholds that no sum passes, which are limited to one less.
 constexpr int kNever = 255;
 
@@ -57,12 +56,40 @@ inline int64_t most_byte(const Layer& layer) {
 }
 
 inline bool supports(const Layer& layer) {
-  return layer.in_channels == layer.out_channels &&
-         layer.window.height <= kMostWindowRows &&
-         layer.weights_per_output() <= kMostTaps &&
-         layer.weights_per_output() * most_byte(layer) *
-                 max_code(layer.weight_bits) <=
-             INT16_MAX;
+  return has_few_taps(layer) && layer.weights_per_output() * most_byte(layer) *
+                                        max_code(layer.weight_bits) <=
+                                    INT16_MAX;
+}
+
+// The thresholds of a channel that some sums pass and others do not, where its
+// weights are `codes`.
+struct MetThresholds {
+  int64_t most = 0;  // of a sum
+  int64_t least = INT_MAX, greatest;
+
+  MetThresholds(const Layer& layer, int o, const int8_t* codes) {
+    for (int64_t tap = 0; tap < layer.weights_per_output(); ++tap)
+      most += std::abs(codes[tap]) * max_code(bits(layer.input));
+    greatest = -most;
+    for (int k = 0; k < layer.levels(); ++k) {
+      const int64_t own = layer.thresholds[int64_t{k} * layer.out_channels + o];
+      if (own <= -most || own > most) continue;
+      least = std::min(least, own);
+      greatest = std::max(greatest, own);
+    }
+  }
+
+  bool fit_bytes() const { return greatest - least + 1 < kNever; }
+};
+
+// Whether sums are compared as bytes.
+inline bool fits_bytes(const Layer& layer) {
+  if (!has_few_codes(layer)) return false;
+  WeightRows rows(layer);
+  for (int o = 0; o < layer.out_channels; ++o) {
+    if (!MetThresholds(layer, o, rows.codes(o)).fit_bytes()) return false;
+  }
+  return true;
 }
 
 // Constants behind those of the output stage: whether sums are compared as
@@ -107,12 +134,13 @@ class Packer {
 
   void pack() {
     std::memset(bytes_ + at_.head, 0, at_.end - at_.head);
-    bool compares_bytes = at_.levels > 0;
-    for (int o = 0; compares_bytes && o < layer_.out_channels; ++o)
-      compares_bytes = pack_thresholds(o, rows_.codes(o));
+    const bool compares_bytes = fits_bytes(layer_);
     bytes_[at_.head] = compares_bytes;
-    for (int o = 0; o < layer_.out_channels; ++o)
-      pack_weights(o, rows_.codes(o), compares_bytes);
+    for (int o = 0; o < layer_.out_channels; ++o) {
+      const int8_t* codes = rows_.codes(o);
+      if (compares_bytes) pack_thresholds(o, codes);
+      pack_weights(o, codes, compares_bytes);
+    }
   }
 
  private:
@@ -132,31 +160,19 @@ class Packer {
   }
 
   // Where the direction is -1, the sum of the weights' opposites is compared.
-  // Returns whether bytes tell apart what the thresholds do.
-  bool pack_thresholds(int o, const int8_t* codes) {
-    int64_t most = 0;
-    for (int64_t tap = 0; tap < layer_.weights_per_output(); ++tap)
-      most += std::abs(codes[tap]) * max_code(bits(layer_.input));
-    int64_t least_met = INT_MAX, most_met = -most;
-    const auto threshold = [&](int k) {
-      return int64_t{layer_.thresholds[int64_t{k} * layer_.out_channels + o]};
-    };
+  void pack_thresholds(int o, const int8_t* codes) {
+    const MetThresholds met(layer_, o, codes);
+    const int64_t first = met.least == INT_MAX ? 0 : met.least - 1;
     for (int k = 0; k < at_.levels; ++k) {
-      if (threshold(k) <= -most || threshold(k) > most) continue;
-      least_met = std::min(least_met, threshold(k));
-      most_met = std::max(most_met, threshold(k));
-    }
-    if (most_met - least_met + 1 >= kNever) return false;
-    const int64_t first = least_met == INT_MAX ? 0 : least_met - 1;
-    for (int k = 0; k < at_.levels; ++k) {
-      const int64_t own = threshold(k) <= -most ? 0
-                          : threshold(k) > most ? kNever
-                                                : threshold(k) - first;
+      const int64_t threshold =
+          layer_.thresholds[int64_t{k} * layer_.out_channels + o];
+      const int64_t own = threshold <= -met.most ? 0
+                          : threshold > met.most ? kNever
+                                                 : threshold - first;
       block_at(at_.thresholds, o)[k * kBlock + o % kBlock] =
           static_cast<char>(own);
     }
     base(o) = static_cast<int16_t>(first + layer_.direction[o] * excess(codes));
-    return true;
   }
 
   void pack_weights(int o, const int8_t* codes, bool compares_bytes) {
@@ -224,42 +240,16 @@ class Conv {
 
   void run(const void* input, void* output, void* scratch, int64_t begin,
            int64_t end) {
-    const Window& window = layer_.window;
-    const int blocks = block_count(layer_.out_channels);
-    DecodedRows decoded(layer_, 1, kBlock);
-    decoded.start(input, scratch);
-    // Rows of outputs below each other come first, since they share rows.
-    for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t y = unit % layer_.out_height;
-      const int64_t part = unit / layer_.out_height;
-      block_ = static_cast<int>(part % blocks);
-      const int64_t n = part / blocks;
-      const auto decode = [&](const char* pixels, int64_t count,
-                              char* to) AQE_TARGET {
-        if (pixels != nullptr) {
-          Set::decode(layer_, pixels, count, block_, to);
-        } else {
-          std::memset(to, layer_.pad_value + Set::raise(layer_.input),
-                      count * kBlock);
-        }
-      };
-      const char* taps[kMostTaps + 1];
-      const char** tap = taps;
-      for (int ky = 0; ky < window.height; ++ky) {
-        const char* row = decoded.row(
-            part, n, y * window.stride_y + int64_t{ky} * window.dilation_y,
-            decode);
-        for (int kx = 0; kx < window.width; ++kx, ++tap)
-          *tap = row + int64_t{kx} * window.dilation_x * kBlock;
-      }
-      *tap = tap[-1];
-      char* pixel = pixel_at(layer_.output, layer_.out_channels, output,
-                             (n * layer_.out_height + y) * layer_.out_width);
-      run_row(taps, pixel);
-    }
+    for_depthwise_rows<Set, 2>(
+        layer_, input, output, scratch, begin, end,
+        [this](const char* const* taps, int block, char* pixel) {
+          block_ = block;
+          run_row(taps, pixel);
+        });
   }
 
  private:
+  static constexpr int kPositions = kDepthwisePositions;
   static constexpr int kRegisters = kBlock / Set::kBytes;
 
   void run_row(const char* const* taps, char* pixel) const {
@@ -395,14 +385,15 @@ struct BytesKernel {
             kCodeWidths,
             kWeightWidths,
             features,
-            kPositions,
+            kDepthwisePositions,
             kBlock,
             supports,
             constants_bytes,
             pack,
-            scratch_bytes,
+            depthwise_bytes_of_rows,
             depthwise_units,
-            run};
+            run,
+            fits_bytes};
   }
 
  private:
@@ -412,9 +403,6 @@ struct BytesKernel {
   static void pack(const Layer& layer, void* constants) {
     Set::pack_output(layer, constants);
     Packer<Set>(layer, constants).pack();
-  }
-  static size_t scratch_bytes(const Layer& layer) {
-    return DecodedRows(layer, 1, kBlock).bytes();
   }
   static void run(const Layer& layer, const void* constants, const void* input,
                   void* output, void* scratch, int64_t begin, int64_t end) {

@@ -55,7 +55,7 @@ struct DepthwiseBytes : Blocks {
   static int raise(Type input) { return raise_of(input); }
   AQE_TARGET static void decode(const Layer& layer, const char* pixels,
                                 int64_t count, int block, char* to) {
-    Avx2::decode_pixels(layer.input, block_at(layer, pixels, block),
+    Avx2::decode_pixels(layer.input, block_at(layer.input, pixels, block),
                         pixel_bytes(layer.input, layer.in_channels), count,
                         channels_in_block(layer.in_channels, block), to,
                         kBlock);

@@ -18,19 +18,12 @@ template <class IntLanes, class RealLanes, class Decode>
 struct CodeBlocks {
   static constexpr int kVectorBytes = kBytes;
 
-  static const char* block_at(const Layer& layer, const char* pixel,
-                              int block) {
-    const int bytes =
-        layer.input == Type::kInt8 ? kBlock : 8 * bits(layer.input);
-    return pixel + int64_t{block} * bytes;
-  }
-
   static size_t output_bytes(const Layer&) { return 0; }
   static void pack_output(const Layer&, void*) {}
 
   AQE_TARGET static void decode(const Layer& layer, const char* pixel,
                                 int block, int16_t* codes) {
-    Decode::block(layer.input, block_at(layer, pixel, block),
+    Decode::block(layer.input, block_at(layer.input, pixel, block),
                   channels_in_block(layer.in_channels, block), codes);
   }
 

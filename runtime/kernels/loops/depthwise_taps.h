@@ -1,0 +1,69 @@
+// The walk of depthwise convolutions over rows whose codes are bytes.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/loops/decoded_rows.h"
+
+namespace aqe {
+
+constexpr int kMostDepthwiseTaps = 128;
+constexpr int kDepthwisePositions = 4;  // at a time
+
+// Whether such a kernel can hold where a layer's taps are.
+inline bool has_few_taps(const Layer& layer) {
+  return layer.in_channels == layer.out_channels &&
+         layer.window.height <= kMostWindowRows &&
+         layer.weights_per_output() <= kMostDepthwiseTaps;
+}
+
+inline size_t depthwise_bytes_of_rows(const Layer& layer) {
+  return DecodedRows(layer, 1, kBlock).bytes();
+}
+
+// Calls run_row(taps, block, pixel) for each row and block of outputs of the
+// units; taps[i] is where the row's first position has the code of tap i of 64
+// channels. The last one is there again up to a multiple of kTogether.
+//
+// A `Set` has raise(input) and decode(layer, pixels, count, block, to).
+template <class Set, int kTogether, class RunRow>
+void for_depthwise_rows(const Layer& layer, const void* input, void* output,
+                        void* scratch, int64_t begin, int64_t end,
+                        const RunRow& run_row) {
+  const Window& window = layer.window;
+  const int blocks = block_count(layer.out_channels);
+  DecodedRows decoded(layer, 1, kBlock);
+  decoded.start(input, scratch);
+  // Rows of outputs below each other come first, since they share rows.
+  for (int64_t unit = begin; unit < end; ++unit) {
+    const int64_t y = unit % layer.out_height;
+    const int64_t part = unit / layer.out_height;
+    const int block = static_cast<int>(part % blocks);
+    const int64_t n = part / blocks;
+    const auto decode = [&](const char* pixels, int64_t count,
+                            char* to) AQE_TARGET {
+      if (pixels != nullptr) {
+        Set::decode(layer, pixels, count, block, to);
+      } else {
+        std::memset(to, layer.pad_value + Set::raise(layer.input),
+                    count * kBlock);
+      }
+    };
+    const char* taps[kMostDepthwiseTaps + kTogether - 1];
+    const char** tap = taps;
+    for (int ky = 0; ky < window.height; ++ky) {
+      const char* row = decoded.row(
+          part, n, y * window.stride_y + int64_t{ky} * window.dilation_y,
+          decode);
+      for (int kx = 0; kx < window.width; ++kx, ++tap)
+        *tap = row + int64_t{kx} * window.dilation_x * kBlock;
+    }
+    std::fill_n(tap, kTogether - 1, tap[-1]);
+    run_row(taps, block,
+            pixel_at(layer.output, layer.out_channels, output,
+                     (n * layer.out_height + y) * layer.out_width));
+  }
+}
+
+}  // namespace aqe
