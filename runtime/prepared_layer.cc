@@ -9,7 +9,7 @@
 namespace aqe {
 namespace {
 
-constexpr int kFormat = 4;
+constexpr int kFormat = 5;
 
 struct NamedOperator {
   const char* name;
@@ -190,8 +190,6 @@ void PreparedLayer::read_outputs(
                       text(sum.quantizer_count) + " quantizers, but has " +
                       text(static_cast<int64_t>(tensors.size())));
   }
-  if (!keeps_floats && !sum.has_addend)
-    throw FormatError("only a sum with an addend can have codes alone");
 
   if (layer.op == Operator::kMaxPool2D) {
     layer.output = layer.input;

@@ -85,7 +85,7 @@ class Reader:
     def _read(self, operator):
         code = self._model.operatorCodes[operator.opcodeIndex]
         options = flexbuffers.Loads(bytes(operator.customOptions))
-        assert options["format"] in (1, 2, 3, 4)
+        assert options["format"] in (1, 2, 3, 4, 5)
         return code.customCode.decode(), options
 
     def _AqeConv2D(self, options, x, weights, *constants):

@@ -239,7 +239,25 @@ def _sums(file, codes, addend, bits):
             "quantizer2_rounding": 1,
         },
     )
-    return [*both, alone, *last, *limited]
+    rounded = file.tensor(shape, np.int8)
+    file.operator(
+        "AqeConv2D",
+        [
+            *(codes, *weights, *floats[:2]),
+            file.constant(np.array([0, 6], np.float32)),
+            *floats,
+        ],
+        [rounded],
+        common
+        | {
+            "format": 5,
+            "limits": 1,
+            "quantizer_bits": 8,
+            "quantizer_rounding": 1,
+            "quantizer_offset": 1,
+        },
+    )
+    return [*both, alone, *last, *limited, rounded]
 
 
 class Mutator:

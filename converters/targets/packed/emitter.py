@@ -62,7 +62,7 @@ class PackedEmitter(Emitter):
         for node in graph.nodes:
             self._uses.update(node.sources())
         self._stages = stages.find(
-            graph, self._is_scaled_sum, self._is_in_a_stage
+            graph, self._is_scaled_sum, self._is_in_a_stage, _is_folded
         )
         self._quantized = {
             quantizer: node
@@ -210,9 +210,11 @@ class PackedEmitter(Emitter):
         source = node.source
         if not isinstance(source, g.Quantize) or forms.is_compared(source):
             return None
-        x = self.value(source.source)
-        output = outputs.shifted(x.shape[-1], source.unit, node.by)
-        codes = ops.quantize([x], output)
+        if node in self._quantized:
+            codes = self._staged(self._quantized[node])[1][node]
+        else:
+            x = self.value(source.source)
+            codes = ops.quantize([x], outputs.of_floats(node, []))
         self._tensors["shifted", source] = node, codes
         return codes
 
@@ -360,8 +362,8 @@ class PackedEmitter(Emitter):
 
     def _is_in_a_stage(self, node, chain):
         return fits.is_packed(node) and (
-            forms.is_compared(node)
-            or outputs.rounded_floats(node, chain) is not None
+            (isinstance(node, g.Quantize) and forms.is_compared(node))
+            or outputs.of_floats(node, chain) is not None
         )
 
     def _staged(self, node):
@@ -379,9 +381,7 @@ class PackedEmitter(Emitter):
             if stage.limits is not None:
                 output = ops.limited(output, stage.limits)
             quantizers = [
-                outputs.compared_floats(quantizer, chain)
-                if forms.is_compared(quantizer)
-                else outputs.rounded_floats(quantizer, chain)
+                outputs.of_floats(quantizer, chain)
                 for quantizer, chain in stage.quantizers.items()
             ]
             output = ops.quantized(output, quantizers, stage.keeps_floats)
@@ -509,6 +509,24 @@ class PackedEmitter(Emitter):
         ):
             return None
         return source, node.operation, constants
+
+
+def _is_folded(node):
+    """Whether what stands in front of a quantizer's codes is part of them.
+
+    Thresholds take in all layers, and codes by rounding hard tanh, beyond which
+    they have none.
+    """
+    if isinstance(node, g.Shift):
+        return False
+    source = node.source
+    return (
+        not fits.is_packed(node)
+        or forms.is_compared(node)
+        or not isinstance(source, g.Apply)
+        or folding.is_hard_tanh(source.operation)
+        or folding.limits(source.operation) is None
+    )
 
 
 def _takes_offset(node, norm):

@@ -18,6 +18,8 @@ _FORMAT_OF_STAGES = 3
 # Of those whose input is several tensors, that limit their floats, or that
 # quantize them more than once.
 _FORMAT_OF_PARTS = 4
+# Of those that write nothing of their floats but codes, and add nothing.
+_FORMAT_OF_CODES_ALONE = 5
 # By parts of the names of the runtime's kernels; all others multiply.
 _ARITHMETIC = {"planes": "XNOR", "xnor": "XNOR", "shift": "SHIFT"}
 
@@ -101,6 +103,8 @@ class Output:
             options["limits"] = 1
         if self.limits is not None or len(self.quantizers) > 1:
             options["format"] = _FORMAT_OF_PARTS
+        if not self.keeps_floats and self.addend is None:
+            options["format"] = _FORMAT_OF_CODES_ALONE
         return options
 
 
@@ -143,8 +147,7 @@ def quantized(output, quantizers, keeps_floats):
     Args:
         output: The stage of the floats.
         quantizers: Those of their codes.
-        keeps_floats: Whether the floats are written as well; codes alone are
-            those of an addition.
+        keeps_floats: Whether the floats are written as well.
     """
     return dataclasses.replace(
         output, quantizers=tuple(quantizers), keeps_floats=keeps_floats

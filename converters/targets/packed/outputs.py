@@ -3,9 +3,10 @@
 import numpy as np
 
 from keras_aqe.converters.graph import folding
+from keras_aqe.converters.graph import nodes as g
 from keras_aqe.converters.graph.known import is_known
+from keras_aqe.converters.targets.packed import forms, packing, pooling
 from keras_aqe.converters.targets.packed import operators as ops
-from keras_aqe.converters.targets.packed import packing, pooling
 from keras_aqe.quantizers import FixedPoint
 
 
@@ -18,6 +19,25 @@ def scaling(unit, bias, norm, factor):
     offset = None if bias is None else np.float32(bias) / unit
     scale, bias = folding.scale_and_bias(norm)
     return unit * scale * factor, bias * factor, offset
+
+
+def of_floats(node, chain):
+    """An output stage of a quantizer's codes, from floats before a chain.
+
+    Args:
+        node: A `nodes.Quantize`, or the `nodes.Shift` of one.
+        chain: The layers in between.
+
+    Returns:
+        The stage; `None` if there is none for these codes.
+    """
+    if isinstance(node, g.Shift):
+        if forms.is_compared(node.source):
+            return None
+        return shifted(node.shape[-1], node.source.unit, node.by)
+    if forms.is_compared(node):
+        return compared_floats(node, chain)
+    return rounded_floats(node, chain)
 
 
 def shifted(channels, unit, by):

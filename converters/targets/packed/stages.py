@@ -17,8 +17,8 @@ class Stage:
             nothing is added or limited.
         addend: The node that it is added to, or `None`.
         limits: The least and the greatest of the floats, or `None`.
-        quantizers: A dict from each `nodes.Quantize` whose codes it writes to
-            the layers in between.
+        quantizers: A dict from each `nodes.Quantize` whose codes it writes,
+            or the `nodes.Shift` of one, to the layers in between.
         keeps_floats: Whether anything but these quantizers reads the floats.
     """
 
@@ -29,7 +29,7 @@ class Stage:
     keeps_floats: bool
 
 
-def find(graph, is_scaled_sum, is_quantizer):
+def find(graph, is_scaled_sum, is_quantizer, is_folded=lambda node: True):
     """The stages of a graph.
 
     Args:
@@ -37,7 +37,10 @@ def find(graph, is_scaled_sum, is_quantizer):
         is_scaled_sum: Function from a node to whether an operator with
             weights can return it, but for what a stage does.
         is_quantizer: Function from a `nodes.Quantize` and the layers in front
-            of it to whether that operator can hold both.
+            of it to whether that operator can hold both. It is asked of
+            `nodes.Shift` as well, whose source is the quantizer.
+        is_folded: Function from one of these to whether what stands in front
+            of it, if nothing but its codes is read, becomes part of it.
 
     Returns:
         A dict from nodes to their `Stage`.
@@ -49,8 +52,9 @@ def find(graph, is_scaled_sum, is_quantizer):
     for node in graph.nodes:
         for source in node.sources():
             readers[source].append(node)
-        if isinstance(node, g.Quantize):
-            for source, chain in _sources(node):
+        quantize = node.source if isinstance(node, g.Shift) else node
+        if isinstance(quantize, g.Quantize):
+            for source, chain in _sources(quantize, is_folded(node)):
                 if is_quantizer(node, chain):
                     quantizers[source][node] = chain
     stages = {}
@@ -67,17 +71,19 @@ def find(graph, is_scaled_sum, is_quantizer):
         base, limits = node, None
         # What codes alone are made of is folded into their thresholds, unless
         # it is an addition.
-        if keeps_floats:
+        needs_floats = keeps_floats or not all(map(is_folded, quantizers[node]))
+        if needs_floats:
             base, limits = _limited(node, readers)
         branch, addend = _branches(base, readers, is_scaled_sum)
-        is_read = keeps_floats or len(quantizers[node]) > 1
+        is_quantized = isinstance(base, g.Apply) and (
+            len(quantizers[node]) > 1 or (quantizers[node] and needs_floats)
+        )
         if (
             branch is None
-            and (limits is not None or (quantizers[node] and is_read))
-            and (limits is not None or isinstance(base, g.Apply))
+            and (limits is not None or is_quantized)
             and is_scaled_sum(base)
         ):
-            branch, keeps_floats = base, True
+            branch = base
         if branch is not None:
             stages[node] = Stage(
                 branch, addend, limits, quantizers[node], keeps_floats
@@ -86,12 +92,16 @@ def find(graph, is_scaled_sum, is_quantizer):
     return stages
 
 
-def _sources(quantize):
+def _sources(quantize, is_folded):
     """What a quantizer may be on, each with the layers in between.
 
     That is what the first of these layers is on, and what layers that only
-    limit it return: they round nothing.
+    limit it return: they round nothing. Where layers do not become part of it,
+    it is what the last one returns.
     """
+    if not is_folded:
+        yield quantize.source, []
+        return
     chain, _ = folding.chain_of(quantize.source, pools=False)
     node = quantize.source
     for index in range(len(chain), -1, -1):
@@ -134,7 +144,7 @@ def _are_only_readers(quantizers, node, readers):
         source = quantizer.source
         while source is not node:
             between.add(source)
-            source = source.args[0]
+            (source,) = source.sources()
     return bool(quantizers) and all(
         reader in quantizers or reader in between
         for read in (node, *between)

@@ -107,8 +107,8 @@ struct Sum {
   const Layer* quantizers = nullptr;  // each an AqeQuantize of the result
   int quantizer_count = 0;
 
-  // Tensors of one run: the first two as the output that a kernel is given,
-  // which is the addend where only codes are kept; then each quantizer's.
+  // Tensors of one run: the first two null where there are none; then each
+  // quantizer's.
   const float* addend = nullptr;
   float* floats = nullptr;
   void* const* codes = nullptr;
@@ -117,9 +117,11 @@ struct Sum {
   float limit(float value) const {
     return value < low ? low : value > high ? high : value;
   }
-  // What a kernel is given for its output.
+  // What a kernel is given for its output: where floats are or would be, of
+  // which it tells pixels apart. Of codes alone no float is there.
   const void* place() const {
-    return floats != nullptr ? static_cast<const void*>(floats) : addend;
+    if (floats != nullptr) return floats;
+    return has_addend ? static_cast<const void*>(addend) : codes[0];
   }
 };
 

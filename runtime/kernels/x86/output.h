@@ -154,6 +154,7 @@ struct VectorOutput {
   using Set = typename Lanes::Set;
   using Some = typename Set::Some;
   using Directions = typename Set::Directions;
+  using Real = typename FloatLanes::Vector;
 
   static TapSums tap_sums(const Layer&, const void*) { return {}; }
   static bool decodes(const Layer&) { return false; }
@@ -223,6 +224,18 @@ struct VectorOutput {
                                       const Acc* acc, int pixels, int block,
                                       char* pixel) {
     const int count = channels_in_block(layer.out_channels, block);
+    if (layer.rounds())
+      return store_rounded<false>(layer, acc, pixels, block, pixel);
+    if (rounds_alone(layer.sum))
+      return store_rounded<true>(layer, acc, pixels, block, pixel);
+    if (layer.output == Type::kInt8) {
+      if (layer.code_bits == 1)
+        return store_few_bytes<1>(layer, acc, pixels, block, pixel);
+      if (layer.code_bits == 2)
+        return store_few_bytes<2>(layer, acc, pixels, block, pixel);
+      if (layer.code_bits == 3)
+        return store_few_bytes<3>(layer, acc, pixels, block, pixel);
+    }
     if (count <= kLanes) return store_few<1>(layer, acc, pixels, block, pixel);
     if (count <= 2 * kLanes)
       return store_few<2>(layer, acc, pixels, block, pixel);
@@ -273,6 +286,88 @@ struct VectorOutput {
     }
   }
 
+  // Numbers of channels, scaled as the format scales sums.
+  class Scale {
+   public:
+    AQE_TARGET Scale(const Layer& layer, int channel, const Some& some)
+        : has_offset_(layer.offset != nullptr),
+          scale_(Set::load(some, layer.scale + channel)),
+          bias_(Set::load(some, layer.bias + channel)) {
+      if (has_offset_) offset_ = Set::load(some, layer.offset + channel);
+    }
+    AQE_TARGET Real operator()(Real value) const {
+      if (has_offset_) value = Set::add(value, offset_);
+      return Set::add(Set::multiply(value, scale_), bias_);
+    }
+
+   private:
+    bool has_offset_;
+    Real scale_, bias_, offset_ = {};
+  };
+
+  // Whether all that is written are codes that floats are rounded to.
+  static bool rounds_alone(const Sum& sum) {
+    return sum.quantizer_count == 1 && sum.quantizers[0].rounds() &&
+           sum.floats == nullptr && !sum.has_addend;
+  }
+
+  // Codes that floats are rounded to, or that a quantizer rounds them to.
+  template <bool kHasQuantizer>
+  AQE_TARGET static void store_rounded(const Layer& layer, const Acc* acc,
+                                       int pixels, int block, char* pixel) {
+    const int count = channels_in_block(layer.out_channels, block);
+    const Layer& last = kHasQuantizer ? layer.sum.quantizers[0] : layer;
+    if (kHasQuantizer) pixel = codes_at(layer, 0, pixel);
+    const bool has_limits = kHasQuantizer && layer.sum.has_limits;
+    const Real low = FloatLanes::all(layer.sum.low);
+    const Real high = FloatLanes::all(layer.sum.high);
+    for (int c = 0; c < count; c += kLanes) {
+      const int first = block * kBlock + c;
+      const Some some(count - c);
+      const Scale scale(layer, first, some), rescale(last, first, some);
+      auto* to = reinterpret_cast<int8_t*>(pixel) + first;
+      for (int i = 0; i < pixels; ++i, to += layer.out_channels) {
+        Real value = scale(Lanes::real(Lanes::load(acc + i * kBlock + c)));
+        if (has_limits) value = FloatLanes::limit(value, low, high);
+        if (kHasQuantizer) value = rescale(value);
+        Set::store_bytes(count - c, Set::nearest_codes(value), to);
+      }
+    }
+  }
+
+  // Codes that are bytes, so few that a register of channels at a time holds
+  // their thresholds.
+  template <int kCodeBits>
+  AQE_TARGET static void store_few_bytes(const Layer& layer, const Acc* acc,
+                                         int pixels, int block, char* pixel) {
+    constexpr int kLevels = (1 << kCodeBits) - 1;
+    const int count = channels_in_block(layer.out_channels, block);
+    const Directions directions(layer, block * kBlock, count);
+    const auto first_code = Set::set(layer.first_code);
+    for (int c = 0; c < count; c += kLanes) {
+      const int first = block * kBlock + c;
+      const Some some(count - c);
+      const auto turn = directions.at(c);
+      typename Lanes::Vector thresholds[kLevels];
+#pragma GCC unroll 7
+      for (int k = 0; k < kLevels; ++k) {
+        thresholds[k] = Set::load(
+            some, thresholds_of(layer, acc) + k * layer.out_channels + first);
+      }
+      auto* to = reinterpret_cast<int8_t*>(pixel) + first;
+      for (int i = 0; i < pixels; ++i, to += layer.out_channels) {
+        const auto value = Lanes::turn(Lanes::load(acc + i * kBlock + c), turn);
+        auto code = first_code;
+#pragma GCC unroll 7
+        for (int k = 0; k < kLevels; ++k) {
+          code = Set::add_passed(code,
+                                 Lanes::compare(some, value, thresholds[k]), 1);
+        }
+        Set::store_bytes(count - c, code, to);
+      }
+    }
+  }
+
   // Floats, and their codes from a copy that is at hand.
   template <int kVectors>
   AQE_TARGET static void store_few_floats(const Layer& layer, const Acc* acc,
@@ -300,7 +395,6 @@ struct VectorOutput {
   AQE_TARGET static void scale_few(const Layer& layer, const Acc* acc,
                                    int pixels, int block, char* pixel,
                                    float* copy) {
-    using Real = typename FloatLanes::Vector;
     const int first = block * kBlock;
     const int count = channels_in_block(layer.out_channels, block);
     const Sum& sum = layer.sum;

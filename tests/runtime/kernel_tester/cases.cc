@@ -370,7 +370,7 @@ void choose_sum(Random& random, Case* c) {
     sum.high = random.pick({infinity, 1.0f, 0.0f});
   }
   if ((sum.has_addend || sum.has_limits) && random.chance(30)) return;
-  c->keeps_floats = !sum.has_addend || random.chance(50);
+  c->keeps_floats = random.chance(50);
   for (int q = random.pick({1, 1, 2, 3}); q > 0; --q) {
     auto own = std::make_unique<Case>();
     Layer& quantizer = own->layer;

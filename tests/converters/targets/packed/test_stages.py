@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_aqe import layers
+from keras_aqe import layers, quantizers
 from keras_aqe.converters.graph import nodes
 from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.targets.packed import stages
@@ -231,4 +231,45 @@ def test_limited_sums_of_several_quantizers_keep_the_codes():
     assert any("limits" in row.op for row in converted.report)
 
 
+@pytest.mark.slow
+def test_rounded_codes_behind_limits_are_written_alone():
+    """Unsigned and signed ones, of sums with and without an addend."""
+
+    def depthwise(x, size=3, kernel_quantizer="po2_4"):
+        return layers.QuantDepthwiseConv2D(
+            size,
+            padding="same",
+            use_bias=False,
+            kernel_quantizer=kernel_quantizer,
+        )(x)
+
+    x = conv(IMAGE_OF_8, 6, 3)
+    for limit, quantizer in [
+        (K.ReLU(6.0), "unsigned_8"),
+        (K.ReLU(), "unsigned_8"),
+        (K.Activation("linear"), "unsigned_8"),
+        (K.ReLU(), "fixed_8"),
+        (K.ReLU(0.5), quantizers.FixedPoint(8, signed=False, scale=4)),
+    ]:
+        x = depthwise(quantized(limit(norm(x)), quantizer))
+    y = K.ReLU(6.0)(K.Add()([norm(x), IMAGE_OF_6]))
+    # Two layers read these codes, and more than codes is read of the next.
+    y = quantized(y, "unsigned_8")
+    outputs = [depthwise(y, 2, "po2_3")]
+    x = layers.QuantConv2D(70, 1, use_bias=False, kernel_quantizer="ternary")(y)
+    x = K.ReLU(6.0)(norm(x))
+    outputs.append(depthwise(quantized(x, "unsigned_8")))
+    outputs.append(K.GlobalAveragePooling2D()(x))
+    model = randomise(keras.Model([IMAGE_OF_8, IMAGE_OF_6], outputs))
+    x = [images((8, 8, 3)), images((8, 8, 6))]
+    converted = assert_equal(model, x)
+    assert all(len(np.unique(y)) > 9 for y in model.predict(x, verbose=0))
+    assert set(operators(converted)) == {
+        "AqeConv2D",
+        "AqeDepthwiseConv2D",
+        "MEAN",
+    }
+
+
 IMAGE_OF_8 = keras.Input((8, 8, 3))
+IMAGE_OF_6 = keras.Input((8, 8, 6))
