@@ -12,6 +12,7 @@ namespace {
 
 struct NeonLookup {
   static constexpr int kIndexBits = 4;
+  static constexpr bool kHasCodeTables = false;
   static constexpr lookup::TileShape kShapes[] = {{4, 4}};
   static constexpr int kLeastSlicedPixels = 4;
   static constexpr int kBytes = 16;

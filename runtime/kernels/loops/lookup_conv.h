@@ -16,6 +16,11 @@
 //   Bytes, kBytes                       a register, its bytes
 //   load, store, zero, set(byte), add
 //   load_table(table), look_up(table, indices)
+//   kHasCodeTables, look_up_code<kTables>(tables, bytes, first)
+//                                       in so many tables side by side, which
+//                                       begin with byte `first`; beyond either
+//                                       end the entry there; of sets whose
+//                                       tables may hold codes
 //   Wide                                Bytes as 16 bits
 //   no_sums(), widen(wide, bytes), narrow(wide, bias)
 //                                       0; adds; takes away and limits to bytes
@@ -119,6 +124,8 @@ class Conv {
     output_constants_ = static_cast<const char*>(constants);
     constants_ = output_constants_ + Set::output_bytes(layer_);
     std::memcpy(&head_, constants_, sizeof head_);
+    // Floats are of whole sums.
+    if (layer_.sum.floats != nullptr) head_.fits_bytes = false;
     offsets_ = static_cast<uint32_t*>(scratch);
     find_offsets();
     indices_ = static_cast<uint8_t*>(scratch) + offsets_bytes();
@@ -149,7 +156,8 @@ class Conv {
         } else if (is_packed(layer_.output)) {
           store_packed(block, count, pixel);
         } else {
-          store_bytes(block, count, pixel);
+          store_bytes(block, count,
+                      layer_.sums() ? codes_at(layer_, 0, pixel) : pixel);
         }
       }
     }
@@ -460,14 +468,12 @@ class Conv {
   AQE_TARGET void store_bytes(int block, int count, char* pixel) {
     constexpr int kMost = kTile<Set> / Set::kBytes;
     const int channels = channels_in_block(layer_.out_channels, block);
-    for (int c = 0; c < channels; ++c) {
-      if (count <= Set::kBytes) {
-        count_passed<1>(block, c);
-      } else if (count <= 2 * Set::kBytes) {
-        count_passed<2>(block, c);
-      } else {
-        count_passed<kMost>(block, c);
-      }
+    if (count <= Set::kBytes) {
+      find_codes<1>(block, channels);
+    } else if (count <= 2 * Set::kBytes) {
+      find_codes<2>(block, channels);
+    } else {
+      find_codes<kMost>(block, channels);
     }
     char* to = pixel + int64_t{block} * kBlock;
     for (int k = 0; k < count; k += Set::kBytes) {
@@ -508,7 +514,46 @@ class Conv {
     }
   }
 
-  // Codes in the place of the sums of a channel of the block.
+  // Codes in the place of the sums of a block's channels.
+  template <int kVectors>
+  AQE_TARGET void find_codes(int block, int channels) {
+    if constexpr (Set::kHasCodeTables) {
+      switch (head_.code_tables) {
+        case 1:
+          return look_up_codes<1, kVectors>(block, channels);
+        case 2:
+          return look_up_codes<2, kVectors>(block, channels);
+        case 4:
+          return look_up_codes<4, kVectors>(block, channels);
+        default:
+          break;
+      }
+    }
+    for (int c = 0; c < channels; ++c) count_passed<kVectors>(block, c);
+  }
+
+  template <int kTables, int kVectors>
+  AQE_TARGET void look_up_codes(int block, int channels) {
+    using Bytes = typename Set::Bytes;
+    const char* from = constants_ + at_.codes +
+                       int64_t{block} * kBlock * kTables * at_.table_bytes;
+    const uint8_t* taken = bytes_at(at_.thresholds) + int64_t{block} * kBlock;
+    uint8_t* sums = sums_;
+    for (int c = 0; c < channels; ++c, sums += kTile<Set>) {
+      const Bytes first = Set::set(taken[c]);
+      Bytes tables[kTables];
+#pragma GCC unroll 4
+      for (int i = 0; i < kTables; ++i, from += at_.table_bytes)
+        tables[i] = Set::load_table(from);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        uint8_t* own = sums + v * Set::kBytes;
+        Set::store(own, Set::look_up_code(tables, Set::load(own), first));
+      }
+    }
+  }
+
+  // The same of a channel by its thresholds.
   template <int kVectors>
   AQE_TARGET void count_passed(int block, int c) {
     using Bytes = typename Set::Bytes;

@@ -173,6 +173,18 @@ inline bool fits_short_sums(const Layer& layer) {
   return true;
 }
 
+// Whether codes are bytes that are found in a table, by sums that are bytes:
+// those that floats are rounded to, or a quantizer of them alone, and those of
+// too many thresholds to be counted. Floats are at hand in neither.
+inline bool has_code_table(const Layer& layer, int index_bits) {
+  constexpr int kTableBits = 6;  // of instructions that have large ones
+  const Sum& sum = layer.sum;
+  return index_bits == kTableBits &&
+         (layer.sums() ? sum.quantizer_count == 1 && !sum.has_addend &&
+                             sum.quantizers[0].rounds()
+                       : layer.output == Type::kInt8 && !has_few_codes(layer));
+}
+
 // What precedes the constants.
 struct Head {
   int32_t halved;
@@ -181,6 +193,7 @@ struct Head {
   int32_t fits_bytes;
   int32_t classes, class_columns;
   int32_t corrections;  // look-ups of a class row
+  int32_t code_tables;  // of each output channel: 1, 2, 4
 };
 
 // Constants: Head; of each output channel (padded to blocks) int32 offset,
@@ -188,13 +201,16 @@ struct Head {
 // comparisons to turn around [level]; classes of rows and columns; the index
 // rows of a pixel of padding; of each part the lengths of its segments as
 // bytes, which 0 ends, and of each look-up the numbers of its channels' tables,
-// bytes where they are few, else uint16; tables. A segment is as long as its
+// bytes where they are few, else uint16; tables; of each output channel the
+// tables of its codes, side by side, for which what is taken from bytes first
+// stands in the place of thresholds. A segment is as long as its
 // sums are bytes. All parts of a group look up the same rows of indices in
 // turn, and then those of classes.
 struct Layout {
   Indices indices;
   int channels;  // of a part, at most
   int levels;
+  int code_tables;  // Head's, at most
   int64_t parts;
   int class_rows = 0, corrections = 0;  // corrections: Head's, at most
   int64_t rows;                         // of indices
@@ -203,11 +219,17 @@ struct Layout {
   int64_t tables;
   size_t table_bytes, number_bytes;
   size_t offset, bias, thresholds, turns, row_classes, column_classes, pad,
-      segments, lookups, table, end;
+      segments, lookups, table, codes, end;
 
   Layout(const Layer& layer, int index_bits, int channels, int classes)
       : indices(layer, index_bits), channels(channels) {
-    levels = has_few_codes(layer) ? layer.levels() : 0;
+    levels = has_few_codes(layer)                ? layer.levels()
+             : has_code_table(layer, index_bits) ? 1
+                                                 : 0;
+    // Of 3 bits sums go further.
+    code_tables = !has_code_table(layer, index_bits)                   ? 0
+                  : std::max(bits(layer.input), layer.weight_bits) < 3 ? 2
+                                                                       : 4;
     parts = 0;
     for_each_part(layer, channels, [&](int, int) { ++parts; });
     table_bytes = size_t{1} << index_bits;
@@ -241,7 +263,8 @@ struct Layout {
     segments = pad + indices.pixel;
     lookups = round_up(segments + parts * segments_bytes(), 64);
     table = round_up(lookups + parts * lookups_bytes(), 64);
-    end = table + tables * table_bytes;
+    codes = table + tables * table_bytes;
+    end = codes + all * code_tables * table_bytes;
   }
 
   size_t segments_bytes() const { return most_lookups + 1; }

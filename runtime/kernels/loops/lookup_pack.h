@@ -1,8 +1,11 @@
 // Convolutions by look-up: fills the constants of lookup_layout.h.
 #pragma once
 
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "kernels/loops/lookup_layout.h"
 #include "kernels/loops/weights.h"
@@ -27,13 +30,15 @@ class Packer {
     if (at_.class_rows > 0) find_outside();
     head_.halved = layer_.input == Type::kPacked1 && outside_is_even();
     head_.corrections = find_corrections();
-    head_.fits_bytes = has_few_codes(layer_);
+    head_.fits_bytes = has_few_codes(layer_) || at_.code_tables > 0;
+    head_.code_tables = at_.code_tables > 0;
     head_.classes = classes_;
     if (at_.patterns > 0) pack_patterns();
     for_each_part(layer_, at_.channels, [&](int first, int count) {
       pack_part(first, count);
       ++part_;
     });
+    if (at_.code_tables > 0 && head_.fits_bytes) pack_code_tables();
     std::memcpy(bytes_, &head_, sizeof head_);
   }
 
@@ -227,8 +232,13 @@ class Packer {
     }
     for (int row = 0; row < at_.class_rows; ++row)
       add_classes(first, count, row);
-    for (int c = 0; c < count; ++c)
-      pack_thresholds(first + c, sums_[c], segments[1] == 0);
+    for (int c = 0; c < count; ++c) {
+      if (at_.code_tables > 0) {
+        find_codes(first + c, sums_[c], segments[1] == 0);
+      } else {
+        pack_thresholds(first + c, sums_[c], segments[1] == 0);
+      }
+    }
   }
 
   // Takes back what padding added, in as many look-ups as bytes need.
@@ -299,6 +309,87 @@ class Packer {
     }
   }
 
+  // Scales as the format does, by constants of the layer or of its quantizer.
+  static float scaled(const Layer& by, int o, float value) {
+    if (by.offset != nullptr) value += by.offset[o];
+    const float product = value * by.scale[o];
+    return product + by.bias[o];
+  }
+  // What is rounded to the code of channel o where its entries sum up to `sum`.
+  float value_of(int o, int64_t sum) const {
+    const int64_t acc = (sum << head_.halved) - offset_[o];
+    float value = scaled(layer_, o, static_cast<float>(acc));
+    if (!layer_.sums()) return value;
+    if (layer_.sum.has_limits) value = layer_.sum.limit(value);
+    return scaled(layer_.sum.quantizers[0], o, value);
+  }
+  int code_of(int o, int64_t sum) const {
+    if (layer_.scale != nullptr) return nearest_code(value_of(o, sum));
+    const int64_t acc =
+        ((sum << head_.halved) - offset_[o]) * layer_.direction[o];
+    int passed = 0;
+    for (int step = 1 << (layer_.code_bits - 1); step > 0; step /= 2) {
+      const int64_t k = passed + step - 1;
+      if (acc >= layer_.thresholds[k * layer_.out_channels + o]) passed += step;
+    }
+    return output_code(layer_, passed);
+  }
+
+  // The first sum, of `most` at most, from which on channel o has the last
+  // one's code, or another one than 0 has. Codes rise or fall all the way.
+  int64_t first_sum(int o, int64_t most, bool is_of_last) const {
+    const int known = code_of(o, is_of_last ? most : 0);
+    int64_t begin = 0, end = most;
+    while (begin < end) {
+      const int64_t middle = (begin + end) / 2;
+      if ((code_of(o, middle) == known) == is_of_last) {
+        end = middle;
+      } else {
+        begin = middle + 1;
+      }
+    }
+    return begin;
+  }
+
+  // Which sums of channel o, whose entries sum up to `most` at most, its tables
+  // begin with, and how many it needs.
+  void find_codes(int o, int64_t most, bool is_one_segment) {
+    // What is no number beside infinite ones would be between two codes.
+    if (layer_.scale != nullptr &&
+        !(std::isfinite(layer_.scale[o]) && std::isfinite(value_of(o, 0)) &&
+          std::isfinite(value_of(o, most)))) {
+      head_.fits_bytes = 0;
+      return;
+    }
+    const int64_t first = std::max<int64_t>(first_sum(o, most, false) - 1, 0);
+    const int64_t sums = first_sum(o, most, true) - first + 1;
+    if (is_one_segment) {
+      bytes_[at_.thresholds + o] = static_cast<char>(first);
+    } else {
+      reinterpret_cast<uint16_t*>(bytes_ + at_.bias)[o] =
+          static_cast<uint16_t>(first);
+    }
+    coded_.resize(layer_.out_channels);
+    coded_[o] = {first, most};
+    while (sums > head_.code_tables * static_cast<int64_t>(at_.table_bytes)) {
+      head_.code_tables *= 2;
+      if (head_.code_tables > at_.code_tables) {
+        head_.fits_bytes = 0;
+        return;
+      }
+    }
+  }
+
+  void pack_code_tables() {
+    const int64_t count = head_.code_tables * at_.table_bytes;
+    char* to = bytes_ + at_.codes;
+    for (int o = 0; o < layer_.out_channels; ++o) {
+      const auto [first, most] = coded_[o];
+      for (int64_t i = 0; i < count; ++i)
+        *to++ = static_cast<char>(code_of(o, std::min(first + i, most)));
+    }
+  }
+
   const Layer& layer_;
   const int classes_;
   const Layout at_;
@@ -307,6 +398,9 @@ class Packer {
   Head head_ = {};
   int32_t* offset_ = nullptr;
   std::vector<int> outside_;
+  // Of each output channel the sums of entries that its tables begin with, and
+  // the greatest of all.
+  std::vector<std::pair<int64_t, int64_t>> coded_;
   int64_t next_table_ = 0;
   int64_t part_ = 0;
   uint8_t* segment_ = nullptr;

@@ -10,6 +10,7 @@ namespace {
 
 struct Avx2Lookup : LookupParts {
   static constexpr int kIndexBits = 4;
+  static constexpr bool kHasCodeTables = false;
   static constexpr lookup::TileShape kShapes[] = {{2, 4}};
   static constexpr int kLeastSlicedPixels = 4;
   static constexpr int kBytes = 32;

@@ -67,6 +67,25 @@ struct VbmiLookup : LookupParts {
     return _mm512_permutexvar_epi8(index, table);
   }
 
+  static constexpr bool kHasCodeTables = true;
+  template <int kTables>
+  AQE_TARGET static Bytes look_up_code(const Bytes (&tables)[kTables],
+                                       Bytes bytes, Bytes first) {
+    const Bytes index =
+        _mm512_min_epu8(_mm512_subs_epu8(bytes, first),
+                        set(static_cast<uint8_t>(kTables * kBytes - 1)));
+    if constexpr (kTables == 1) {
+      return look_up(tables[0], index);
+    } else {
+      const Bytes low = _mm512_permutex2var_epi8(tables[0], index, tables[1]);
+      if constexpr (kTables == 2) return low;
+      // Both go by the lower seven bits.
+      return _mm512_mask_blend_epi8(
+          _mm512_movepi8_mask(index), low,
+          _mm512_permutex2var_epi8(tables[2], index, tables[3]));
+    }
+  }
+
   using LookupParts::high_bytes;
   using LookupParts::low_bytes;
   AQE_TARGET static Bytes low_bytes(Bytes a, Bytes b) {
