@@ -2,6 +2,7 @@
 
     python -m benchmarks.inference
     python -m benchmarks.inference --networks
+    python -m benchmarks.inference --networks MobileNet
     python -m benchmarks.inference --batch 8 32
 
 print Markdown tables. All files are timed in one process and in turn. Networks
@@ -9,6 +10,7 @@ are fresh: time does not depend on what their weights have learned.
 """
 
 import argparse
+import functools
 
 import keras
 import numpy as np
@@ -52,6 +54,11 @@ NETWORKS = {
         mobilenet.mobilenet_v2,
         (*SAME, (8, 3)),
         (*NO_TARGETS, None),
+    ),
+    "MobileNetV2, depthwise layers 8/4, 224x224": (
+        functools.partial(mobilenet.mobilenet_v2, depthwise_bits=(8, 4)),
+        SAME,
+        NO_TARGETS,
     ),
 }
 # What files of networks take, and the normalisation in them. Those of int8 take
@@ -135,8 +142,10 @@ class Comparison:
         )
 
 
-def compare_networks(compare):
+def compare_networks(compare, names):
     for what, (build, widths, targets) in NETWORKS.items():
+        if names and not any(name in what for name in names):
+            continue
         models = [build(*pair) for pair in widths]
         int8 = comparison.int8(build(32, 32))
         for takes, image in IMAGES.items():
@@ -266,7 +275,12 @@ def compare_model_a(compare):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--networks", action="store_true")
+    parser.add_argument(
+        "--networks",
+        nargs="*",
+        metavar="NAME",
+        help="networks whose names have one of these in them, or all",
+    )
     parser.add_argument(
         "--batch",
         type=int,
@@ -279,8 +293,8 @@ if __name__ == "__main__":
     compare = Comparison(args.rounds)
     if args.batch:
         compare_batches(compare, args.batch)
-    elif args.networks:
-        compare_networks(compare)
+    elif args.networks is not None:
+        compare_networks(compare, args.networks)
     else:
         compare_model_a(compare)
         compare_layers(compare)

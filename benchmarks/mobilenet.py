@@ -50,16 +50,18 @@ def mobilenet_v1(input_bits, weight_bits):
     return keras.Model(inputs, keras.layers.Dense(1000)(x))
 
 
-def mobilenet_v2(input_bits, weight_bits):
+def mobilenet_v2(input_bits, weight_bits, depthwise_bits=None):
     """The twin of `keras.applications`' MobileNetV2; at 32 bits itself.
 
     Args:
         input_bits: Width of the inputs of all layers but the first and last.
-        weight_bits: Width of their kernels, those of depthwise layers too.
+        weight_bits: Width of their kernels.
+        depthwise_bits: What depthwise layers have at least, as in
+            `aqe.quantize_model`.
     """
     model = keras.applications.MobileNetV2(weights=None)
     if input_bits == 32:
         return model
     return aqe.quantize_model(
-        model, input_bits, weight_bits, depthwise_bits=None
+        model, input_bits, weight_bits, depthwise_bits=depthwise_bits
     )
