@@ -57,11 +57,16 @@ def _share(owned, weighted):
         elif not has_weights(node):
             continue
         if operators:
-            carried.setdefault(_constants(node), operators)
+            carried[node] = operators
         else:
             bare.append(node)
+    if not bare:
+        return  # Comparing all constants takes long.
+    equal = {}
+    for node, operators in carried.items():
+        equal.setdefault(_constants(node), operators)
     for node in bare:
-        shared = carried.get(_constants(node), [])
+        shared = equal.get(_constants(node), [])
         owned[node] = sorted({*owned[node], *shared})
 
 
