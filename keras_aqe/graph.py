@@ -149,7 +149,7 @@ def as_inputs(graph: Any, data: Any, argument: str) -> list[Any]:
         argument: What `data` is called where it was given, for the errors.
 
     Raises:
-        ValueError: If it is another number of arrays.
+        ValueError: If it is another number of arrays, or of other shapes.
     """
     if isinstance(data, dict) and not isinstance(graph.input, dict):
         names = [tensor.name for tensor in graph.inputs]
@@ -165,6 +165,16 @@ def as_inputs(graph: Any, data: Any, argument: str) -> list[Any]:
             f"Received: {type(data).__name__} of {len(flat)}. Of a "
             "`tf.data.Dataset` of pairs give `next(iter(dataset))[0]`."
         )
+    for array, tensor in zip(flat, graph.inputs):
+        if len(array.shape) != len(tensor.shape) or any(
+            size not in (None, given)
+            for given, size in zip(array.shape[1:], tensor.shape[1:])
+        ):
+            raise ValueError(
+                f"`{argument}`: input {tensor.name!r} of model {graph.name!r} "
+                f"takes shape {(None, *tensor.shape[1:])}. Received: shape "
+                f"{tuple(array.shape)}"
+            )
     return [
         keras.ops.convert_to_tensor(array, dtype=tensor.dtype)
         for array, tensor in zip(flat, graph.inputs)

@@ -1,4 +1,5 @@
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -57,6 +58,15 @@ def test_inputs_by_name_or_in_order(named):
     np.testing.assert_array_equal(as_inputs(network, data, "data")[0], b)
     with pytest.raises(ValueError, match=r"`x`.*\(2 of them\).*of 1"):
         as_inputs(network, b, "x")
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (2,), (1, 2, 2)])
+def test_inputs_of_another_shape_are_refused(shape):
+    inputs = keras.Input((2,), name="row")
+    network = keras.Model(inputs, inputs * 2, name="double")
+    message = f"`data`: input 'row' of model 'double' .*{re.escape(f'{shape}')}"
+    with pytest.raises(ValueError, match=message):
+        as_inputs(network, np.ones(shape), "data")
 
 
 class Subclassed(keras.Model):
