@@ -167,26 +167,41 @@ def _not_dense(tensor):
 
 def _faults(model):
     """Errors of layers that compute or hold what no file can."""
-    owners = {}
-    for layer in model._flatten_layers():
-        if _computes_in_other_floats(layer):
+    weights, refused = {}, set()
+    for layer, owner in _owned(model):
+        if _computes_in_other_floats(layer) and owner.name not in refused:
+            refused.add(owner.name)
             yield ConversionError(
-                f"Layer {layer.name!r} computes in {layer.compute_dtype}, but "
+                f"Layer {owner.name!r} computes in {layer.compute_dtype}, but "
                 "files are exact for float32 networks only. Convert "
                 "`keras_aqe.to_float32(model)`, and measure that network: its "
                 "codes differ where 16 bits rounded otherwise.",
-                layer.name,
+                owner.name,
             )
         # A model has those of its layers too, and comes before them.
-        owners |= {weight.path: (layer, weight) for weight in layer.weights}
-    for path, (layer, weight) in owners.items():
+        weights |= {weight.path: (owner, weight) for weight in layer.weights}
+    for path, (owner, weight) in weights.items():
         values = weight.numpy()
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             yield ConversionError(
                 f"Weight {path!r} has values that are NaN or infinite. "
                 "Training diverged; go back to a checkpoint before it did.",
-                layer.name,
+                owner.name,
             )
+
+
+def _owned(model):
+    """All layers, each with the one of the graph that it is or belongs to.
+
+    Names of quantizers and cells inside of layers say nothing to users.
+    """
+    owners = {}
+    for layer in model._flatten_layers():
+        owner = owners.get(id(layer), layer)
+        if not isinstance(layer, keras.Model):
+            for inner in layer._flatten_layers(include_self=False):
+                owners.setdefault(id(inner), owner)
+        yield layer, owner
 
 
 def _computes_in_other_floats(layer):

@@ -172,6 +172,19 @@ def test_all_faults_of_one_layer_are_listed():
     assert checked.faults[0].message == first_error(model, "packed")
 
 
+def test_faults_inside_of_a_layer_are_those_of_the_layer():
+    """Quantizers and cells have names that nobody gave."""
+    half = {"dtype": "mixed_float16"}
+    model = model_of(
+        conv("quantized", input_quantizer="ternary", **half),
+        keras.layers.Reshape((8, 16)),
+        keras.layers.LSTM(2, name="recurrent", **half),
+    )
+    model.layers[-1].cell.kernel.assign(np.full((16, 8), np.nan))
+    found = [fault.layer for fault in aqe.check(model).faults]
+    assert found == ["quantized", "recurrent", "recurrent"]
+
+
 STRICT = {
     # The layers that `strict` refuses, by target.
     "packed": (
