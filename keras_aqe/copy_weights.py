@@ -1,5 +1,6 @@
 """Weights from one model into another, by name."""
 
+import re
 from typing import Any
 
 import keras
@@ -7,6 +8,10 @@ import keras
 from keras_aqe.graph import functional, has_graph
 from keras_aqe.layers.quantized import QUANTIZER_ARGUMENTS
 from keras_aqe.quantizers import Quantizer
+
+# What Keras calls a weight that was given no name, with a number that counts
+# all of them in the process.
+_UNNAMED = re.compile(r"((?:\w+_)?variable)(?:_\d+)?")
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
@@ -97,7 +102,9 @@ def _named(layer):
     }
     named: dict[str, Any] = {}
     for variable in layer.variables:
-        name = of_quantizers.get(id(variable), variable.name)
+        unnamed = _UNNAMED.fullmatch(variable.name)
+        name = unnamed[1] if unnamed else variable.name
+        name = of_quantizers.get(id(variable), name)
         # Layers of layers have several of a name, in the same order.
         count = 1
         while (key := name if count == 1 else f"{name} {count}") in named:

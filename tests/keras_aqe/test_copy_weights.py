@@ -76,3 +76,28 @@ def test_what_does_not_fit_is_named_and_nothing_copied(target, message):
         aqe.copy_weights(network(), target)
     for ours, theirs in zip(before, target.get_weights()):
         np.testing.assert_array_equal(ours, theirs)
+
+
+class Scales(K.Layer):
+    """Its weights have no names, as in many layers of users."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=shape[1:])
+        self.offset = self.add_weight(shape=shape[1:])
+
+    def call(self, x):
+        return x * self.factor + self.offset
+
+
+def test_weights_without_names_are_taken_in_order():
+    def network():
+        return filled(keras.Sequential([keras.Input((3,)), Scales(name="s")]))
+
+    source, target = network(), network()
+    target.layers[0].factor.assign(np.zeros(3))
+    aqe.copy_weights(source, target)
+    for ours, theirs in zip(target.weights, source.weights, strict=True):
+        assert ours.name != theirs.name
+        np.testing.assert_array_equal(ours, theirs)
+    twin = aqe.quantize_model(source, 2, 2)
+    np.testing.assert_array_equal(twin.get_weights(), source.get_weights())
