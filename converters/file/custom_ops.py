@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 
 import tensorflow as tf
 from tensorflow.lite.python import convert
@@ -111,6 +112,9 @@ def to_model(function):
             dictionary, or one tensor. Outputs whose names begin with `INNER`
             do not become outputs of the file.
 
+    Raises:
+        tf.errors.UnimplementedError: If the function changes a variable.
+
     Returns:
         The parsed .tflite file, as from `flatbuffer.read`, and the indices of
         the tensors of those outputs, by name.
@@ -152,10 +156,19 @@ def to_model(function):
 
 
 def _without_captures(concrete):
-    """The `GraphDef` of a function, with constants for what it captures."""
+    """The `GraphDef` of a function, with constants for what it captures.
+
+    Raises:
+        tf.errors.UnimplementedError: If it changes a variable.
+    """
     captures = concrete.graph.captures
     held = {inner.op.name: outer for outer, inner in captures}
     definition = concrete.graph.as_graph_def(add_shapes=True)
+    for node in definition.node:
+        if re.fullmatch(r"Assign\w*VariableOp", node.op):
+            # In the words of TensorFlow's converter.
+            said = f"'tf.{node.op}' op is in {node.name}"
+            raise tf.errors.UnimplementedError(node, None, said)
     if any(
         held[name].dtype == tf.resource
         for node in definition.node

@@ -350,6 +350,12 @@ def _convert(operation, args, kwargs, walk):
             f"{[c.__name__ for c in lowering.CONVERTIBLE]}. Use one of them, "
             "or a layer without quantizers, which runs in float."
         )
+    if (mode := getattr(operation, "quantization_mode", None)) is not None:
+        raise ConversionError(
+            f"Layer {operation.name!r} was quantized to {mode!r} by Keras, in "
+            "operators that .tflite files do not have. Convert the model as "
+            "it was before `quantize`."
+        )
     if isinstance(operation, _LOOKUPS):
         raise ConversionError(
             f"Layer {operation.name!r} looks values up in a table, which "

@@ -238,19 +238,28 @@ def apply(operation, args, kwargs, read):
 
 
 @contextlib.contextmanager
-def unrolled(operation):
+def unrolled(node):
     """Lets recurrent layers write their steps out, one after the other.
 
     Interpreters have loops only for a batch of a size that is known.
 
     Args:
-        operation: An operation, perhaps with recurrent layers inside.
+        node: An `Apply`, perhaps with recurrent layers inside.
+
+    Raises:
+        ConversionError: If it is not known how many steps there are.
     """
     loops = [
         layer
-        for layer in _layers_of(operation)
+        for layer in _layers_of(node.operation)
         if getattr(layer, "unroll", None) is False
     ]
+    if loops and node.sources()[0].shape[1] is None:
+        raise ConversionError(
+            f"Layer {node.name!r} is recurrent, and the length of its "
+            "sequences is not known. Build the model with a `keras.Input` of "
+            "a fixed length."
+        )
     for layer in loops:
         layer.unroll = True
     try:

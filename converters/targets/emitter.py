@@ -235,7 +235,7 @@ class Emitter:
     def _applied(self, node, read):
         unrolled = contextlib.nullcontext()
         if self.batch is None:
-            unrolled = calls.unrolled(node.operation)
+            unrolled = calls.unrolled(node)
         with unrolled:
             return calls.apply(node.operation, node.args, node.kwargs, read)
 

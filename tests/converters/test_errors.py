@@ -167,6 +167,35 @@ def test_a_limit_of_an_engine_is_no_damage(target):
     assert "damaged" not in str(caught.value)
 
 
+def quantized_by_keras():
+    model = keras.Sequential([keras.Input((5,)), K.Dense(3, name="odd")])
+    model.quantize("int8")
+    return model
+
+
+REFUSED = {
+    "recurrent, and the length": lambda: keras.Sequential(
+        [keras.Input((None, 3)), K.Bidirectional(K.GRU(2), name="odd")]
+    ),
+    "was quantized to 'int8' by Keras": quantized_by_keras,
+    "needs AssignVariableOp": lambda: keras.Sequential(
+        [
+            keras.Input((5,)),
+            K.Lambda(lambda x: x + keras.random.normal((5,)), name="odd"),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_says_why_a_plain_layer_is_refused(message):
+    with pytest.raises(
+        ConversionError, match=f"Layer 'odd'.*{message}"
+    ) as info:
+        convert(REFUSED[message](), "packed")
+    assert info.value.layer == "odd"
+
+
 @contextlib.contextmanager
 def no_file_larger_than(size):
     """As on a disk that is full, the system refuses to write more."""
