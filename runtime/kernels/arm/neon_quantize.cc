@@ -8,14 +8,7 @@
 namespace aqe {
 namespace {
 
-struct Neon {
-  static void quantize_parts(const Layer& layer, const void* constants,
-                             int64_t first, int pixels, int block, float* rows,
-                             char* pixel) {
-    copy_parts(layer, first, pixels, block, rows);
-    quantize(layer, constants, rows, kBlock, pixels, block, pixel);
-  }
-
+struct Neon : CopiedParts<Neon> {
   template <class Value>
   static void quantize(const Layer& layer, const void* constants,
                        const Value* values, int64_t step, int pixels, int block,
@@ -41,7 +34,7 @@ extern constexpr Kernel kQuantizeNeon = {
     width_set(Type::kFloat32, Type::kInt32),
     width_set(0),
     0,
-    1,
+    kQuantizedPixels,
     16,
     nullptr,
     neon::output_bytes,

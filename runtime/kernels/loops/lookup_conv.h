@@ -45,10 +45,11 @@
 //                                       from words of 16, 32 or 64 bits, those
 //                                       of a plane `stride` apart; may read and
 //                                       write kSlack beyond
-//   kLeastSlicedPixels                  from so many planes on words are of 64
-//                                       bits, and indices come from pixels of
-//                                       one word a plane as well:
-//   slice_pixels<kBits>(pixels, count, indices, to, step)
+//   kLeastSlicedPixels                  from so many planes on indices come
+//                                       from pixels instead, a word of each
+//                                       plane side by side:
+//   slice_pixels<kBits>(pixels, elements, count, indices, to, step)
+//                                       `elements` words from one to the next
 //   output_bytes(layer), pack_output(layer, constants),
 //   store_output(layer, constants, acc, pixels, block, pixel)
 //                                       the output stage of sums, of pixels
@@ -140,8 +141,12 @@ class Conv {
       const int64_t first = vector * Set::kBytes;
       const int count = static_cast<int>(
           std::min(own * Set::kBytes, looked_up<Set>(layer_) - first));
-      find_runs(first, count + (seen_rows_ - 1) * layer_.conv_width);
-      gather(n);
+      if (sees_own_pixel(layer_)) {
+        rows_.pixels(n * positions(layer_) + first, count, indices_, pitch_);
+      } else {
+        find_runs(first, count + (seen_rows_ - 1) * layer_.conv_width);
+        gather(n);
+      }
       if (at_.class_rows > 0) {
         find_runs(first, count);
         find_classes();

@@ -19,13 +19,25 @@ constexpr int kSlack = 64;  // bytes or words behind rows
 template <class Set>
 constexpr int kTile = Set::kBytes * Set::kShapes[0].vectors;
 
+// Whether each window is the pixel at its own place.
+inline bool sees_own_pixel(const Layer& layer) {
+  const Window& window = layer.window;
+  return window_taps(layer) == 1 && window.stride_x == 1 &&
+         window.pad_top == 0 && window.pad_left == 0 &&
+         layer.conv_height == layer.in_height &&
+         layer.conv_width == layer.in_width;
+}
+
 // With padding on both sides. Columns whose number has the same rest by the
 // stride, a phase, stand side by side.
 template <class Set>
 class IndexRows {
  public:
   IndexRows(const Layer& layer, const Layout& at)
-      : layer_(layer), window_(layer.window), indices_(at.indices.pixel) {
+      : layer_(layer),
+        window_(layer.window),
+        at_(at.indices),
+        indices_(at.indices.pixel) {
     const int64_t columns = int64_t{layer.conv_width - 1} * window_.stride_x +
                             int64_t{window_.width - 1} * window_.dilation_x + 1;
     columns_ = (columns + window_.stride_x - 1) / window_.stride_x;
@@ -37,6 +49,7 @@ class IndexRows {
     const int64_t seen = (most - 1) * window_.stride_y +
                          int64_t{window_.height - 1} * window_.dilation_y + 1;
     for (rows_ = 1; rows_ < seen;) rows_ *= 2;
+    if (sees_own_pixel(layer)) rows_ = 0;
   }
 
   size_t bytes() const {
@@ -64,6 +77,14 @@ class IndexRows {
   }
   int64_t pitch() const { return pitch_; }
 
+  // Instead of rows, where windows see their own pixels: the indices of some
+  // from the first on, those of each index `step` apart.
+  AQE_TARGET void pixels(int64_t first, int64_t count, uint8_t* to,
+                         int64_t step) const {
+    slice(pixel_at(layer_.input, layer_.in_channels, input_, first), count, to,
+          step);
+  }
+
   // Row y of image n, counted from the first row of padding.
   AQE_TARGET const uint8_t* row(int64_t n, int64_t y) {
     const int64_t slot = y & (rows_ - 1);
@@ -90,7 +111,9 @@ class IndexRows {
   static size_t whole_lines(size_t bytes) { return round_up(bytes, 64); }
   size_t keys_bytes() const { return whole_lines(rows_ * sizeof(int64_t)); }
   // Words of one plane of a row's pixels, 64 channels of them.
-  int64_t words_pitch() const { return columns_ + kSlack; }
+  int64_t words_pitch() const {
+    return std::max<int64_t>(columns_, rows_ == 0 ? kTile<Set> : 0) + kSlack;
+  }
   size_t words_bytes() const {
     return whole_lines(words_pitch() * sizeof(uint64_t) * bits(layer_.input));
   }
@@ -120,46 +143,57 @@ class IndexRows {
     if (begin < end) {
       pixels += (begin * stride + phase - window_.pad_left) *
                 pixel_bytes(layer_.input, layer_.in_channels);
-      switch (layer_.input) {
-        case Type::kPacked1:
-          slice_channels<1>(pixels, end - begin, to + begin);
-          break;
-        case Type::kPacked2:
-          slice_channels<2>(pixels, end - begin, to + begin);
-          break;
-        default:
-          slice_channels<3>(pixels, end - begin, to + begin);
-      }
+      slice(pixels, end - begin, to + begin, pitch_);
     }
     pad(end, columns_, to);
   }
 
+  AQE_TARGET void slice(const char* pixels, int64_t count, uint8_t* to,
+                        int64_t step) const {
+    const auto* from = reinterpret_cast<const uint64_t*>(pixels);
+    switch (layer_.input) {
+      case Type::kPacked1:
+        return slice_channels<1>(from, count, to, step);
+      case Type::kPacked2:
+        return slice_channels<2>(from, count, to, step);
+      default:
+        slice_channels<3>(from, count, to, step);
+    }
+  }
+
   // In words as short as hold the channels.
   template <int kBits>
-  AQE_TARGET void slice_channels(const char* pixels, int64_t count,
-                                 uint8_t* to) const {
+  AQE_TARGET void slice_channels(const uint64_t* pixels, int64_t count,
+                                 uint8_t* to, int64_t step) const {
     if constexpr (kBits >= Set::kLeastSlicedPixels) {
-      if (layer_.in_channels > kBlock || window_.stride_x > 1)
-        return slice<kBits, uint64_t, 0>(pixels, count, to);
-      Set::template slice_pixels<kBits>(
-          reinterpret_cast<const uint64_t*>(pixels), count, indices_, to,
-          pitch_);
+      const int64_t elements =
+          pixel_elements(layer_.input, layer_.in_channels) * window_.stride_x;
+      for (int word = 0; word < words(layer_.in_channels); ++word) {
+        Set::template slice_pixels<kBits>(pixels + int64_t{word} * kBits,
+                                          elements, count, indices_of(word), to,
+                                          step);
+        to += at_.word * step;
+      }
     } else if (layer_.in_channels <= 16) {
-      slice<kBits, uint16_t, kBits>(pixels, count, to);
+      slice_words<kBits, uint16_t, kBits>(pixels, count, to, step);
     } else if (layer_.in_channels <= 32) {
-      slice<kBits, uint32_t, kBits>(pixels, count, to);
+      slice_words<kBits, uint32_t, kBits>(pixels, count, to, step);
     } else if (layer_.in_channels <= kBlock) {
-      slice<kBits, uint64_t, kBits>(pixels, count, to);
+      slice_words<kBits, uint64_t, kBits>(pixels, count, to, step);
     } else {
-      slice<kBits, uint64_t, 0>(pixels, count, to);
+      slice_words<kBits, uint64_t, 0>(pixels, count, to, step);
     }
+  }
+
+  int indices_of(int word) const {
+    return (channels_in_block(layer_.in_channels, word) + at_.codes - 1) /
+           at_.codes;
   }
 
   // Pixels of kElements words, if that is not 0.
   template <int kBits, class Word, int kElements>
-  AQE_TARGET void slice(const char* pixels, int64_t count, uint8_t* to) const {
-    constexpr int kCodes = Set::kIndexBits / kBits;
-    const auto* from = reinterpret_cast<const uint64_t*>(pixels);
+  AQE_TARGET void slice_words(const uint64_t* from, int64_t count, uint8_t* to,
+                              int64_t step) const {
     const int64_t elements =
         kElements != 0 ? kElements
                        : pixel_elements(layer_.input, layer_.in_channels);
@@ -171,20 +205,20 @@ class IndexRows {
           for (int64_t i = 0; i < count; ++i)
             plane[i] = static_cast<Word>(from[i * elements]);
         } else {
-          const int64_t step = elements * window_.stride_x;
+          const int64_t apart = elements * window_.stride_x;
           for (int64_t i = 0; i < count; ++i)
-            plane[i] = static_cast<Word>(from[i * step]);
+            plane[i] = static_cast<Word>(from[i * apart]);
         }
       }
-      const int channels = channels_in_block(layer_.in_channels, word);
-      Set::template slice<kBits>(parted, words_pitch(), count,
-                                 (channels + kCodes - 1) / kCodes, to, pitch_);
-      to += (kBlock + kCodes - 1) / kCodes * pitch_;
+      Set::template slice<kBits>(parted, words_pitch(), count, indices_of(word),
+                                 to, step);
+      to += at_.word * step;
     }
   }
 
   const Layer& layer_;
   const Window& window_;
+  const Indices at_;
   const int indices_;
   int64_t columns_, pitch_, row_bytes_, rows_;
   const void* input_ = nullptr;

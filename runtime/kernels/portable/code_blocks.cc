@@ -12,7 +12,7 @@
 namespace aqe {
 namespace {
 
-struct Blocks {
+struct Blocks : CopiedParts<Blocks> {
   static constexpr int kVectorBytes = 16;
 
   static size_t output_bytes(const Layer&) { return 0; }
@@ -29,13 +29,6 @@ struct Blocks {
   static void store(const Layer& layer, const void*, const Acc* values,
                     int block, char* pixel) {
     store_block(layer, values, block, pixel);
-  }
-
-  static void quantize_parts(const Layer& layer, const void* constants,
-                             int64_t first, int pixels, int block, float* rows,
-                             char* pixel) {
-    copy_parts(layer, first, pixels, block, rows);
-    quantize(layer, constants, rows, kBlock, pixels, block, pixel);
   }
 
   template <class Value>
@@ -66,7 +59,7 @@ extern constexpr Kernel kQuantizePortable = {
     width_set(Type::kFloat32, Type::kInt32),
     width_set(0),
     0,
-    1,
+    kQuantizedPixels,
     kBlock,
     nullptr,
     no_bytes,

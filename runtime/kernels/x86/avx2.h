@@ -141,6 +141,28 @@ struct Avx2 {
     int count_;
   };
 
+  // See kernels/x86/quantize_parts.h.
+  class PixelBits {
+   public:
+    PixelBits(int step, int first, int count, int place)
+        : step_(step),
+          first_(first),
+          place_(place),
+          kept_((uint64_t{1} << count) - 1) {}
+
+    AQE_TARGET void add(const char* stream, int pixels, uint64_t* words) const {
+      for (int i = 0, bit = first_; i < pixels; ++i, bit += step_) {
+        uint64_t own;
+        std::memcpy(&own, stream + bit / 8, sizeof own);
+        words[i] |= (own >> bit % 8 & kept_) << place_;
+      }
+    }
+
+   private:
+    int step_, first_, place_;
+    uint64_t kept_;
+  };
+
   // To the nearest code, ties to even; 0 for not a number.
   AQE_TARGET static __m256i nearest_codes(__m256 values) {
     const __m256 limited = _mm256_min_ps(
@@ -268,6 +290,9 @@ struct FloatLanes {
   }
   AQE_TARGET static Vector turn(Vector a, __m256i direction) {
     return _mm256_mul_ps(a, _mm256_cvtepi32_ps(direction));
+  }
+  AQE_TARGET static Vector flip(Vector a, Vector signs) {
+    return _mm256_xor_ps(a, signs);
   }
   AQE_TARGET static __m256 real(Vector a) { return a; }
   AQE_TARGET static Avx2::Compared compare(const Avx2::Some&, Vector a,

@@ -112,6 +112,60 @@ struct Avx512 {
     uint64_t negative_;
   };
 
+  // See kernels/x86/quantize_parts.h. Eight pixels at a time.
+  class PixelBits {
+   public:
+    AQE_TARGET PixelBits(int step, int first, int count, int place)
+        : step_(step),
+          start_(first / 8),
+          kept_(_mm512_set1_epi64(((int64_t{1} << count) - 1) << place)) {
+      const __m512i bit = _mm512_add_epi64(
+          _mm512_mullo_epi64(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7),
+                             _mm512_set1_epi64(step)),
+          _mm512_set1_epi64(first % 8));
+      const int unit = step > kMostStep ? 8 : 16;
+      from_ = _mm512_srli_epi64(bit, unit == 8 ? 3 : 4);
+      if (unit == 16) {
+        // Four words that follow each other.
+        from_ = _mm512_add_epi64(
+            _mm512_mullo_epi64(from_, _mm512_set1_epi64(0x0001000100010001)),
+            _mm512_set1_epi64(0x0003000200010000));
+      }
+      down_ =
+          _mm512_sub_epi64(_mm512_and_si512(bit, _mm512_set1_epi64(unit - 1)),
+                           _mm512_set1_epi64(place));
+    }
+
+    AQE_TARGET void add(const char* stream, int pixels, uint64_t* words) const {
+      constexpr int kFirstOrBoth = 0xf8;  // of the second and third
+      stream += start_;
+      for (int i = 0; i < pixels; i += kPixels, stream += step_) {
+        const __m512i own = _mm512_rorv_epi64(eight(stream), down_);
+        _mm512_storeu_si512(
+            words + i, _mm512_ternarylogic_epi64(_mm512_loadu_si512(words + i),
+                                                 own, kept_, kFirstOrBoth));
+      }
+    }
+
+   private:
+    // Bits of which eight pixels fit a register.
+    static constexpr int kMostStep = 64, kPixels = 8;
+
+    // Of each pixel 64 bits in which its own are.
+    AQE_TARGET __m512i eight(const char* stream) const {
+      if (step_ > kMostStep) return _mm512_i64gather_epi64(from_, stream, 1);
+      // Half a register crosses cache lines less often.
+      const __m512i bytes = step_ < kMostStep / 2
+                                ? _mm512_castsi256_si512(_mm256_loadu_si256(
+                                      reinterpret_cast<const __m256i*>(stream)))
+                                : _mm512_loadu_si512(stream);
+      return _mm512_permutexvar_epi16(from_, bytes);
+    }
+
+    int step_, start_;
+    __m512i kept_, from_, down_;
+  };
+
   // To the nearest code, ties to even; 0 for not a number.
   AQE_TARGET static __m512i nearest_codes(__m512 values) {
     const __m512 limited = _mm512_min_ps(
@@ -250,6 +304,9 @@ struct FloatLanes {
   }
   AQE_TARGET static Vector turn(Vector a, __mmask16 negative) {
     return _mm512_mask_xor_ps(a, negative, a, _mm512_set1_ps(-0.0f));
+  }
+  AQE_TARGET static Vector flip(Vector a, Vector signs) {
+    return _mm512_xor_ps(a, signs);
   }
   AQE_TARGET static __m512 real(Vector a) { return a; }
   AQE_TARGET static Avx512::Compared compare(const Avx512::Some& some, Vector a,

@@ -143,7 +143,7 @@ struct VbmiLookup : LookupParts {
         passes, _mm512_cmpge_epu8_mask(bytes, threshold), passes, bit);
   }
 
-  // From short words of one plane.
+  // From words of one plane.
   template <int kBits, class Word>
   AQE_TARGET static void slice(const Word* words, int64_t, int64_t count,
                                int indices, uint8_t* to, int64_t step) {
@@ -166,37 +166,72 @@ struct VbmiLookup : LookupParts {
     }
   }
 
-  // From words of planes.
   template <int kBits>
-  AQE_TARGET static void slice(const uint64_t* words, int64_t stride,
-                               int64_t count, int indices, uint8_t* to,
-                               int64_t step) {
+  AQE_TARGET static void slice(const uint64_t* words, int64_t, int64_t count,
+                               int indices, uint8_t* to, int64_t step) {
+    static_assert(kBits == 1);
     for (int64_t k = 0; k < count; k += kSide) {
-      Bytes planes[kBits];
-      for (int p = 0; p < kBits; ++p) planes[p] = load(words + p * stride + k);
+      const Bytes planes[1] = {load(words + k)};
       slice_planes(planes, indices, to + k, step);
     }
   }
 
-  // From pixels side by side, of one word a plane.
+  // From pixels `elements` words apart, of one word a plane.
   template <int kBits>
-  AQE_TARGET static void slice_pixels(const uint64_t* pixels, int64_t count,
-                                      int indices, uint8_t* to, int64_t step) {
-    for (int64_t k = 0; k < count; k += kSide, pixels += kSide * kBits) {
-      const auto left = static_cast<int>(std::min<int64_t>(count - k, kSide));
-      Bytes words[kBits], planes[kBits];
-      for (int i = 0; i < kBits; ++i) {
-        const int some = std::clamp(left * kBits - i * kSide, 0, kSide);
-        words[i] = _mm512_maskz_loadu_epi64(
-            static_cast<__mmask8>((1 << some) - 1), pixels + i * kSide);
+  AQE_TARGET static void slice_pixels(const uint64_t* pixels, int64_t elements,
+                                      int64_t count, int indices, uint8_t* to,
+                                      int64_t step) {
+    for (int64_t k = 0; k < count; k += kBytes) {
+      const auto left = static_cast<int>(std::min<int64_t>(count - k, kBytes));
+      const auto load_eight = [&](int i, Bytes(&planes)[kBits]) AQE_TARGET {
+        load_planes(pixels + (k + i) * elements, elements,
+                    std::min(left - i, kSide), planes);
+      };
+      if (left > kBytes / 2) {
+        Bytes planes[kSide][kBits] = {};
+        for (int i = 0; i < left; i += kSide) load_eight(i, planes[i / kSide]);
+        slice_register(planes, indices, to + k, step);
+        continue;
       }
-      part(words, planes);
-      slice_planes(planes, indices, to + k, step);
+      for (int i = 0; i < left; i += kSide) {
+        Bytes planes[kBits];
+        load_eight(i, planes);
+        slice_planes(planes, indices, to + k + i, step);
+      }
     }
   }
 
  private:
   static constexpr int kSide = 8;  // words of a register, bytes of a word
+
+  // For a register of eight pixels, each of eight indices.
+  struct Sides {
+    uint8_t places[kBytes] = {};        // of the bytes of an index
+    int64_t bits[kIndexBits + 1] = {};  // where indices of so many codes begin
+
+    constexpr Sides() {
+      for (int i = 0; i < kBytes; ++i)
+        places[i] = static_cast<uint8_t>(i % kSide * kSide + i / kSide);
+      for (int codes = 1; codes <= kIndexBits; ++codes) {
+        for (int i = 0; i < kSide; ++i)
+          bits[codes] |= int64_t{i * codes} << 8 * i;
+      }
+    }
+  };
+
+  // Planes of eight pixels, of which so many are there.
+  template <int kBits>
+  AQE_TARGET static void load_planes(const uint64_t* pixels, int64_t elements,
+                                     int count, Bytes (&planes)[kBits]) {
+    if (elements != kBits) return load_apart(pixels, elements, count, planes);
+    Bytes words[kBits];
+    for (int i = 0; i < kBits; ++i) {
+      const int some = std::clamp(count * kBits - i * kSide, 0, kSide);
+      words[i] = _mm512_maskz_loadu_epi64(
+          static_cast<__mmask8>((1 << some) - 1), pixels + i * kSide);
+    }
+    part(words, planes);
+  }
 
   // Planes side by side of words that take turns.
   AQE_TARGET static void part(const Bytes (&words)[2], Bytes (&planes)[2]) {
@@ -219,34 +254,111 @@ struct VbmiLookup : LookupParts {
                      _mm512_setr_epi64(0, 1, 2, 3, 4, 9, 12, 15));
   }
 
-  // Eight pixels and eight indices at a time, a pixel's bytes side by side
-  // until they are transposed.
+  // Those of pixels further apart.
+  AQE_TARGET static void load_apart(const uint64_t* pixels, int64_t elements,
+                                    int count, Bytes (&planes)[2]) {
+    const auto two = [&](int i) AQE_TARGET {
+      return load_part(pixels + std::min(i, count - 1) * elements);
+    };
+    const auto four = [&](int i) AQE_TARGET {
+      Bytes all = _mm512_castsi128_si512(two(i));
+      all = _mm512_inserti64x2(all, two(i + 2), 1);
+      all = _mm512_inserti64x2(all, two(i + 4), 2);
+      return _mm512_inserti64x2(all, two(i + 6), 3);
+    };
+    const Bytes even = four(0), odd = four(1);
+    planes[0] = _mm512_unpacklo_epi64(even, odd);
+    planes[1] = _mm512_unpackhi_epi64(even, odd);
+  }
+  AQE_TARGET static void load_apart(const uint64_t* pixels, int64_t elements,
+                                    int count, Bytes (&planes)[3]) {
+    const auto three = [&](int i) AQE_TARGET {
+      return _mm256_maskz_loadu_epi64(
+          7, pixels + std::min(i, count - 1) * elements);
+    };
+    // Of pixels i and i + 4.
+    const auto both = [&](int i) AQE_TARGET {
+      return _mm512_inserti64x4(_mm512_castsi256_si512(three(i)), three(i + 4),
+                                1);
+    };
+    const Bytes pixels_0 = both(0), pixels_1 = both(1);
+    const Bytes pixels_2 = both(2), pixels_3 = both(3);
+    const Bytes first = _mm512_unpacklo_epi64(pixels_0, pixels_1);
+    const Bytes second = _mm512_unpacklo_epi64(pixels_2, pixels_3);
+    const Bytes lower = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+    const Bytes upper = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    planes[0] = _mm512_permutex2var_epi64(first, lower, second);
+    planes[1] = _mm512_permutex2var_epi64(
+        _mm512_unpackhi_epi64(pixels_0, pixels_1), lower,
+        _mm512_unpackhi_epi64(pixels_2, pixels_3));
+    planes[2] = _mm512_permutex2var_epi64(first, upper, second);
+  }
+
+  // Indices i to i + 7 of eight pixels, those of each index side by side.
   template <int kBits>
-  AQE_TARGET static void slice_planes(Bytes (&planes)[kBits], int indices,
-                                      uint8_t* to, int64_t step) {
+  AQE_TARGET static Bytes eight_indices(const Bytes (&planes)[kBits], int i) {
     constexpr int kCodes = kIndexBits / kBits;
     constexpr int kFirstWhereThird = 0xe4;  // else the second
-    alignas(64) uint8_t bits[kBytes], places[kBytes];
-    for (int i = 0; i < kBytes; ++i) {
-      bits[i] = static_cast<uint8_t>(i % kSide * kCodes);
-      places[i] = static_cast<uint8_t>(i % kSide * kSide + i / kSide);
+    alignas(64) static constexpr Sides kSides;
+    const Bytes start = _mm512_set1_epi64(kSides.bits[kCodes]);
+    const __m128i before = _mm_cvtsi32_si128(i * kCodes);
+    Bytes index = _mm512_multishift_epi64_epi8(
+        start, _mm512_srl_epi64(planes[0], before));
+    for (int p = 1; p < kBits; ++p) {
+      const Bytes codes = _mm512_multishift_epi64_epi8(
+          _mm512_sub_epi8(start, set(static_cast<uint8_t>(p * kCodes))),
+          _mm512_srl_epi64(planes[p], before));
+      index = _mm512_ternarylogic_epi64(
+          index, codes, set(static_cast<uint8_t>((1 << p * kCodes) - 1)),
+          kFirstWhereThird);
     }
+    return _mm512_permutexvar_epi8(load(kSides.places), index);
+  }
+
+  template <int kBits>
+  AQE_TARGET static void slice_planes(const Bytes (&planes)[kBits], int indices,
+                                      uint8_t* to, int64_t step) {
     for (int i = 0; i < indices; i += kSide) {
-      Bytes index = _mm512_multishift_epi64_epi8(load(bits), planes[0]);
-      for (int p = 1; p < kBits; ++p) {
-        const Bytes codes = _mm512_multishift_epi64_epi8(
-            _mm512_sub_epi8(load(bits), set(static_cast<uint8_t>(p * kCodes))),
-            planes[p]);
-        index = _mm512_ternarylogic_epi64(
-            index, codes, set(static_cast<uint8_t>((1 << p * kCodes) - 1)),
-            kFirstWhereThird);
-      }
       alignas(64) uint64_t rows[kSide];
-      store(rows, _mm512_permutexvar_epi8(load(places), index));
+      store(rows, eight_indices(planes, i));
       for (int row = 0; row < std::min(kSide, indices - i); ++row, to += step)
         std::memcpy(to, rows + row, sizeof *rows);
-      for (int p = 0; p < kBits; ++p)
-        planes[p] = _mm512_srli_epi64(planes[p], kSide * kCodes);
+    }
+  }
+
+  // From planes of as many pixels as a register has bytes.
+  template <int kBits>
+  AQE_TARGET static void slice_register(const Bytes (&planes)[kSide][kBits],
+                                        int indices, uint8_t* to,
+                                        int64_t step) {
+    constexpr int kEven = 0x88, kOdd = 0xdd;  // of the four parts of a register
+    for (int i = 0; i < indices; i += kSide) {
+      Bytes rows[kSide], pairs[2][kSide / 2];
+#pragma GCC unroll 4
+      for (int k = 0; k < kSide / 2; ++k) {
+        const Bytes a = eight_indices(planes[2 * k], i);
+        const Bytes b = eight_indices(planes[2 * k + 1], i);
+        pairs[0][k] = _mm512_unpacklo_epi64(a, b);
+        pairs[1][k] = _mm512_unpackhi_epi64(a, b);
+      }
+#pragma GCC unroll 2
+      for (int k = 0; k < 2; ++k) {
+        const auto& own = pairs[k];
+        const Bytes a = _mm512_shuffle_i64x2(own[0], own[1], kEven);
+        const Bytes b = _mm512_shuffle_i64x2(own[2], own[3], kEven);
+        const Bytes c = _mm512_shuffle_i64x2(own[0], own[1], kOdd);
+        const Bytes d = _mm512_shuffle_i64x2(own[2], own[3], kOdd);
+        rows[k] = _mm512_shuffle_i64x2(a, b, kEven);
+        rows[k + 2] = _mm512_shuffle_i64x2(c, d, kEven);
+        rows[k + 4] = _mm512_shuffle_i64x2(a, b, kOdd);
+        rows[k + 6] = _mm512_shuffle_i64x2(c, d, kOdd);
+      }
+#pragma GCC unroll 8
+      for (int row = 0; row < kSide; ++row) {
+        if (i + row == indices) break;
+        store(to, rows[row]);
+        to += step;
+      }
     }
   }
 };

@@ -15,7 +15,7 @@
 //     load, store, max, real          of sums
 //     compare(some, sums, thresholds)
 //     select(compared, a, b)          a where sums pass, else b
-//   FloatLanes besides: all, limit
+//   FloatLanes besides: all, limit, flip(floats, signs)
 #pragma once
 
 #include <algorithm>
@@ -26,34 +26,76 @@
 
 namespace aqe {
 
-// Channels of a block that are in one register: so many, from one on.
-struct Register {
-  int first, count;
+// Which lanes pass thresholds of few codes: from kBits of these the planes
+// follow. Of the six of 3 bits three are compared with, by halving.
+template <class Lanes, int kBits>
+struct FewPasses {
+  using Set = typename Lanes::Set;
+  using Vector = typename Lanes::Vector;
+
+  static constexpr int kThresholds = threshold_count(static_cast<Type>(kBits));
+
+  typename Set::Compared passes[kBits];
+
+  AQE_TARGET FewPasses(const typename Set::Some& some, Vector value,
+                       const Vector (&thresholds)[kThresholds]) {
+    if constexpr (kBits != 3) {
+      for (int k = 0; k < kBits; ++k)
+        passes[k] = Lanes::compare(some, value, thresholds[k]);
+    } else {
+      const auto middle = Lanes::compare(some, value, thresholds[2]);
+      const auto outer = Lanes::compare(
+          some, value, Lanes::select(middle, thresholds[4], thresholds[1]));
+      // Between the two below the middle there is but one code.
+      const auto last = Lanes::compare(
+          some, value,
+          Lanes::select(middle,
+                        Lanes::select(outer, thresholds[5], thresholds[3]),
+                        thresholds[0]));
+      passes[0] = middle;
+      passes[1] = outer;
+      passes[2] = last;
+    }
+  }
+
+  // From the passes of channels as bits. Thresholds between are passed as those
+  // below are.
+  static void planes(const uint64_t* words, uint64_t valid, uint64_t* planes) {
+    if constexpr (kBits != 3) {
+      planes_of_passes<kBits>(words, valid, planes);
+    } else {
+      const uint64_t middle = words[0], outer = words[1], last = words[2];
+      planes[0] = ((middle & last) | (~middle & (outer | ~last))) & valid;
+      planes[1] = ~(middle ^ outer) & valid;
+      planes[2] = ~middle & valid;
+    }
+  }
 };
 
-// The thresholds of channels that fill kVectors registers, for many pixels.
-// They are a block's first, side by side, or where kApart is true of any of its
-// channels; then lanes beyond a register's channels may hold anything.
-template <class Lanes, int kBits, int kVectors, bool kApart = false>
+// The thresholds of a block's first channels, which fill kVectors registers,
+// for many pixels.
+template <class Lanes, int kBits, int kVectors>
 class FewThresholds {
  public:
   using Set = typename Lanes::Set;
   using Some = typename Set::Some;
   using Vector = typename Lanes::Vector;
+  using Passes = FewPasses<Lanes, kBits>;
 
   AQE_TARGET FewThresholds(const Layer& layer, int block, int count)
-      : last_(count - (kVectors - 1) * kLanes) {
-    static_assert(!kApart);
-    for (int v = 0; v < kVectors; ++v)
-      registers_[v] = {v * kLanes, std::min(kLanes, count - v * kLanes)};
-    load(layer, block);
-  }
-  AQE_TARGET FewThresholds(const Layer& layer, int block,
-                           const Register* registers)
-      : last_(kLanes) {
-    static_assert(kApart);
-    std::copy_n(registers, kVectors, registers_);
-    load(layer, block);
+      : valid_(~uint64_t{0} >> (kBlock - count)),
+        last_(count - (kVectors - 1) * kLanes) {
+    const typename Set::Directions directions(layer, block * kBlock, count);
+    const auto* own =
+        thresholds_of(layer, static_cast<const typename Lanes::Acc*>(nullptr)) +
+        block * kBlock;
+    for (int v = 0; v < kVectors; ++v) {
+      turns_[v] = directions.at(v * kLanes);
+      for (int k = 0; k < Passes::kThresholds; ++k) {
+        thresholds_[v][k] = Set::load(
+            some(v), own + int64_t{k} * layer.out_channels + v * kLanes);
+      }
+    }
   }
 
   // The lanes of register v that are channels.
@@ -62,90 +104,22 @@ class FewThresholds {
   }
 
   AQE_TARGET void store(const Vector* values, void* group) const {
-    uint64_t words[kBits] = {}, planes[kBits];
-    for (int v = 0; v < kVectors; ++v)
-      compare(v, Lanes::turn(values[v], turns_[v]), words);
-    if constexpr (kBits == 3) {
-      planes_of_halves(words, planes);
-    } else {
-      planes_of_passes<kBits>(words, valid_, planes);
+    uint64_t words[kBits] = {};
+    for (int v = 0; v < kVectors; ++v) {
+      const Passes found(some(v), Lanes::turn(values[v], turns_[v]),
+                         thresholds_[v]);
+      for (int k = 0; k < kBits; ++k)
+        words[k] |= Set::bits(some(v), found.passes[k]) << v * kLanes;
     }
-    auto* to = static_cast<uint64_t*>(group);
-    for (int p = 0; p < kBits; ++p) to[p] = planes[p] | (kApart ? to[p] : 0);
+    Passes::planes(words, valid_, static_cast<uint64_t*>(group));
   }
 
  private:
-  static constexpr int kThresholds = threshold_count(static_cast<Type>(kBits));
-
-  AQE_TARGET void load(const Layer& layer, int block) {
-    const typename Set::Directions directions(
-        layer, block * kBlock, channels_in_block(layer.out_channels, block));
-    const auto* own =
-        thresholds_of(layer, static_cast<const typename Lanes::Acc*>(nullptr)) +
-        block * kBlock;
-    for (int v = 0; v < kVectors; ++v) {
-      const Register& at = registers_[v];
-      turns_[v] = directions.at(at.first);
-      lanes_[v] = ~uint64_t{0} >> (kBlock - at.count);
-      valid_ |= lanes_[v] << at.first;
-      for (int k = 0; k < kThresholds; ++k) {
-        thresholds_[k][v] = Set::load(
-            Some(at.count), own + int64_t{k} * layer.out_channels + at.first);
-      }
-    }
-  }
-
-  // Adds the channels of register v that pass thresholds to words. Of the six
-  // of 3 bits three are compared with, by halving.
-  AQE_TARGET void compare(int v, Vector value, uint64_t* words) const {
-    if constexpr (kBits != 3) {
-      for (int k = 0; k < kBits; ++k)
-        words[k] |= bits(v, passing(v, value, thresholds_[k][v]));
-    } else {
-      const auto middle = passing(v, value, thresholds_[2][v]);
-      const auto outer =
-          passing(v, value,
-                  Lanes::select(middle, thresholds_[4][v], thresholds_[1][v]));
-      // Between the two below the middle there is but one code.
-      const auto last = passing(
-          v, value,
-          Lanes::select(
-              middle,
-              Lanes::select(outer, thresholds_[5][v], thresholds_[3][v]),
-              thresholds_[0][v]));
-      words[0] |= bits(v, middle);
-      words[1] |= bits(v, outer);
-      words[2] |= bits(v, last);
-    }
-  }
-
-  AQE_TARGET typename Set::Compared passing(int v, Vector value,
-                                            Vector thresholds) const {
-    return Lanes::compare(some(v), value, thresholds);
-  }
-
-  // Of register v, as bits of the block.
-  AQE_TARGET uint64_t bits(int v, typename Set::Compared compared) const {
-    const uint64_t found = Set::bits(some(v), compared);
-    return kApart ? (found & lanes_[v]) << registers_[v].first
-                  : found << v * kLanes;
-  }
-
-  // Thresholds between are passed as those below are, so that planes follow
-  // from the three.
-  void planes_of_halves(const uint64_t* words, uint64_t* planes) const {
-    const uint64_t middle = words[0], outer = words[1], last = words[2];
-    planes[0] = ((middle & last) | (~middle & (outer | ~last))) & valid_;
-    planes[1] = ~(middle ^ outer) & valid_;
-    planes[2] = ~middle & valid_;
-  }
-
-  Register registers_[kVectors];
-  uint64_t lanes_[kVectors], valid_ = 0;
+  uint64_t valid_;
   Some last_;
   decltype(std::declval<const typename Set::Directions&>().at(
       0)) turns_[kVectors];
-  Vector thresholds_[kThresholds][kVectors];
+  Vector thresholds_[kVectors][Passes::kThresholds];
 };
 
 template <class Lanes>

@@ -3,6 +3,7 @@
 
 #include "kernels/loops/quantize.h"
 #include "kernels/x86/output.h"
+#include "kernels/x86/quantize_parts.h"
 
 namespace aqe {
 
@@ -17,106 +18,22 @@ struct VectorQuantize {
     store_all<RealLanes>(layer, values, step, pixels, block, pixel);
   }
   static void quantize_parts(const Layer& layer, const void* constants,
-                             int64_t first, int pixels, int block, float* rows,
+                             int64_t first, int pixels, void* scratch,
                              char* pixel) {
-    const int whole = quantize_slices(layer, first, pixels, block, pixel);
-    if (whole == pixels) return;
-    copy_parts(layer, first + whole, pixels - whole, block, rows);
-    quantize(layer, constants, rows, kBlock, pixels - whole, block,
-             pixel + whole * pixel_bytes(layer.output, layer.out_channels));
+    if (PartsQuantize<RealLanes>::supports(layer)) {
+      PartsQuantize<RealLanes>::quantize(layer, constants, first, pixels,
+                                         scratch, pixel);
+    } else {
+      CopiedParts<VectorQuantize>::quantize_parts(layer, constants, first,
+                                                  pixels, scratch, pixel);
+    }
+  }
+  static size_t scratch_bytes(const Layer& layer) {
+    return std::max(quantize_scratch_bytes(layer),
+                    PartsQuantize<RealLanes>::scratch_bytes(layer));
   }
 
  private:
-  // Registers of some pixels, as they stand in parts.
-  struct Group {
-    static constexpr int kMost = 4;
-
-    int count = 0;
-    Register registers[kMost];
-    const float* values[kMost];
-    int step[kMost];  // to the next pixel
-  };
-
-  // As many pixels as have whole registers to load: beyond the channels of the
-  // last may be none.
-  static int whole_pixels(const Layer& layer, int64_t first, int pixels,
-                          int block) {
-    int64_t whole = pixels;
-    for_each_slice(layer, block, kLanes, [&](const Slice& slice) {
-      const int channels = slice.part->channels;
-      const int64_t floats = layer.out_pixels() * channels;
-      const int64_t last = (floats - slice.channel - kLanes) / channels;
-      whole = floats < slice.channel + kLanes
-                  ? 0
-                  : std::min(whole, last + 1 - first);
-    });
-    return static_cast<int>(std::max<int64_t>(whole, 0));
-  }
-
-  // Of how many pixels it wrote the codes.
-  static int quantize_slices(const Layer& layer, int64_t first, int pixels,
-                             int block, char* pixel) {
-    if (!is_packed(layer.output) || layer.output == Type::kPacked4) return 0;
-    const int whole = whole_pixels(layer, first, pixels, block);
-    if (whole == 0) return 0;
-    const int planes = bits(layer.output);
-    const int64_t bytes = pixel_bytes(layer.output, layer.out_channels);
-    char* words = pixel + int64_t{8} * block * planes;
-    for (int i = 0; i < whole; ++i)
-      std::memset(words + i * bytes, 0, size_t{8} * planes);
-    Group group;
-    const auto add = [&] {
-      pack_group(layer, group, whole, block, words);
-      group.count = 0;
-    };
-    for_each_slice(layer, block, kLanes, [&](const Slice& slice) {
-      const int channels = slice.part->channels;
-      group.registers[group.count] = {slice.first, slice.count};
-      group.values[group.count] =
-          slice.part->values + first * channels + slice.channel;
-      group.step[group.count] = channels;
-      if (++group.count == Group::kMost) add();
-    });
-    if (group.count > 0) add();
-    return whole;
-  }
-
-  static void pack_group(const Layer& layer, const Group& group, int pixels,
-                         int block, char* words) {
-    switch (layer.output) {
-      case Type::kPacked1:
-        return add_codes<1>(layer, group, pixels, block, words);
-      case Type::kPacked2:
-        return add_codes<2>(layer, group, pixels, block, words);
-      default:
-        return add_codes<3>(layer, group, pixels, block, words);
-    }
-  }
-
-  template <int kBits, int kVectors = 1>
-  AQE_TARGET static void add_codes(const Layer& layer, const Group& group,
-                                   int pixels, int block, char* words) {
-    if constexpr (kVectors < Group::kMost) {
-      if (group.count > kVectors) {
-        return add_codes<kBits, kVectors + 1>(layer, group, pixels, block,
-                                              words);
-      }
-    }
-    const FewThresholds<RealLanes, kBits, kVectors, true> codes(
-        layer, block, group.registers);
-    const int64_t bytes = pixel_bytes(layer.output, layer.out_channels);
-    const float* values[kVectors];
-    std::copy_n(group.values, kVectors, values);
-    for (int i = 0; i < pixels; ++i, words += bytes) {
-      typename RealLanes::Vector all[kVectors];
-      for (int v = 0; v < kVectors; ++v) {
-        all[v] = RealLanes::load(values[v]);
-        values[v] += group.step[v];
-      }
-      codes.store(all, words);
-    }
-  }
-
   template <class Lanes>
   AQE_TARGET static void store_all(const Layer& layer,
                                    const typename Lanes::Acc* values,
@@ -229,12 +146,12 @@ constexpr Kernel quantize_kernel(const char* name, uint32_t features) {
           width_set(Type::kFloat32, Type::kInt32),
           width_set(0),
           features,
-          1,
+          kQuantizedPixels,
           kBlock,
           nullptr,
-          no_bytes,
-          no_constants,
-          quantize_scratch_bytes,
+          PartsQuantize<RealLanes>::constants_bytes,
+          PartsQuantize<RealLanes>::pack,
+          VectorQuantize<IntLanes, RealLanes>::scratch_bytes,
           quantize_units,
           run_quantize<VectorQuantize<IntLanes, RealLanes>>};
 }
