@@ -77,8 +77,8 @@ extern const Kernel* const kernel_table[] = {
     &kDequantizeAvx2,
 #endif
 #if defined(__aarch64__)
-    &kConvMatrixNeon,
     &kConvLookupNeon,
+    &kConvMatrixNeon,
     &kConvXnorNeon,
     &kConvDotNeon,
     &kConvPlanesNeon,

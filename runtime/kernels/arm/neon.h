@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "keras_aqe/kernel.h"
+
 // Every aarch64 CPU has NEON.
 #define AQE_TARGET
 
@@ -18,6 +20,10 @@ struct Neon {
     std::memcpy(to, from, 4 * count);
   }
 };
+
+// Whether the CPU has SDOT, whose cores also start more vector instructions in
+// a cycle.
+inline bool has_dot() { return (cpu_features() & kNeonDot) != 0; }
 
 inline int32x4_t load(const int32_t* from) { return vld1q_s32(from); }
 inline float32x4_t load(const float* from) { return vld1q_f32(from); }

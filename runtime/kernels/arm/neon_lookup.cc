@@ -130,16 +130,32 @@ struct NeonLookup {
   }
 };
 
-// Where planes, whose words are fuller, or the dot product do not take less.
+// Whether look-ups of 2-bit or 3-bit codes take fewer cycles than the dot
+// product, which gathers codes for each position and has sums to write for each
+// channel.
+bool is_shorter_than_dot(const Layer& layer) {
+  const int64_t products = layer.weights_per_output();
+  const int64_t channels = layer.out_channels;
+  return layer.input == Type::kPacked2
+             ? products * channels <= 64 * channels + 26 * products
+             : products * channels <= 20 * channels + 14 * products;
+}
+
+// Where planes, whose words are fuller, or products of codes do not take less.
 bool is_worthwhile(const Layer& layer) {
   const int64_t products = layer.weights_per_output();
+  const bool is_xnor = layer.weight_bits == 1 ||
+                       (layer.input == Type::kPacked1 && layer.weight_bits < 3);
+  const bool fills_words = layer.in_channels >= kBlock;
   if (!lookup::fills_registers<NeonLookup>(layer)) return false;
   if (layer.groups > 1) return true;
-  if (layer.input == Type::kPacked3)
-    return products <= 160 || (products <= 512 && layer.out_channels <= 16);
-  return products <= 512 &&
-         (layer.input == Type::kPacked1 || layer.weight_bits > 1 ||
-          layer.in_channels < kBlock);
+  if (layer.input == Type::kPacked1) {
+    const bool is_long = is_xnor && fills_words && neon::has_dot();
+    return products <= (is_long ? 256 : 576);
+  }
+  if (is_xnor && fills_words) return false;
+  if (neon::has_dot()) return is_shorter_than_dot(layer);
+  return products <= (layer.input == Type::kPacked2 ? 576 : 432);
 }
 
 }  // namespace

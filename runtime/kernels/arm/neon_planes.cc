@@ -225,10 +225,18 @@ constexpr Kernel planes_kernel(const char* name, Operator op, WidthSet widths) {
                                                       0, has_tile);
 }
 
+constexpr Kernel xnor_kernel() {
+  Kernel kernel =
+      planes_kernel("conv_2d_xnor_neon", Operator::kConv2D, width_set(1, 2));
+  kernel.is_worthwhile = [](const Layer& layer) {
+    return bits(layer.input) * layer.weight_bits <= 2 || !neon::has_dot();
+  };
+  return kernel;
+}
+
 }  // namespace
 
-extern constexpr Kernel kConvXnorNeon =
-    planes_kernel("conv_2d_xnor_neon", Operator::kConv2D, width_set(1, 2));
+extern constexpr Kernel kConvXnorNeon = xnor_kernel();
 extern constexpr Kernel kConvPlanesNeon =
     planes_kernel("conv_2d_planes_neon", Operator::kConv2D, width_set(1, 2, 3));
 extern constexpr Kernel kDensePlanesNeon =
