@@ -15,9 +15,14 @@
 namespace aqe::neon {
 
 struct Neon {
-  // Copies so many 32-bit words.
+  // Copies so many 32-bit words, often few.
   static void copy_words(const void* from, int64_t count, void* to) {
-    std::memcpy(to, from, 4 * count);
+    const auto* words = static_cast<const uint8_t*>(from);
+    auto* copies = static_cast<uint8_t*>(to);
+    for (; count >= 4; count -= 4, words += 16, copies += 16)
+      vst1q_u8(copies, vld1q_u8(words));
+    for (; count > 0; --count, words += 4, copies += 4)
+      std::memcpy(copies, words, 4);
   }
 };
 

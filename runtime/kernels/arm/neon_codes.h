@@ -115,8 +115,9 @@ struct CodePatches : NeonOutput<int32_t> {
   }
 
   static void finish(const Layer& layer, char* patch) {
-    const int64_t filled = layer.weights_per_output();
-    std::memset(patch + filled, 0, Method::row_bytes(layer) - filled);
+    const int64_t end = Method::row_bytes(layer);
+    for (int64_t i = layer.weights_per_output(); i < end; i += 16)
+      vst1q_s8(reinterpret_cast<int8_t*>(patch) + i, vdupq_n_s8(0));
   }
 };
 

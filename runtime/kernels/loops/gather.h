@@ -23,6 +23,7 @@ class Gather {
         input_(static_cast<const char*>(input)),
         in_step_(aqe::pixel_bytes(layer.input, layer.in_channels)),
         step_(Method::pixel_bytes(layer)),
+        patch_bytes_(Method::patch_bytes(layer)),
         in_row_(layer.in_width * in_step_),
         row_(window_.width * step_),
         extent_y_((window_.height - 1) * int64_t{window_.dilation_y} + 1),
@@ -84,9 +85,9 @@ class Gather {
   // The first columns of a row of the patch, from the patch in front.
   AQE_TARGET void copy_shared(int columns, char* to) const {
     if (columns == 0) return;
-    const int64_t neighbour = Method::patch_bytes(layer_);
-    Method::Set::copy_words(to - neighbour + (window_.width - columns) * step_,
-                            (columns * step_ + 3) / 4, to);
+    Method::Set::copy_words(
+        to - patch_bytes_ + (window_.width - columns) * step_,
+        (columns * step_ + 3) / 4, to);
   }
 
   AQE_TARGET void copy_row(const char* pixels, int count, char* to) const {
@@ -112,7 +113,8 @@ class Gather {
   const void* constants_;
   const char* input_;
   int64_t in_step_, step_;  // bytes of a pixel, of a patch's pixel
-  int64_t in_row_, row_;    // of a row
+  int64_t patch_bytes_;
+  int64_t in_row_, row_;  // of a row
   int64_t extent_y_, extent_x_;
   int shared_;  // columns of a window that its left neighbour has as well
 };
