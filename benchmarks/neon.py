@@ -3,34 +3,61 @@
     python -m benchmarks.neon
 
 prints two Markdown tables. Cycles of inner loops come from llvm-mca's models
-of three cores; they leave caches out. Instructions of whole inferences are
-counted in QEMU, in the real aarch64 LiteRT; those of int8, which does not run
-there, are its inner loops' for all multiply-accumulates. Needs llvm-mca,
-Debian's or Ubuntu's g++-aarch64-linux-gnu, qemu-user (7.2 to 8) and mmdebstrap.
+of three cores; they leave caches out. Whole inferences run in QEMU, in the
+real aarch64 LiteRT with XNNPACK: their instructions are counted, and their
+cycles are those that llvm-mca has for each block of these. Beside them are
+int8's inner loops alone for all multiply-accumulates. Needs llvm (llvm-mca
+and llvm-mc), Debian's or Ubuntu's g++-aarch64-linux-gnu, qemu-user (7.2 to 8)
+and mmdebstrap.
 """
 
 import argparse
-import pathlib
 import re
 import subprocess
 import tempfile
+import typing
+
+import keras
 
 import keras_aqe as aqe
-from benchmarks import mobilenet
+from benchmarks import baselines, emulation, mobilenet
 from benchmarks.inference import BITS
 from keras_aqe import converters
+from keras_aqe.converters import comparison
 from tests.runtime import arm
 from tests.runtime.disassembly import functions
 from tests.runtime.native import build
 
 CORES = ("cortex-a53", "cortex-a55", "cortex-a76")
-# What is run on emulated cores.
+# What is run on emulated cores, by its bits, and its plain network.
 NETWORKS = {
-    "Model D": lambda bits: aqe.models.MINWNet("D", bits, bits),
-    "ResNet-110, 32x32": lambda bits: aqe.models.ResNet110(bits, bits),
-    "MobileNetV1, 224x224": lambda bits: mobilenet.mobilenet_v1(bits, bits),
+    "Model D": (
+        lambda bits: aqe.models.MINWNet("D", bits, bits),
+        lambda: baselines.conv_net("D"),
+    ),
+    "ResNet-110, 32x32": (
+        lambda bits: aqe.models.ResNet110(bits, bits),
+        lambda: aqe.models.ResNet110(32, 32),
+    ),
+    "DenseNet-100, 32x32": (
+        lambda bits: aqe.models.DenseNet100(bits, bits),
+        lambda: aqe.models.DenseNet100(32, 32),
+    ),
+    "MobileNetV1, 224x224": (
+        lambda bits: mobilenet.mobilenet_v1(bits, bits),
+        lambda: mobilenet.mobilenet_v1(32, 32),
+    ),
+    "MobileNetV2, 224x224": (
+        lambda bits: mobilenet.mobilenet_v2(bits, bits),
+        lambda: mobilenet.mobilenet_v2(32, 32),
+    ),
+    "MobileNetV2, depthwise 8/4": (
+        lambda bits: aqe.quantize_model(
+            keras.applications.MobileNetV2(weights=None), bits, bits
+        ),
+        lambda: mobilenet.mobilenet_v2(32, 32),
+    ),
 }
-HERE = pathlib.Path(__file__).parent
 
 # Widths of inputs and weights, what computes them, the function, and what does
 # the work of 128 multiply-accumulates: so many instructions of a name.
@@ -61,14 +88,12 @@ LACKING = {
 
 CHILD = """
 import sys
-from ai_edge_litert.interpreter import (
-    Interpreter, OpResolverType, load_delegate
-)
+from ai_edge_litert.interpreter import Interpreter, load_delegate
 path, library, invokes = sys.argv[1:]
 engine = Interpreter(
     path,
-    experimental_delegates=[load_delegate(library)],
-    experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    num_threads=1,
+    experimental_delegates=[load_delegate(library)] if library else None,
 )
 engine.allocate_tensors()
 for _ in range(int(invokes)):
@@ -189,9 +214,21 @@ WRITTEN = (
 )
 
 
-# The emulated cores without the dot product, with it, and with products of
-# matrices; what int8 is multiplied by there.
-EMULATED = {"cortex-a53": 1, "cortex-a76": 2, "max": 3}
+class Core(typing.NamedTuple):
+    """What QEMU and llvm-mca call a core; what of WRITTEN is int8 there."""
+
+    cpu: str
+    model: str
+    int8: int
+
+
+# Without the dot product, with it, and with products of matrices; the last with
+# NEON's vectors alone.
+EMULATED = {
+    "Cortex-A53": Core("cortex-a53", "cortex-a53", 1),
+    "Cortex-A76": Core("cortex-a76", "cortex-a76", 2),
+    "with SMMLA": Core("max,sve=off", "cortex-a76", 3),
+}
 
 
 def innermost_loops(body):
@@ -216,24 +253,11 @@ def marks(loop, mnemonic):
     return sum(line.split()[0] == mnemonic for line in loop)
 
 
-def cycles(loop, core, rounds=200):
-    """Cycles of one round of a loop, by llvm-mca."""
-    arguments = f"-mtriple=aarch64 -mcpu={core} -mattr=+dotprod,+i8mm"
-    text = subprocess.run(
-        ["llvm-mca", *arguments.split(), f"-iterations={rounds}"],
-        input="loop:\n" + "\n".join(loop) + "\n",
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return int(re.search(r"Total Cycles:\s+(\d+)", text)[1]) / rounds
-
-
 def cycles_row(widths, method, loop, work):
     cells = [
         "-"
         if core in LACKING.get(method, ())
-        else f"{cycles(loop, core) / work:.2f}"
+        else f"{emulation.loop_cycles([loop], core)[0] / work:.2f}"
         for core in CORES
     ]
     print(f"| {widths} | {method} | {' | '.join(cells)} |", flush=True)
@@ -257,52 +281,70 @@ def print_cycles(folder):
         cycles_row(widths, method, loop, marks(loop, mnemonic) / per_128)
 
 
-def instructions(file, library, core, plugin, root):
-    """Instructions of one inference: 4 inferences less 1, by 3."""
-    python, environment = arm.python(
-        root, core, ("qemu-aarch64", "-plugin", f"file={plugin}")
-    )
-    environment["PYTHONHASHSEED"] = "0"
-    counts = []
+def blocks_of(file, library, core, plugin, root):
+    """Blocks that one inference runs: those of 2 inferences less those of 1.
+
+    Args:
+        file: The bytes of the file.
+        library: Path of the library that runs packed operators, or "".
+        core: Key of `EMULATED`.
+        plugin: What `emulation.build_plugin` returned.
+        root: What `arm.root()` returned.
+    """
+    found = []
     with tempfile.NamedTemporaryFile(suffix=".tflite") as stored:
         stored.write(file)
         stored.flush()
-        for invokes in (1, 4):
-            text = subprocess.run(
-                [*python, "-c", CHILD, stored.name, library, str(invokes)],
-                check=True,
-                capture_output=True,
-                text=True,
-                env=environment,
-            ).stderr
-            counts.append(int(re.search(r"instructions: (\d+)", text)[1]))
-    return (counts[1] - counts[0]) / 3
+        for invokes in (1, 2):
+
+            def start(emulator, invokes=invokes):
+                python, environment = arm.python(
+                    root, EMULATED[core].cpu, emulator
+                )
+                subprocess.run(
+                    [*python, "-c", CHILD, stored.name, library, str(invokes)],
+                    check=True,
+                    capture_output=True,
+                    env={**environment, "PYTHONHASHSEED": "0"},
+                )
+
+            found.append(emulation.run(start, plugin))
+    once, twice = found
+    return twice - once
 
 
-def print_instructions(folder):
+def print_networks(folder, names):
     root = arm.root()
-    plugin = folder / "instructions.so"
-    subprocess.run(
-        [
-            *("cc", "-O2", "-shared", "-fPIC", "-o", plugin),
-            HERE / "instructions.c",
-        ],
-        check=True,
-    )
+    plugin = emulation.build_plugin(folder)
     library = str(folder / "libkeras_aqe_delegate.so")
     pairs = [f"{bits}/{bits}" for bits in BITS]
-    print(f"| network | core | {' | '.join(pairs)} | int8, inner loops |")
-    print("|---" * (3 + len(BITS)) + "|")
-    for name, build_network in NETWORKS.items():
+    print(
+        f"| network | core | {' | '.join(pairs)} | int8, XNNPACK | "
+        "int8, inner loops |"
+    )
+    print("|---" * (4 + len(BITS)) + "|")
+    for name in names:
+        build_network, build_plain = NETWORKS[name]
         files = [converters.convert(build_network(bits)) for bits in BITS]
-        for core, index in EMULATED.items():
-            _, _, loop, macs = WRITTEN[index]
-            counts = [
-                instructions(file.flatbuffer, library, core, plugin, root)
+        plain = comparison.int8(build_plain())
+        for core, emulated in EMULATED.items():
+            counted = [
+                blocks_of(file.flatbuffer, library, core, plugin, root)
                 for file in files
             ]
-            counts.append(files[0].macs * len(loop) / macs)
-            cells = [f"{count / 1e6:.1f}" for count in counts]
+            counted.append(blocks_of(plain, "", core, plugin, root))
+            _, _, loop, macs = WRITTEN[emulated.int8]
+            rounds = files[0].macs / macs
+            (loop_cycles,) = emulation.loop_cycles([loop], emulated.model)
+            cells = [
+                f"{emulation.instructions(blocks) / 1e6:.1f}, "
+                f"{emulation.cycles(blocks, emulated.model) / 1e6:.1f}"
+                for blocks in counted
+            ]
+            cells.append(
+                f"{rounds * len(loop) / 1e6:.1f}, "
+                f"{rounds * loop_cycles / 1e6:.1f}"
+            )
             print(f"| {name} | {core} | {' | '.join(cells)} |", flush=True)
 
 
@@ -311,13 +353,20 @@ def main():
     parser.add_argument(
         "--loops-only", action="store_true", help="only the table of cycles"
     )
+    parser.add_argument(
+        "--networks",
+        nargs="*",
+        choices=NETWORKS,
+        default=list(NETWORKS),
+        help="those that are run; all if it is not given",
+    )
     arguments = parser.parse_args()
     folder = build(f"-DCMAKE_TOOLCHAIN_FILE={arm.TOOLCHAIN}")
     print("\nCycles for 128 multiply-accumulates:\n")
     print_cycles(folder)
     if not arguments.loops_only:
-        print("\nMillions of instructions for one inference:\n")
-        print_instructions(folder)
+        print("\nMillions of instructions and of cycles for one inference:\n")
+        print_networks(folder, arguments.networks)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 // Which kernel runs where: the first that fits, in the order in which the
 // kernel benchmark found them to be fast; on ARM, in which docs/performance.md
 // estimates them to be. Look-ups come first, where sums are short; XNOR on
-// planes before codes, save for 1 by 3 bits on ARM with the dot product and for
-// pooled layers of few channels; multiplication,
+// planes before codes, save for more than 1 by 2 bits on ARM with the dot
+// product and for pooled layers of few channels; multiplication,
 // wherever vectors have it, before SHIFT, which serves where it is named in
 // KERAS_AQE_KERNELS and to dense layers of CPUs with no kernels of their own;
 // pixels as bytes before floats of the same vectors.

@@ -3,7 +3,7 @@ and LiteRT, for 32 bits tflite-runtime, since LiteRT has no wheels for them.
 
 Needs Debian's or Ubuntu's g++-aarch64-linux-gnu, qemu-user-static and
 mmdebstrap, for 32 bits g++-arm-linux-gnueabihf. The roots are made once, in
-build/arm64-root and build/armhf-root.
+build/arm64-root and build/armhf-root, and one for each CPU beside them.
 """
 
 import contextlib
@@ -37,6 +37,16 @@ CPUS = ("cortex-a53", "neoverse-n1", "max")
 # The first with NEON, and the first in which tflite-runtime runs. No kernel for
 # 32 bits asks what a CPU has.
 CPU_32_BIT, LITERT_CPU_32_BIT = "cortex-a8", "cortex-a7"
+
+# ARM's numbers of cores; of "max", which is none, that of a Cortex-A710, which
+# has products of matrices, too.
+_PARTS = {
+    "cortex-a7": 0xC07,
+    "cortex-a53": 0xD03,
+    "cortex-a76": 0xD0B,
+    "neoverse-n1": 0xD0C,
+    "max": 0xD47,
+}
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
 _TOOLCHAINS = _REPOSITORY / "runtime" / "cmake"
@@ -113,19 +123,61 @@ def _make(folder, architecture, packages, wheels, platforms):
     half.rename(folder)
 
 
+def described(root, cpu):
+    """The root with what Linux says of the CPU, under /proc and /sys.
+
+    LiteRT chooses its kernels by it. Where it finds what an x86 machine says
+    of itself, it ends in a segmentation fault.
+
+    Args:
+        root: What `root()` or `root_32_bit()` returned.
+        cpu: QEMU's name of the CPU, and what it has or not.
+    """
+    name = cpu.split(",")[0]
+    folder = root.with_name(f"{root.name}-{name}")
+    with filelock.FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            half = folder.with_suffix(".part")
+            shutil.rmtree(half, ignore_errors=True)
+            _describe(half, _PARTS[name])
+            for entry in root.iterdir():
+                (half / entry.name).symlink_to(f"../{root.name}/{entry.name}")
+            half.rename(folder)
+    return folder
+
+
+def _describe(folder, part):
+    """As Linux does, of a CPU with one core."""
+    said = {
+        "processor": "0",
+        "CPU implementer": "0x41",
+        "CPU architecture": "8" if part >= 0xD00 else "7",
+        "CPU variant": "0x0",
+        "CPU part": f"{part:#x}",
+        "CPU revision": "1",
+    }
+    cpuinfo = folder / "proc" / "cpuinfo"
+    cpuinfo.parent.mkdir(parents=True)
+    cpuinfo.write_text("".join(f"{key}\t: {said[key]}\n" for key in said))
+    cores = folder / "sys" / "devices" / "system" / "cpu"
+    cores.mkdir(parents=True)
+    for which in ("possible", "present"):
+        (cores / which).write_text("0\n")
+
+
 def python(root, cpu, emulator=("qemu-aarch64-static",)):
     """How to start that root's Python on an emulated CPU.
 
     Args:
         root: What `root()` or `root_32_bit()` returned.
-        cpu: QEMU's name of the CPU.
+        cpu: QEMU's name of the CPU, and what it has or not.
         emulator: The emulator and its own options.
 
     Returns:
         The command as a tuple, and its environment.
     """
     command = (
-        *(*emulator, "-cpu", cpu, "-L", root),
+        *(*emulator, "-cpu", cpu, "-L", described(root, cpu)),
         root / "usr/bin/python3.11",
     )
     environment = {

@@ -137,8 +137,8 @@ bool is_shorter_than_dot(const Layer& layer) {
   const int64_t products = layer.weights_per_output();
   const int64_t channels = layer.out_channels;
   return layer.input == Type::kPacked2
-             ? products * channels <= 64 * channels + 26 * products
-             : products * channels <= 20 * channels + 14 * products;
+             ? products * channels <= 64 * channels + 20 * products
+             : products * channels <= 20 * channels + 8 * products;
 }
 
 // Where planes, whose words are fuller, or products of codes do not take less.

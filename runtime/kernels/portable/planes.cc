@@ -7,12 +7,27 @@
 // (sign_a ^ sign_b))).
 #include <algorithm>
 
+#if defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
 #include "kernels/kernels.h"
 #include "kernels/loops/weights.h"
 #include "kernels/portable/conv.h"
 
 namespace aqe {
 namespace {
+
+// ARMv7 counts bits in vectors only; compilers call a function that looks each
+// byte up.
+inline int ones(uint64_t word) {
+#if defined(__ARM_NEON) && !defined(__aarch64__)
+  const uint16x4_t pairs = vpaddl_u8(vcnt_u8(vcreate_u8(word)));
+  return static_cast<int>(vget_lane_u64(vpaddl_u32(vpaddl_u16(pairs)), 0));
+#else
+  return __builtin_popcountll(word);
+#endif
+}
 
 constexpr int magnitude_count(int bits) {
   return bits == 1 ? 1 : (1 << (bits - 1)) - 1;
@@ -109,8 +124,7 @@ struct Planes {
           for (int j = 0; j < kInputs; ++j) {
             for (int k = 0; k < kWeights; ++k) {
               const uint64_t both = in_magnitude[j] & w_magnitude[k];
-              const int sum = __builtin_popcountll(both) -
-                              2 * __builtin_popcountll(both & negative);
+              const int sum = ones(both) - 2 * ones(both & negative);
               acc[o] +=
                   static_cast<int32_t>(static_cast<uint32_t>(sum) << (j + k));
             }

@@ -65,8 +65,6 @@ def run_on_arm(file, x, root, library, cpu, num_threads):
         "ai_edge_litert",
         library,
         num_threads,
-        # XNNPACK cannot run under qemu.
-        resolver="BUILTIN_WITHOUT_DEFAULT_DELEGATES",
         python=python,
         env=environment,
     )
@@ -123,9 +121,9 @@ def test_compiled_models_from_c_equal_x86(cpu, arm_build, arm_root, tmp_path):
     )
     outcome = subprocess.run(
         [
-            *("qemu-aarch64-static", "-cpu", cpu, "-L", arm_root),
-            # Without XNNPACK, which cannot run under qemu.
-            *(program, tmp_path / "model.tflite", 'kernel_mode = "builtin"'),
+            *("qemu-aarch64-static", "-cpu", cpu),
+            *("-L", arm.described(arm_root, cpu)),
+            *(program, tmp_path / "model.tflite"),
         ],
         input=x.tobytes(),
         stdout=subprocess.PIPE,
