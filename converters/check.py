@@ -196,7 +196,8 @@ def check(
     and for floats of 16 or 32 bits 1.1 or 3.7 and 0.4 or 0.9, without the
     product where the other side has 1 to 3 bits.
 
-    It takes a second or less, also for a network of a hundred layers.
+    It takes a second or less, and longer for networks of more than a hundred
+    layers or of tens of millions of weights.
 
     Args:
         model: A built Functional or Sequential `keras.Model`.
