@@ -104,7 +104,7 @@ MOVED = {
 }
 CONVOLUTIONS = (
     lambda: layers.QuantConv2D(3, 3, 2, **BITS),
-    lambda: layers.QuantDepthwiseConv2D(3, (2, 1), **BITS),
+    lambda: layers.QuantDepthwiseConv2D(3, 2, **BITS),
     lambda: layers.QuantSeparableConv2D(2, 3, **BITS),
 )
 OTHERS = (
