@@ -1,5 +1,7 @@
 """Checks what stock interpreters take on trust, and crash on."""
 
+import math
+
 import numpy as np
 
 from keras_aqe_runtime.errors import DamagedError
@@ -10,10 +12,12 @@ _LEAST_SCALE = np.finfo("float32").tiny
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # XNNPACK's limit for what a sum is multiplied with.
 _GREATEST_MULTIPLIER = 256
+# Interpreters count elements in 32 bits.
+_MOST_ELEMENTS = 2**31 - 1
 
 
 def check(model):
-    """Checks scales and zero points, and that values come before their uses.
+    """Checks sizes, scales, zero points, and that values precede their uses.
 
     Args:
         model: A parsed file.
@@ -23,6 +27,7 @@ def check(model):
     """
     for graph in model.subgraphs:
         for tensor in graph.tensors:
+            _check_size(tensor)
             _check_quantization(tensor)
         _check_order(model, graph)
         names = flatbuffer.operator_names(model, graph)
@@ -35,6 +40,12 @@ def check(model):
     ):
         if name in _WEIGHTED:
             _check_multiplier(name, graph.tensors, operator)
+
+
+def _check_size(tensor):
+    shape = () if tensor.shape is None else tensor.shape
+    if math.prod(max(int(size), 1) for size in shape) > _MOST_ELEMENTS:
+        _refuse(tensor, "more elements than interpreters count")
 
 
 def _check_order(model, graph):

@@ -33,6 +33,11 @@ def _write_twice(graph, index):
     graph.operators[index] = graph.operators[index - 1]
 
 
+def _grow_input(graph, index):
+    image = graph.tensors[graph.inputs[0]]
+    image.shape = [1, 32, 1 << 25, 3]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "damage, match",
@@ -41,6 +46,7 @@ def _write_twice(graph, index):
         (_lose_scale, "no normal number"),
         (_move_zero, "zero point that its type"),
         (_write_twice, "a value already"),
+        (_grow_input, "more elements than interpreters count"),
     ],
 )
 def test_what_stock_interpreters_crash_on_is_refused(damage, match):
