@@ -29,6 +29,27 @@
 
 namespace aqe {
 
+inline int64_t depthwise_units(const Layer& layer) {
+  return int64_t{layer.batch} * block_count(layer.out_channels) *
+         layer.out_height;
+}
+
+// What a unit is: a block of channels of a row of outputs. Rows below each
+// other come first, since they share rows of the input.
+struct DepthwiseUnit {
+  int64_t y;
+  int64_t part;  // of all images' blocks
+  int64_t n;
+  int block;
+
+  DepthwiseUnit(const Layer& layer, int64_t unit)
+      : y(unit % layer.out_height), part(unit / layer.out_height) {
+    const int blocks = block_count(layer.out_channels);
+    n = part / blocks;
+    block = static_cast<int>(part % blocks);
+  }
+};
+
 // Constants: those of the output stage, then the weights [block][tap][64], as
 // decoded inputs are.
 template <class Method>
@@ -185,16 +206,11 @@ AQE_TARGET void run_depthwise_values(const Layer& layer, const void* constants,
   constexpr bool kIsFloat = std::is_same_v<Value, float>;
   using Acc = std::conditional_t<kIsFloat, float, int32_t>;
   const Window& window = layer.window;
-  const int blocks = block_count(layer.out_channels);
   [[maybe_unused]] const bool is_short = !kIsFloat && has_short_sums(layer);
   DecodedRows decoded = depthwise_rows(layer);
   decoded.start(input, scratch);
-  // Rows of outputs below each other come first, since they share rows.
   for (int64_t unit = begin; unit < end; ++unit) {
-    const int64_t y = unit % layer.out_height;
-    const int64_t part = unit / layer.out_height;
-    const int block = static_cast<int>(part % blocks);
-    const int64_t n = part / blocks;
+    const DepthwiseUnit own(layer, unit);
     const auto decode = [&](const char* pixels, int64_t count,
                             char* to) AQE_TARGET {
       auto* values = reinterpret_cast<Value*>(to);
@@ -205,21 +221,22 @@ AQE_TARGET void run_depthwise_values(const Layer& layer, const void* constants,
       }
       const int64_t step = pixel_bytes(layer.input, layer.in_channels);
       for (; count > 0; --count, pixels += step, values += kBlock)
-        decode_depthwise<Method>(layer, pixels, block, values);
+        decode_depthwise<Method>(layer, pixels, own.block, values);
     };
     const Value* rows[kMostWindowRows];
     for (int ky = 0; ky < window.height; ++ky) {
       rows[ky] = reinterpret_cast<const Value*>(decoded.row(
-          part, n, y * window.stride_y + int64_t{ky} * window.dilation_y,
-          decode));
+          own.part, own.n,
+          own.y * window.stride_y + int64_t{ky} * window.dilation_y, decode));
     }
     const auto* weights =
         reinterpret_cast<const Value*>(static_cast<const char*>(constants) +
                                        depthwise_weights_at<Method>(layer)) +
-        block * layer.weights_per_output() * kBlock;
-    char* pixel = pixel_at(layer.output, layer.out_channels, output,
-                           (n * layer.out_height + y) * layer.out_width);
-    const int count = channels_in_block(layer.out_channels, block);
+        own.block * layer.weights_per_output() * kBlock;
+    char* pixel =
+        pixel_at(layer.output, layer.out_channels, output,
+                 (own.n * layer.out_height + own.y) * layer.out_width);
+    const int count = channels_in_block(layer.out_channels, own.block);
     for (int x = 0; x < layer.out_width; ++x) {
       alignas(64) Acc acc[kBlock];
       const int64_t first = int64_t{x} * window.stride_x * kBlock;
@@ -230,7 +247,7 @@ AQE_TARGET void run_depthwise_values(const Layer& layer, const void* constants,
       } else {
         sum_taps<Method, int32_t>(window, rows, first, weights, count, acc);
       }
-      Method::store(layer, constants, acc, block, pixel);
+      Method::store(layer, constants, acc, own.block, pixel);
       pixel += pixel_bytes(layer.output, layer.out_channels);
     }
   }
@@ -243,11 +260,6 @@ void run_depthwise(const Layer& layer, const void* constants, const void* input,
                        ? run_depthwise_values<Method, float>
                        : run_depthwise_values<Method, int16_t>;
   run(layer, constants, input, output, scratch, begin, end);
-}
-
-inline int64_t depthwise_units(const Layer& layer) {
-  return int64_t{layer.batch} * block_count(layer.out_channels) *
-         layer.out_height;
 }
 
 template <class Method>

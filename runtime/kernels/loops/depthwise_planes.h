@@ -248,29 +248,26 @@ AQE_TARGET void run_depthwise_planes(const Layer& layer, const void* constants,
   signs.start(input, scratch);
   int64_t columns[kMostPlaneTaps];
   for (int kx = 0; kx < window.width; ++kx) columns[kx] = signs.column(kx);
-  // Rows of outputs below each other come first, since they share rows.
   for (int64_t unit = begin; unit < end; ++unit) {
-    const int64_t y = unit % layer.out_height;
-    const int64_t part = unit / layer.out_height;
-    const int block = static_cast<int>(part % blocks);
-    const int64_t n = part / blocks;
+    const DepthwiseUnit own(layer, unit);
     const uint64_t* rows[kMostPlaneTaps];
     for (int ky = 0; ky < window.height; ++ky) {
       rows[ky] =
-          signs.row(part, n, block,
-                    y * window.stride_y + int64_t{ky} * window.dilation_y);
+          signs.row(own.part, own.n, own.block,
+                    own.y * window.stride_y + int64_t{ky} * window.dilation_y);
     }
-    const int count = channels_in_block(layer.out_channels, block);
+    const int count = channels_in_block(layer.out_channels, own.block);
     const uint64_t valid = ~uint64_t{0} >> (kBlock - count);
     auto* group =
         static_cast<uint64_t*>(output) +
-        ((n * layer.out_height + y) * layer.out_width * blocks + block) *
+        ((own.n * layer.out_height + own.y) * layer.out_width * blocks +
+         own.block) *
             kOutputBits;
     for (int64_t x = 0; x < layer.out_width; x += kLanes) {
       Words codes[kOutputBits];
       depthwise_plane_codes<Method, kCountBits, kOutputBits>(
           layer, rows, signs.plane_words(), columns, x,
-          static_cast<const uint64_t*>(constants) + block * at.words, valid,
+          static_cast<const uint64_t*>(constants) + own.block * at.words, valid,
           codes);
       const int64_t lanes = std::min<int64_t>(kLanes, layer.out_width - x);
       for (int64_t lane = 0; lane < lanes; ++lane) {

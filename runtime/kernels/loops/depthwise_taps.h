@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/loops/decoded_rows.h"
+#include "kernels/loops/depthwise.h"
 
 namespace aqe {
 
@@ -32,19 +32,14 @@ void for_depthwise_rows(const Layer& layer, const void* input, void* output,
                         void* scratch, int64_t begin, int64_t end,
                         const RunRow& run_row) {
   const Window& window = layer.window;
-  const int blocks = block_count(layer.out_channels);
   DecodedRows decoded(layer, 1, kBlock);
   decoded.start(input, scratch);
-  // Rows of outputs below each other come first, since they share rows.
   for (int64_t unit = begin; unit < end; ++unit) {
-    const int64_t y = unit % layer.out_height;
-    const int64_t part = unit / layer.out_height;
-    const int block = static_cast<int>(part % blocks);
-    const int64_t n = part / blocks;
+    const DepthwiseUnit own(layer, unit);
     const auto decode = [&](const char* pixels, int64_t count,
                             char* to) AQE_TARGET {
       if (pixels != nullptr) {
-        Set::decode(layer, pixels, count, block, to);
+        Set::decode(layer, pixels, count, own.block, to);
       } else {
         std::memset(to, layer.pad_value + Set::raise(layer.input),
                     count * kBlock);
@@ -54,15 +49,15 @@ void for_depthwise_rows(const Layer& layer, const void* input, void* output,
     const char** tap = taps;
     for (int ky = 0; ky < window.height; ++ky) {
       const char* row = decoded.row(
-          part, n, y * window.stride_y + int64_t{ky} * window.dilation_y,
-          decode);
+          own.part, own.n,
+          own.y * window.stride_y + int64_t{ky} * window.dilation_y, decode);
       for (int kx = 0; kx < window.width; ++kx, ++tap)
         *tap = row + int64_t{kx} * window.dilation_x * kBlock;
     }
     std::fill_n(tap, kTogether - 1, tap[-1]);
-    run_row(taps, block,
+    run_row(taps, own.block,
             pixel_at(layer.output, layer.out_channels, output,
-                     (n * layer.out_height + y) * layer.out_width));
+                     (own.n * layer.out_height + own.y) * layer.out_width));
   }
 }
 
