@@ -29,7 +29,7 @@ class Stage:
     keeps_floats: bool
 
 
-def find(graph, is_scaled_sum, is_quantizer, is_folded=lambda node: True):
+def find(graph, is_scaled_sum, is_quantizer, is_folded):
     """The stages of a graph.
 
     Args:
