@@ -153,6 +153,13 @@ def from_tfds(dataset, data_dir):
     return encoded, labels, sizes, classes
 
 
+def first_tests(encoded, labels, sizes, classes, count):
+    """Of the arguments of `write` those of the first `count` test images."""
+    start = sum(sizes[:-1])
+    part = slice(start, start + min(count, sizes[-1]))
+    return encoded[part], labels[part], (0, 0, len(labels[part])), classes
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(
         prog="python -m examples.reproduce.images",
@@ -162,10 +169,19 @@ def main(argv=None):
     add("dataset", choices=["cifar10", "cifar100"])
     add("file", type=Path, help="ends in .npz")
     add("--data-dir", help="of tensorflow-datasets")
+    add(
+        "--only-test",
+        type=int,
+        metavar="N",
+        help="the first N test images and no others, to test a network with",
+    )
     args = parser.parse_args(argv)
     if args.file.suffix != ".npz":
         parser.error(f"the file's name must end in .npz. Received: {args.file}")
-    write(args.file, *from_tfds(args.dataset, args.data_dir))
+    found = from_tfds(args.dataset, args.data_dir)
+    if args.only_test is not None:
+        found = first_tests(*found, args.only_test)
+    write(args.file, *found)
     print(f"{args.file}: {args.file.stat().st_size / 2**20:.1f} MiB")
 
 

@@ -67,6 +67,8 @@ def forms(run, model):
         id(getattr(layer, "kernel_quantizer", None))
         for layer in model._flatten_layers()
     }
+    if run["estimator"] == "aqe_ste":
+        run = {**run, "estimator": "aqe", "gradient": "1"}
     found = []
     for quantizer in aqe.callbacks.find(model):
         kind = "kernels" if id(quantizer) in kernel_quantizers else "inputs"

@@ -54,3 +54,17 @@ def test_the_file_has_to_be_named_as_numpy_does(capsys):
     with pytest.raises(SystemExit):
         images.main(["cifar10", "images.bin"])
     assert ".npz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [2, 9])
+def test_the_first_test_images_alone(tmp_path, monkeypatch, count):
+    encoded = [tf.io.encode_png(image).numpy() for image in pictures()]
+    found = encoded, list(range(10)), SIZES, 10
+    monkeypatch.setattr(images, "from_tfds", lambda *args: found)
+    path = tmp_path / "images.npz"
+    images.main(["cifar10", str(path), "--only-test", str(count)])
+    *others, (pixels, labels) = images.read(path).splits()
+    assert [len(part) for part, _ in others] == [0, 0]
+    first = sum(SIZES[:-1])
+    np.testing.assert_array_equal(pixels, pictures()[first:][:count])
+    np.testing.assert_array_equal(labels, np.arange(10)[first:][:count])

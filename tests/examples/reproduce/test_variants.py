@@ -50,7 +50,7 @@ def test_thresholds_are_those_of_the_role():
     assert (inputs.thresholds, inputs.relative) == ((0.3,), False)
 
 
-@pytest.mark.parametrize("estimator", ["aqe", "ste"])
+@pytest.mark.parametrize("estimator", ["aqe", "aqe_ste", "ste"])
 def test_estimators_of_the_package_are_forms_to_the_bit(estimator):
     x = tf.constant(np.random.default_rng(0).normal(size=99).astype("float32"))
     quantizer = aqe.quantizers.Ternary(estimator=estimator)

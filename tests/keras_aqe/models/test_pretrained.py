@@ -8,7 +8,7 @@ import pytest
 
 import keras_aqe as aqe
 from examples import export_pretrained
-from examples.reproduce import report
+from examples.reproduce import images, original_images, report
 from examples.reproduce.store import Store
 from keras_aqe import converters, runtime
 from keras_aqe.models import pretrained
@@ -73,7 +73,7 @@ def test_card_is_what_the_committed_lines_say():
         test, validation, seed, rate, schedule, run, *_ = cells
         record = records[run.strip("`")]
         assert name.endswith("-{}-{}".format(*record["run"]["bits"]))
-        assert record["run"]["estimator"] == "aqe"
+        assert record["run"]["estimator"] in ("aqe", "aqe_ste")
         assert float(test) == record["test_accuracy"]
         assert float(validation) == record["validation_accuracy"]
         assert int(seed) == record["run"]["seed"]
@@ -103,3 +103,34 @@ def test_packed_file_is_the_network(name):
     path = importlib.resources.files("keras_aqe.pretrained") / f"{name}.tflite"
     found = converters.Interpreter(path.read_bytes()).predict(x)
     np.testing.assert_allclose(found, model(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def real_images():
+    """400 test images of CIFAR-10 as `examples.reproduce.images` reads them."""
+    path = pathlib.Path(__file__).with_name("cifar10_test.npz")
+    return images.read(path).splits()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", card())
+def test_network_and_file_recognise_images_as_the_card_says(name, real_images):
+    try:
+        runtime.library_path()
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    pixels, labels = real_images
+    prefix = name[: -len("-1-1")]
+    mean, std = original_images.normalisations()[prefix]
+    x = np.float32(np.rint((pixels - mean) / std * 128) / 128)
+    model = aqe.models.load_pretrained(name)
+    in_keras = model.predict(x, batch_size=200, verbose=0).argmax(-1)
+    path = importlib.resources.files("keras_aqe.pretrained") / f"{name}.tflite"
+    in_file = converters.Interpreter(path.read_bytes()).predict(x).argmax(-1)
+    # A first layer in float rounds by processor.
+    exact = model.get_layer("conv1").kernel_quantizer is not None
+    assert np.mean(in_keras != in_file) <= (0 if exact else 0.01)
+    expected = float(card()[name][0])
+    uncertain = np.sqrt(expected * (1 - expected) / len(labels))
+    for found in (in_keras, in_file):
+        assert abs(np.mean(found == labels) - expected) < 4 * uncertain
