@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 import keras_aqe as aqe
-from examples.reproduce import images, progress, store, variants
+from examples.reproduce import images, progress, store, variants, widening
 from examples.reproduce.jax_program import EVALUATED, Program, structure
 from keras_aqe.files import write_whole
 
@@ -45,6 +45,7 @@ def train(run, folder, args, sources):
     keras.utils.set_random_seed(run["seed"])
     as_float32 = {**run, "dtype": "float32"}
     model = variants.build(as_float32, data.pixels.shape[1:], data.classes)
+    widening.start(model, run)
     if run["initial"]:
         _start_from(model, keras.models.load_model(sources["initial"]))
     loop = _Loop(run, folder, program, model, sources)

@@ -18,6 +18,8 @@ SEARCH = "learning rate"  # The stage that "best" learning rates come from.
 # `decayed` says which variables lose weight: "all", the "latent" kernels or the
 # "other" ones. `teacher` and `initial` name a `stage` of the experiment, whose
 # network of the same kind gives a `share` of the targets, or the first weights.
+# `widened` names the trained `network` of this package, its widths left out,
+# whose units are repeated for the first weights, and the `noise` on these.
 DEFAULTS = {
     "dataset": "cifar10",
     "train_images": None,
@@ -46,6 +48,7 @@ DEFAULTS = {
     "label_smoothing": 0.0,
     "teacher": None,
     "initial": None,
+    "widened": None,
     "batch_size": 128,
     "dtype": "float32",
     "epochs": 10,

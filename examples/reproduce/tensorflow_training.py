@@ -13,6 +13,7 @@ from examples.reproduce import (
     runs,
     strategies,
     variants,
+    widening,
 )
 from examples.reproduce.backup import Backup, Deadline
 from examples.reproduce.curves import Curves
@@ -46,6 +47,7 @@ def train(run, folder, args, strategy):
     data = LOADERS[run["dataset"]](run, args)
     with strategy.scope():
         model = build(run, data)
+        widening.start(model, run)
     every, last = run["curve_every"], run["epochs"]
     curves = Curves(folder if worker == 0 else None, data, every, last)
     backup = Backup(folder / "backup", worker)
