@@ -135,6 +135,9 @@ x = np.rint((images - mean) / std * 128) / 128
 ```
 {rounding}"""
 
+# Arguments that the `from_config` of a layer of Keras does not do without.
+ASKED_FOR = {"Rescaling": ("scale", "offset")}
+
 # What is promised of the first layer's sums.
 EXACT = """
 Multiples of 1/128 add up exactly in any order, so that network and file agree
@@ -245,7 +248,8 @@ def compress(path):
 def without_defaults(config):
     """Leaves out arguments of Keras's layers that are what they default to.
 
-    Each release of Keras adds some, which older ones refuse.
+    Each release of Keras adds some, which older ones refuse. What a layer's own
+    `from_config` asks for stays.
     """
     if isinstance(config, list):
         return [without_defaults(entry) for entry in config]
@@ -258,7 +262,8 @@ def without_defaults(config):
         config["config"] = {
             name: value
             for name, value in config["config"].items()
-            if name not in known.parameters
+            if name in ASKED_FOR.get(config["class_name"], ())
+            or name not in known.parameters
             or known.parameters[name].default != value
         }
     return config

@@ -57,6 +57,8 @@ def to_float32(model: keras.Model) -> keras.Model:
 
     result = clone(model, copy)
     for layer, copied in copies.values():
+        if not hasattr(layer, "variables"):
+            continue  # A function of `keras.ops`.
         for variable, value in zip(copied.variables, layer.variables):
             variable.assign(keras.ops.convert_to_numpy(value))
     for layer in result._flatten_layers():

@@ -77,3 +77,14 @@ def test_export(tmp_path, monkeypatch, eager, published):
         export_pretrained.export(
             group, record, tmp_path, images, (labels + 1) % 10
         )
+
+
+@pytest.mark.parametrize(
+    "layer", [keras.layers.Rescaling(2.0), keras.layers.Dense(3)]
+)
+def test_layers_without_their_defaults_load(layer, tmp_path):
+    model = keras.Sequential([keras.Input((2,)), layer])
+    export_pretrained.save_compressed(model, tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = np.ones((1, 2), "float32")
+    np.testing.assert_array_equal(loaded(x), model(x))

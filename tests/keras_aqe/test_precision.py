@@ -28,6 +28,7 @@ def network():
     scale = keras.Input((1,), name="scale")
     x = QuantConv2D(4, 3, kernel_quantizer="binary")(image)
     x = HardTanh()(K.BatchNormalization()(x))
+    x = keras.ops.pad(x, [(0, 0), (1, 0), (0, 1), (0, 0)])
     # Called twice, and with it the quantizer that is used here too.
     x = K.Flatten()(shared(inner(inner(x))))
     x = QuantDense(3, kernel_quantizer="po2_3")(x)

