@@ -136,7 +136,7 @@ x = np.rint((images - mean) / std * 128) / 128
 {rounding}"""
 
 # Arguments that the `from_config` of a layer of Keras does not do without.
-ASKED_FOR = {"Rescaling": ("scale", "offset")}
+ASKED_FOR = {"Rescaling": ("offset",)}
 
 # What is promised of the first layer's sums.
 EXACT = """

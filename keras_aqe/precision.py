@@ -57,7 +57,7 @@ def to_float32(model: keras.Model) -> keras.Model:
 
     result = clone(model, copy)
     for layer, copied in copies.values():
-        if not hasattr(layer, "variables"):
+        if not isinstance(layer, keras.layers.Layer):
             continue  # A function of `keras.ops`.
         for variable, value in zip(copied.variables, layer.variables):
             variable.assign(keras.ops.convert_to_numpy(value))
