@@ -7,8 +7,8 @@ python -m examples.export_pretrained --results docs/results --data-dir DIR \
 
 Of each experiment in `GROUPS` and at each width the network that has the
 highest validation accuracy is taken, among all seeds, learning rates and
-schedules that are finished; other settings are those that the experiment
-starts from, its estimator (a form of AQE) among them. It is made small,
+schedules that are finished; other settings are those of the experiment's first
+run of that width, its estimator among them. It is made small,
 converted to the packed format, verified on the test images, and its row is
 written into the model card. A network that is published already need not lie in
 its experiment's folder any more. Decoders of JPEG differ, so each is tested on
@@ -67,6 +67,15 @@ GROUPS = (
         "minw-d-cifar10",
         "MINW-Net, Model D, as in the paper, trained on 45,000 images of "
         "CIFAR-10 in 100 epochs.",
+        from_file=True,
+    ),
+    Group(
+        "wide",
+        "small",
+        "minw-a-cifar10",
+        "MINW-Net, Model A, as in the paper. Its first weights are those of "
+        "the trained Model D, each unit repeated; with these it was trained on "
+        "45,000 images of CIFAR-10 in 3 epochs.",
         from_file=True,
     ),
     Group(
@@ -152,8 +161,10 @@ processor."""
 def best(group, records, bits):
     """Returns the record to publish, or `None` if there is no run yet."""
     planned = runs.expand(runs.load(group.experiment), group.scale)
-    # The first run of the plan has default settings but for what is free.
-    wanted = {**next(planned).run, "bits": bits}
+    # The first of the plan has default settings but for what is free.
+    wanted = next((p.run for p in planned if p.run["bits"] == bits), None)
+    if wanted is None:
+        return None
 
     def fits(run):
         run = {**runs.DEFAULTS, **run}
@@ -298,6 +309,7 @@ def section(group, results, args):
                 f"{record['validation_accuracy']:.4f}",
                 str(record["run"]["seed"]),
                 str(record["run"]["learning_rate"]),
+                record["run"]["estimator"],
                 report.setting(record["run"]["schedule"]),
                 f"`{record['id']}`",
                 *(f"{size / 1024:,.0f} KiB" for size in sizes),
@@ -308,8 +320,8 @@ def section(group, results, args):
         for bits, record in zip(WIDTHS, chosen)
         if record is None
     ]
-    head = ["name", "test", "validation", "seed", "learning rate", "schedule"]
-    head += ["run", ".keras", ".tflite"]
+    head = ["name", "test", "validation", "seed", "learning rate"]
+    head += ["estimator", "schedule", "run", ".keras", ".tflite"]
     return SECTION.format(
         prefix=group.prefix,
         about=group.about,

@@ -63,13 +63,18 @@ def normalisations():
     return found
 
 
+def normalise(images, mean, std):
+    """Returns multiples of 1/128, which a first layer adds up exactly."""
+    return np.float32(np.rint((images - mean) / std * 128) / 128)
+
+
 def accuracies(images, labels):
     """Yields a name and the accuracy of each trained network."""
     for prefix, (mean, std) in normalisations().items():
-        x = np.rint((images - mean) / std * 128) / 128
+        x = normalise(images, mean, std)
         for path in sorted(PRETRAINED.glob(f"{prefix}-?-?.keras")):
             model = aqe.models.load_pretrained(path.stem)
-            logits = model.predict(x.astype("float32"), verbose=0)
+            logits = model.predict(x, verbose=0)
             yield path.stem, float(np.mean(logits.argmax(-1) == labels))
 
 

@@ -54,11 +54,12 @@ def table(sweep):
             + [seconds, state]
         )
     done = sum(key in finished for key in planned)
+    known = len(planned) - done - unknown
     said = f"{done} of {len(planned)} runs are finished"
-    if done < len(planned):
-        said += f"; the others take about {left:.0f} s one after the other"
+    if known:
+        said += f"; {known} will take about {left:.0f} s one after the other"
     if unknown:
-        said += f", and {unknown} of them an unknown time"
+        said += f"; {unknown} will take an unknown time"
     if len(sweep.resolved()) < len(sweep.plan):
         said += "; others wait for the learning rate that is the best"
     head = ["id", "of", "run", "epochs", "seconds", "state"]

@@ -34,7 +34,7 @@ def test_seconds_of_what_is_left_are_those_of_what_is_done(command, capsys):
     first, second, *_ = [planned.run for planned in sweep.plan]
     before, said = rows(command, capsys)
     assert {row[-2] for row in before.values()} == {"unknown"}
-    assert said.startswith("0 of 5 runs")
+    assert said == ("0 of 5 runs are finished; 5 will take an unknown time.")
     sweep.store.append(
         {
             "run": first,
@@ -56,5 +56,7 @@ def test_seconds_of_what_is_left_are_those_of_what_is_done(command, capsys):
     assert states[2] == ["about 23", "waiting"]
     assert states[4] == ["unknown", "waiting"]
     assert [row[1] for row in after.values()][1] == "seed 1"
-    assert said.startswith("1 of 5 runs are finished; the others take about 61")
-    assert "1 of them an unknown time" in said
+    assert said == (
+        "1 of 5 runs are finished; 3 will take about 61 s one after the "
+        "other; 1 will take an unknown time."
+    )

@@ -70,11 +70,10 @@ def test_card_is_what_the_committed_lines_say():
         for record in Store(results / group.experiment / "results.jsonl")
     }
     for name, cells in card().items():
-        test, validation, seed, rate, schedule, run, *_ = cells
+        test, validation, seed, rate, estimator, schedule, run, *_ = cells
         record = records[run.strip("`")]
         assert name.endswith("-{}-{}".format(*record["run"]["bits"]))
-        estimator = "aqe_ste" if name.startswith("resnet20") else "aqe"
-        assert record["run"]["estimator"] == estimator
+        assert estimator == record["run"]["estimator"]
         assert float(test) == record["test_accuracy"]
         assert float(validation) == record["validation_accuracy"]
         assert int(seed) == record["run"]["seed"]
@@ -133,7 +132,7 @@ def test_network_and_file_recognise_images_as_the_card_says(name, real_images):
     pixels, labels = real_images
     prefix = name[: -len("-1-1")]
     mean, std = original_images.normalisations()[prefix]
-    x = np.float32(np.rint((pixels - mean) / std * 128) / 128)
+    x = original_images.normalise(pixels, mean, std)
     model = aqe.models.load_pretrained(name)
     in_keras = model.predict(x, batch_size=200, verbose=0).argmax(-1)
     path = importlib.resources.files("keras_aqe.pretrained") / f"{name}.tflite"
