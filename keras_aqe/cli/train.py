@@ -16,9 +16,9 @@ examples:
   keras-aqe train cifar10 --variant D --epochs 50 --output runs/d11
   keras-aqe train cifar10 --variant D --epochs 50 --output runs/d11 --resume
 
-Chen et al., 2020, train with Adam at a learning rate of 0.01 with exponential
-decay, batches of 256 and 200 epochs:
-  --learning-rate 0.01 --batch-size 256 --epochs 200
+The learning rate of Adam falls to 0 by a cosine. Chen et al., 2020, train by
+batches of 256 for 200 epochs:
+  --batch-size 256 --epochs 200
 
 A run that was stopped goes on at its last whole epoch, with the alpha it was
 at, when the same command is given with --resume.
@@ -48,8 +48,8 @@ def add_arguments(parser):
     add(
         "--learning-rate",
         type=above_zero,
-        default=5e-3,
-        help="(default: 0.005)",
+        default=0.01,
+        help="of the first step (default: 0.01)",
     )
     add("--seed", type=int, default=0)
     add("--train-images", type=positive, default=45_000, help="at most")

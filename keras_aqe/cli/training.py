@@ -66,12 +66,10 @@ def build_model(args, total_steps, image_shape):
 
 
 def compile_classifier(model, learning_rate, total_steps):
-    """Adam, whose learning rate falls to 2 % over the run, on logits."""
+    """Adam, whose learning rate falls to 0 by a cosine, on logits."""
     model.compile(
         keras.optimizers.Adam(
-            keras.optimizers.schedules.ExponentialDecay(
-                learning_rate, total_steps, 0.02
-            )
+            keras.optimizers.schedules.CosineDecay(learning_rate, total_steps)
         ),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],

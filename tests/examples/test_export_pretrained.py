@@ -1,5 +1,6 @@
 """A published network is small and that of its line of results."""
 
+import dataclasses
 import json
 import zipfile
 
@@ -9,6 +10,7 @@ import pytest
 
 import keras_aqe as aqe
 from examples import export_pretrained
+from examples.reproduce import runs
 
 
 def trained(bits):
@@ -77,6 +79,34 @@ def test_export(tmp_path, monkeypatch, eager, published):
         export_pretrained.export(
             group, record, tmp_path, images, (labels + 1) % 10
         )
+
+
+def test_best_of_the_runs_of_a_width_of_the_plan(monkeypatch):
+    config = {
+        "run": {},
+        "scale": {"small": {}},
+        "row": [
+            {"label": "1/1", "bits": [[1, 1]]},
+            {"label": "2/2", "bits": [[2, 2]], "estimator": "ste"},
+        ],
+        "column": [{"label": "D"}],
+    }
+    monkeypatch.setattr(runs, "load", lambda name: config)
+    group = export_pretrained.GROUPS[0]
+    group = dataclasses.replace(group, scale="small")
+    records = [
+        {"run": run, "validation_accuracy": accuracy}
+        for run, accuracy in [
+            ({"bits": [1, 1]}, 0.5),
+            ({"bits": [1, 1], "seed": 1}, 0.6),
+            ({"bits": [1, 1], "estimator": "ste"}, 0.9),
+            ({"bits": [2, 2], "estimator": "ste"}, 0.7),
+            ({"bits": [3, 3]}, 0.8),
+        ]
+    ]
+    assert export_pretrained.best(group, records, [1, 1]) is records[1]
+    assert export_pretrained.best(group, records, [2, 2]) is records[3]
+    assert export_pretrained.best(group, records, [3, 3]) is None
 
 
 @pytest.mark.parametrize(
