@@ -15,25 +15,23 @@ DOCS = pathlib.Path(__file__).parents[3] / "docs"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "experiment",
+    "page",
     sorted(
-        name
-        for name in runs.NAMES
-        if (DOCS / "results" / name / "results.jsonl").exists()
+        str(path.relative_to(DOCS / "results"))
+        for path in (DOCS / "results").glob("*/*.md")
+        if path.stem in runs.NAMES
     ),
 )
-def test_what_is_published_is_what_its_lines_say(tmp_path, experiment):
-    published = DOCS / "results" / experiment
-    made = tmp_path / experiment
-    shutil.copytree(published, made)
-    page = f"{experiment}.md"
-    (made / page).unlink()
-    expected = (published / page).read_text()
+def test_what_is_published_is_what_its_lines_say(tmp_path, page):
+    published = DOCS / "results" / page
+    made = tmp_path / page
+    shutil.copytree(published.parent, made.parent)
+    made.unlink()
+    expected = published.read_text()
     (scale,) = re.findall(r"^Scale: (\w+)\.", expected, re.MULTILINE)
-    __main__.main(
-        [experiment, "--scale", scale, "--report", "--output", str(made)]
-    )
-    assert (made / page).read_text() == expected
+    output = ["--output", str(made.parent)]
+    __main__.main([made.stem, "--scale", scale, "--report", *output])
+    assert made.read_text() == expected
 
 
 def test_rows_of_the_study_are_those_of_its_page():
