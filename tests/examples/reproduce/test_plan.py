@@ -34,7 +34,7 @@ def test_seconds_of_what_is_left_are_those_of_what_is_done(command, capsys):
     first, second, *_ = [planned.run for planned in sweep.plan]
     before, said = rows(command, capsys)
     assert {row[-2] for row in before.values()} == {"unknown"}
-    assert said == ("0 of 5 runs are finished; 5 will take an unknown time.")
+    assert said == "0 of 5 runs are finished; 5 will take an unknown time."
     sweep.store.append(
         {
             "run": first,

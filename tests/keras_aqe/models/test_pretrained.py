@@ -14,6 +14,8 @@ from keras_aqe import converters, runtime
 from keras_aqe.models import pretrained
 
 ROOT = pathlib.Path(__file__).parents[3]
+# What trained the networks that "aqe" did not.
+ESTIMATORS = {"minw-a-cifar10": "ste", "resnet20-cifar10": "aqe_ste"}
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,8 @@ def test_card_is_what_the_committed_lines_say():
         record = records[run.strip("`")]
         assert name.endswith("-{}-{}".format(*record["run"]["bits"]))
         assert estimator == record["run"]["estimator"]
+        expected = ESTIMATORS.get(name[: -len("-1-1")], "aqe")
+        assert estimator == expected
         assert float(test) == record["test_accuracy"]
         assert float(validation) == record["validation_accuracy"]
         assert int(seed) == record["run"]["seed"]
