@@ -177,7 +177,7 @@ def best(group, records, bits):
 
 
 def export(group, record, results, x, labels):
-    """Writes the network and its packed file; returns their sizes.
+    """Writes the network and its packed file.
 
     Raises:
         ValueError: If network or file are not what the line says.
@@ -215,10 +215,6 @@ def export(group, record, results, x, labels):
         FOLDER / f"{name}.keras", lambda path: save_compressed(model, path)
     )
     converted.save(FOLDER / f"{name}.tflite")
-    return [
-        (FOLDER / f"{name}.{suffix}").stat().st_size
-        for suffix in ("keras", "tflite")
-    ]
 
 
 def gather_weights(model):
@@ -301,10 +297,16 @@ def section(group, results, args):
 
     rows = []
     for record in found:
-        sizes = export(group, record, results, test, labels)
+        name = group.name(record["run"]["bits"])
+        if name in (args.only or [name]):
+            export(group, record, results, test, labels)
+        sizes = [
+            (FOLDER / f"{name}.{suffix}").stat().st_size
+            for suffix in ("keras", "tflite")
+        ]
         rows.append(
             [
-                f"`{group.name(record['run']['bits'])}`",
+                f"`{name}`",
                 f"{record['test_accuracy']:.4f}",
                 f"{record['validation_accuracy']:.4f}",
                 str(record["run"]["seed"]),
@@ -357,7 +359,18 @@ def main(argv=None):
         required=True,
         help="the file of `examples.reproduce.images cifar10`",
     )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        help="write the files of these networks, and leave the others as they "
+        "are; the card is of all",
+    )
     args = parser.parse_args(argv)
+    names = [group.name(bits) for group in GROUPS for bits in WIDTHS]
+    unknown = sorted(set(args.only or []) - set(names))
+    if unknown:
+        parser.error(f"--only must be of {names}. Received: {unknown}")
 
     sections = [
         section(group, args.results / group.experiment, args)

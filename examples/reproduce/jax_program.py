@@ -26,6 +26,9 @@ STRUCTURE = (
     "stochastic",
     "kernel_thresholds",
     "input_thresholds",
+    "kernel_constraint",
+    "input_gradient",
+    "kernel_gradient",
     "optimizer",
     "optimizer_arguments",
     "batch_size",
@@ -53,6 +56,7 @@ class Program:
         shape = data.pixels.shape[1:]
         self.model = variants.build(run, shape, data.classes)
         self.quantizers = aqe.callbacks.find(self.model)
+        self._shapes = variants.shapes(run, self.model)
         optimizer = getattr(keras.optimizers, run["optimizer"])
         # A number, so that it is a variable, which each step sets.
         self.optimizer = optimizer(0.0, **run["optimizer_arguments"])
@@ -190,8 +194,10 @@ class Program:
 
     def _call(self, trainable, rest, images, settings):
         """The network as it trains, by the estimators of the settings."""
-        for quantizer, form in zip(self.quantizers, settings["forms"]):
-            quantizer.estimate = variants.estimator(form)
+        for quantizer, *form in zip(
+            self.quantizers, settings["forms"], self._shapes
+        ):
+            quantizer.estimate = variants.estimator(*form)
         logits, rest = self.model.stateless_call(
             trainable, rest, images, training=True
         )

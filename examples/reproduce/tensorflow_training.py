@@ -150,14 +150,16 @@ def apply(model, run):
             variable.regularizer = keras.regularizers.L2(
                 run["weight_decay"] / 2
             )
-    usual = variants.forms(
-        {**runs.DEFAULTS, "estimator": run["estimator"]}, model
-    )
+    usual = {**runs.DEFAULTS, "estimator": run["estimator"]}
     for quantizer, form, own in zip(
-        aqe.callbacks.find(model), variants.forms(run, model), usual
+        aqe.callbacks.find(model), _forms(run, model), _forms(usual, model)
     ):
         if form != own:
-            quantizer.estimate = variants.estimator(form)
+            quantizer.estimate = variants.estimator(*form)
+
+
+def _forms(run, model):
+    return list(zip(variants.forms(run, model), variants.shapes(run, model)))
 
 
 def _compiled(model, run, data):

@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import pathlib
+import shutil
+import types
 import zipfile
 
 import keras
@@ -11,6 +14,8 @@ import pytest
 import keras_aqe as aqe
 from examples import export_pretrained
 from examples.reproduce import runs
+
+RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 
 
 def trained(bits):
@@ -65,9 +70,10 @@ def test_export(tmp_path, monkeypatch, eager, published):
     size = path.stat().st_size
 
     labels = logits.argmax(-1)
-    sizes = export_pretrained.export(group, record, tmp_path, images, labels)
+    export_pretrained.export(group, record, tmp_path, images, labels)
     small = tmp_path / "minw-d24-cifar10-3-3.keras"
-    assert sizes[0] == small.stat().st_size < size
+    assert small.stat().st_size < size
+    assert small.with_suffix(".tflite").exists()
     # Older releases of Keras do not know all arguments.
     with zipfile.ZipFile(small) as archive:
         config = json.loads(archive.read("config.json"))
@@ -118,3 +124,34 @@ def test_layers_without_their_defaults_load(layer, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     x = np.ones((1, 2), "float32")
     np.testing.assert_array_equal(loaded(x), model(x))
+
+
+def test_only_the_named_networks_are_written(tmp_path, monkeypatch):
+    exported = []
+
+    def export(group, record, *arguments):
+        exported.append(group.name(record["run"]["bits"]))
+
+    rng = np.random.default_rng(0)
+    part = rng.integers(0, 256, (4, 32, 32, 3), "uint8"), np.zeros(4, "int32")
+    splits = types.SimpleNamespace(splits=lambda: [part] * 3)
+    monkeypatch.setattr(export_pretrained, "export", export)
+    monkeypatch.setattr(export_pretrained.images, "read", lambda file: splits)
+    monkeypatch.setattr(
+        export_pretrained.datasets, "load_cifar10", lambda *_: [part] * 3
+    )
+    folder = tmp_path / "pretrained"
+    shutil.copytree(export_pretrained.FOLDER, folder)
+    committed = (folder / "README.md").read_text()
+    monkeypatch.setattr(export_pretrained, "FOLDER", folder)
+    command = ["--results", str(RESULTS), "--images", "cifar10.npz"]
+    name = "minw-d-cifar10-2-2"
+    export_pretrained.main([*command, "--only", name])
+    assert exported == [name]
+    card = (folder / "README.md").read_text()
+    rows = [line for line in card.splitlines() if line.startswith("| `")]
+    assert rows == [
+        line for line in committed.splitlines() if line.startswith("| `")
+    ]
+    with pytest.raises(SystemExit):
+        export_pretrained.main([*command, "--only", "minw-d-cifar10"])

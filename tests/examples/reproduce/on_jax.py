@@ -230,6 +230,8 @@ def settings(folder):
         "forward": {"alpha_order": "forward"},
         "inputs": {"aqe_for": "inputs"},
         "triangle": {"input_gradient": "triangle"},
+        "power": {"input_gradient": "power", "kernel_gradient": "power"},
+        "standardized": {"kernel_constraint": {"deviation": 0.5}},
         "smoothed": {"label_smoothing": 0.1},
         "recalibrated": {"recalibrate": True},
     }.items():

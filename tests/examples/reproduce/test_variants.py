@@ -69,13 +69,101 @@ def test_estimators_of_the_package_are_forms_to_the_bit(estimator):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_the_gradient_of_inputs_may_be_a_triangle():
-    x = tf.constant([-1.5, -0.75, 0.0, 0.25, 1.0])
-    estimate = variants.estimator((0.0, 1.0, 0.0, 2.0, 1.0))
+X = [-1.5, -0.75, -0.05, 0.0, 0.25, 1.0]
+
+
+@pytest.mark.parametrize(
+    "shape, expected",
+    [
+        ("flat", [0, 1, 1, 1, 1, 1]),
+        ("triangle", [0, 0.5, 1.9, 2, 1.5, 0]),
+        # Of x^(1/2), o = 1 + 2 alpha = 2, and below 0.1 as steep as to there.
+        (
+            "power",
+            [0, 0.5 / 0.75**0.5, 1 / 0.1**0.5, 1 / 0.1**0.5, 1, 0.5],
+        ),
+    ],
+)
+def test_shapes_of_the_gradient(shape, expected):
+    x = tf.constant(X)
+    estimate = variants.estimator((0.0, 1.0, 0.0, 2.0), shape)
     with tf.GradientTape() as tape:
         tape.watch(x)
         y = estimate(x, tf.sign, 0.5)
-    np.testing.assert_allclose(tape.gradient(y, x), [0, 0.5, 2.0, 1.5, 0])
+    np.testing.assert_allclose(tape.gradient(y, x), expected, rtol=1e-6)
+    np.testing.assert_allclose(y, 0.5 * np.sign(X) + 0.5 * np.array(X))
+
+
+@pytest.mark.parametrize("kind", ["input", "kernel"])
+@pytest.mark.parametrize("shape", ["triangle", "power"])
+def test_the_gradient_has_its_shape_where_the_run_says(kind, shape):
+    model = network(estimator="ste")
+    run = {**runs.DEFAULTS, "estimator": "ste", f"{kind}_gradient": shape}
+    tensorflow_training.apply(model, run)
+    x = tf.constant(X)
+    factors = {}
+    for layer in model.layers:
+        for role, name in ROLES.items():
+            quantizer = getattr(layer, name, None)
+            if quantizer is not None:
+                quantizer.alpha.assign(1.0)
+                with tf.GradientTape() as tape:
+                    tape.watch(x)
+                    y = quantizer(x, training=True)
+                found = tape.gradient(y, x).numpy()
+                factors.setdefault(role, found)
+                np.testing.assert_array_equal(found, factors[role])
+    shaped = factors.pop(f"{kind}s")
+    (plain,) = factors.values()
+    np.testing.assert_array_equal(plain, np.abs(X) <= 1)
+    at_a_quarter = {"triangle": 1.5, "power": 0.25 ** (-2 / 3) / 3}[shape]
+    np.testing.assert_allclose(shaped[4], at_a_quarter, rtol=1e-5)
+
+
+@pytest.mark.parametrize("deviation", [None, 0.5])
+@pytest.mark.parametrize("bits", [1, 2, 3])
+def test_kernels_are_standardized_filter_by_filter(deviation, bits):
+    run = {
+        **runs.DEFAULTS,
+        "bits": [1, bits],
+        "kernel_constraint": {"deviation": deviation},
+        "network_arguments": {"variant": "D", "filters": 2, "dense_units": 4},
+    }
+    model = variants.build(run, (32, 32, 3), 10)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if getattr(layer, "kernel_quantizer", None) is None:
+            continue
+        kernel = layer.kernel
+        w = rng.normal(0.1, 0.3, size=kernel.shape).astype("float32")
+        axes = tuple(range(w.ndim - 1))
+        expected = w - w.mean(axes)
+        if deviation is not None:
+            expected *= deviation / w.std(axes)
+        np.testing.assert_allclose(
+            kernel.constraint(w), expected.clip(-1, 1), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_standardized_kernels_leave_nothing_in_the_file(tmp_path):
+    run = {
+        **runs.DEFAULTS,
+        "kernel_constraint": {"deviation": 0.5},
+        "network_arguments": {"variant": "D", "filters": 2, "dense_units": 4},
+    }
+    model = variants.build(run, (32, 32, 3), 10)
+    model.compile("adam", "mse")
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(8, 32, 32, 3)).astype("float32")
+    model.fit(images, np.zeros((8, 10)), verbose=0)
+    kernel = model.get_layer("conv2").kernel.numpy()
+    # Some weights were clipped after they had been scaled.
+    np.testing.assert_allclose(kernel.std((0, 1, 2)), 0.5, rtol=0.1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    constraint = loaded.get_layer("conv2").kernel.constraint
+    assert isinstance(constraint, aqe.constraints.WeightClip)
+    np.testing.assert_array_equal(loaded(images), model(images))
 
 
 ROLES = {"kernels": "kernel_quantizer", "inputs": "quantizer"}
@@ -88,7 +176,7 @@ def network(**kwargs):
 @pytest.mark.parametrize("kind", ["inputs", "kernels"])
 def test_aqe_for_some_quantizers_is_ste_for_the_others(kind):
     model = network()
-    run = {**runs.DEFAULTS, "aqe_for": kind, "input_gradient": "triangle"}
+    run = {**runs.DEFAULTS, "aqe_for": kind}
     found = dict(
         zip(
             [q.name for q in aqe.callbacks.find(model)],
@@ -96,16 +184,11 @@ def test_aqe_for_some_quantizers_is_ste_for_the_others(kind):
         )
     )
     for layer in model.layers:
-        for role, name in (
-            ("kernels", "kernel_quantizer"),
-            ("inputs", "quantizer"),
-        ):
+        for role, name in ROLES.items():
             quantizer = getattr(layer, name, None)
             if quantizer is not None:
-                *estimator, triangle = found.pop(quantizer.name)
-                by_aqe = [0, 1, 0, 2] if role == kind else [1, 0, 1, 0]
-                assert estimator == by_aqe
-                assert triangle == (role == "inputs")
+                by_aqe = (0, 1, 0, 2) if role == kind else (1, 0, 1, 0)
+                assert found.pop(quantizer.name) == by_aqe
     assert not found
 
 
@@ -119,11 +202,13 @@ def test_which_variables_decay(decayed):
 
 
 @pytest.mark.parametrize(
-    "setting", ["aqe_for", "input_gradient", "forward", "gradient"]
+    "setting",
+    ["aqe_for", "forward", "gradient", "input_gradient", "kernel_gradient"],
 )
 def test_unknown_values_are_refused(setting):
+    run = {**runs.DEFAULTS, setting: "none"}
     with pytest.raises(ValueError, match=f"`{setting}` must be one of"):
-        variants.forms({**runs.DEFAULTS, setting: "none"}, network())
+        tensorflow_training.apply(network(), run)
 
 
 def test_mixed_precision_ends_in_float32():
