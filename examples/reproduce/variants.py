@@ -62,7 +62,7 @@ class Standardized(keras.constraints.Constraint):
 
     Args:
         clip: The constraint that the layer had.
-        deviation: Float `s`; `None` centres filters alone.
+        deviation: Float `s`.
     """
 
     def __init__(self, clip, deviation):
@@ -72,10 +72,10 @@ class Standardized(keras.constraints.Constraint):
     def __call__(self, w):
         axes = tuple(range(len(w.shape) - 1))
         w = w - keras.ops.mean(w, axes, keepdims=True)
-        if self.deviation is not None:
-            deviation = keras.ops.std(w, axes, keepdims=True)
-            w = w * (self.deviation / (deviation + keras.config.epsilon()))
-        return self.clip(w)
+        deviation = keras.ops.std(w, axes, keepdims=True)
+        return self.clip(
+            w * (self.deviation / (deviation + keras.config.epsilon()))
+        )
 
 
 def set_thresholds(model, run):
