@@ -149,6 +149,7 @@ def test_standardized_kernels_leave_nothing_in_the_file(tmp_path):
         "kernel_constraint": {"deviation": 0.5},
         "network_arguments": {"variant": "D", "filters": 2, "dense_units": 4},
     }
+    keras.utils.set_random_seed(0)
     model = variants.build(run, (32, 32, 3), 10)
     model.compile("adam", "mse")
     rng = np.random.default_rng(0)
