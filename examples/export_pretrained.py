@@ -298,7 +298,7 @@ def section(group, results, args):
     rows = []
     for record in found:
         name = group.name(record["run"]["bits"])
-        if name in (args.only or [name]):
+        if not args.only or name in args.only:
             export(group, record, results, test, labels)
         sizes = [
             (FOLDER / f"{name}.{suffix}").stat().st_size

@@ -15,6 +15,7 @@ SEARCH = "learning rate"  # The stage that "best" learning rates come from.
 
 # What a run is when its configuration does not say otherwise. `aqe_for` is
 # "all" quantizers, or those of "inputs" or "kernels": STE trains the others.
+# `kernel_constraint` holds the `deviation` of `variants.Standardized`.
 # `decayed` says which variables lose weight: "all", the "latent" kernels or the
 # "other" ones. `teacher` and `initial` name a `stage` of the experiment, whose
 # network of the same kind gives a `share` of the targets, or the first weights.

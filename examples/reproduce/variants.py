@@ -207,7 +207,7 @@ def decays(run, model):
 
 
 def _latent(model):
-    """The variables that are quantized: they alone have a constraint."""
+    """Latent kernels: of a quantized layer's variables they are constrained."""
     return [
         variable
         for layer in model._flatten_layers()

@@ -8,6 +8,13 @@ import tensorflow as tf
 import keras_aqe as aqe
 from examples.reproduce import runs, tensorflow_training, variants
 
+X = [-1.5, -0.75, -0.05, 0.0, 0.25, 1.0]
+ROLES = {"kernels": "kernel_quantizer", "inputs": "quantizer"}
+
+
+def network(**kwargs):
+    return aqe.models.MINWNet("D", filters=2, dense_units=4, **kwargs)
+
 
 @pytest.mark.parametrize("forward", ["blend", "hard"])
 @pytest.mark.parametrize("gradient", ["2 alpha", "1", "1 - alpha"])
@@ -67,9 +74,6 @@ def test_estimators_of_the_package_are_forms_to_the_bit(estimator):
         results.append((y, tape.gradient(y, x)))
     for mine, theirs in zip(*results):
         np.testing.assert_array_equal(mine, theirs)
-
-
-X = [-1.5, -0.75, -0.05, 0.0, 0.25, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -163,13 +167,6 @@ def test_standardized_kernels_leave_nothing_in_the_file(tmp_path):
     constraint = loaded.get_layer("conv2").kernel.constraint
     assert isinstance(constraint, aqe.constraints.WeightClip)
     np.testing.assert_array_equal(loaded(images), model(images))
-
-
-ROLES = {"kernels": "kernel_quantizer", "inputs": "quantizer"}
-
-
-def network(**kwargs):
-    return aqe.models.MINWNet("D", filters=2, dense_units=4, **kwargs)
 
 
 @pytest.mark.parametrize("kind", ["inputs", "kernels"])
