@@ -276,13 +276,16 @@ def without_defaults(config):
     return config
 
 
-def section(group, results, args):
-    """Exports a group; returns its section of the card, `None` if empty."""
+def choose(group, results):
+    """Returns `{name: record to publish}` of a group's finished networks."""
     records = list(Store(results / "results.jsonl"))
-    chosen = [best(group, records, bits) for bits in WIDTHS]
-    found = [record for record in chosen if record is not None]
-    if not found:
-        return None
+    chosen = {group.name(bits): best(group, records, bits) for bits in WIDTHS}
+    return {name: record for name, record in chosen.items() if record}
+
+
+def section(group, chosen, results, args):
+    """Exports what `choose` found; returns the group's section of the card."""
+    found = list(chosen.values())
     if group.from_file:
         (x, _), _, (test, labels) = images.read(args.images).splits()
         x = x[: found[0]["run"]["train_images"]]
@@ -296,8 +299,7 @@ def section(group, results, args):
     test = (test.astype("float32") - mean) / std
 
     rows = []
-    for record in found:
-        name = group.name(record["run"]["bits"])
+    for name, record in chosen.items():
         if not args.only or name in args.only:
             export(group, record, results, test, labels)
         sizes = [
@@ -317,11 +319,8 @@ def section(group, results, args):
                 *(f"{size / 1024:,.0f} KiB" for size in sizes),
             ]
         )
-    missing = [
-        f"`{group.name(bits)}`"
-        for bits, record in zip(WIDTHS, chosen)
-        if record is None
-    ]
+    names = [group.name(bits) for bits in WIDTHS]
+    missing = [f"`{name}`" for name in names if name not in chosen]
     head = ["name", "test", "validation", "seed", "learning rate"]
     head += ["estimator", "schedule", "run", ".keras", ".tflite"]
     return SECTION.format(
@@ -367,18 +366,23 @@ def main(argv=None):
         "are; the card is of all",
     )
     args = parser.parse_args(argv)
-    names = [group.name(bits) for group in GROUPS for bits in WIDTHS]
+    folders = {group: args.results / group.experiment for group in GROUPS}
+    chosen = {group: choose(group, folders[group]) for group in GROUPS}
+    names = [name for of_group in chosen.values() for name in of_group]
+    if not names:
+        raise SystemExit(f"{args.results} has no finished run to publish yet.")
     unknown = sorted(set(args.only or []) - set(names))
     if unknown:
-        parser.error(f"--only must be of {names}. Received: {unknown}")
+        parser.error(
+            f"--only must be of {names}, which have a finished run. "
+            f"Received: {unknown}"
+        )
 
     sections = [
-        section(group, args.results / group.experiment, args)
+        section(group, chosen[group], folders[group], args)
         for group in GROUPS
+        if chosen[group]
     ]
-    sections = [text for text in sections if text is not None]
-    if not sections:
-        raise SystemExit(f"{args.results} has no finished run to publish yet.")
     example = GROUPS[-1].name(WIDTHS[0])
     card = CARD.format(example=example, groups="\n\n".join(sections))
     write_whole(FOLDER / "README.md", lambda path: path.write_text(card))

@@ -153,5 +153,14 @@ def test_only_the_named_networks_are_written(tmp_path, monkeypatch):
     assert rows == [
         line for line in committed.splitlines() if line.startswith("| `")
     ]
+
+
+@pytest.mark.parametrize("name", ["minw-d-cifar10", "resnet20-cifar10-2-2"])
+def test_only_networks_with_a_run_can_be_written(name, tmp_path, capsys):
+    shutil.copytree(RESULTS / "recipe", tmp_path / "recipe")
+    command = ["--results", str(tmp_path), "--images", "cifar10.npz"]
     with pytest.raises(SystemExit):
-        export_pretrained.main([*command, "--only", "minw-d-cifar10"])
+        export_pretrained.main([*command, "--only", name])
+    errors = capsys.readouterr().err
+    assert "minw-d-cifar10-1-1" in errors
+    assert f"Received: ['{name}']" in errors
