@@ -186,7 +186,8 @@ $(NEWEST): setup.cfg setup.py pyproject.toml $(RUNTIME)
 	--extra-index-url https://download.pytorch.org/whl/cpu
 $(BACKENDS): .venv-%/installed: $(INSTALLED)
 	$(PYTHON) -m venv .venv-$*
-	.venv-$*/bin/python -m pip install $(REQUIREMENTS) "keras >= 3.13" pytest
+	.venv-$*/bin/python -m pip install $(REQUIREMENTS) "keras >= 3.13" \
+	pytest hypothesis matplotlib
 	cp .venv/lib/python3.*/site-packages/__editable__*keras_aqe* \
 	.venv-$*/lib/python3.*/site-packages/
 	touch $@

@@ -30,7 +30,8 @@ hypothesis.settings.load_profile("keras_aqe")
 
 def pytest_collectstart():
     """Before modules of tests are imported, which may start TensorFlow."""
-    make_two_devices()
+    if importlib.util.find_spec("tensorflow") is not None:
+        make_two_devices()
 
 
 @functools.cache
@@ -103,7 +104,8 @@ def seeded():
 def minw_files():
     """A small MINW-Net as a file of each target."""
     from keras_aqe import converters, models
-    from tests.converters.networks import TARGETS, randomise
+    from tests.converters.networks import TARGETS
+    from tests.randomised import randomise
 
     model = randomise(models.MINWNet(filters=4, dense_units=8))
     return {target: converters.convert(model, target) for target in TARGETS}

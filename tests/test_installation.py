@@ -13,7 +13,7 @@ import pytest
 
 from keras_aqe import models
 from keras_aqe.converters import Interpreter, convert
-from tests.converters.networks import images, randomise
+from tests.randomised import images, randomise
 
 ROOT = pathlib.Path(__file__).parents[1]
 LIBRARY = "keras_aqe_runtime/libkeras_aqe_delegate.so"

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import keras_aqe as aqe
 from keras_aqe import converters
-from tests.converters.networks import images
+from tests.randomised import images
 
 STRATEGIES = {
     "one device": lambda: tf.distribute.OneDeviceStrategy("CPU:1"),

@@ -4,6 +4,7 @@ Each module beside this one is named as a backend is, and defines all of the
 functions below. No other module of the package asks which backend runs.
 """
 
+import contextlib
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -66,6 +67,12 @@ sync: Callable[[keras.Model], None] = _chosen.sync
 setter: Callable[
     [keras.Model, list[keras.Variable]], Callable[[float], None]
 ] = _chosen.setter
+
+# `keeps_random_state()` is a context after which the backend's global random
+# state, which a model's `fit` draws from, is as before.
+keeps_random_state: Callable[[], contextlib.AbstractContextManager] = (
+    _chosen.keeps_random_state
+)
 
 # `gradient(function, x)` is the gradient of `sum(function(x))` as an array,
 # for a function of one tensor and an array `x`.

@@ -1,5 +1,6 @@
 """The JAX backend."""
 
+import contextlib
 import functools
 
 import jax
@@ -7,6 +8,10 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 from jax import lax
+
+# Operators that hand on their input; a cast does where the dtype stays, and
+# leaves no trace.
+_HANDING_ON = ("copy", "stop_gradient")
 
 convert_to_tensor = keras.ops.convert_to_tensor
 
@@ -60,11 +65,22 @@ def returns_argument(function, spec):
     shape = [1 if size is None else size for size in spec.shape]
     argument = jax.ShapeDtypeStruct(shape, spec.dtype)
     graph = jax.make_jaxpr(function)(argument).jaxpr
-    return graph.outvars == graph.invars
+    outputs = graph.outvars
+    for equation in reversed(graph.eqns):
+        if (
+            equation.primitive.name in _HANDING_ON
+            and equation.outvars == outputs
+        ):
+            outputs = equation.invars
+    return outputs == graph.invars
 
 
 def on_one_device(function):
     return function()
+
+
+# Keras draws by seeds that are variables of the model.
+keeps_random_state = contextlib.nullcontext
 
 
 def gradient(function, x):

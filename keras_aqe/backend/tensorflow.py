@@ -1,6 +1,7 @@
 """The TensorFlow backend."""
 
 import concurrent.futures
+import contextlib
 import platform
 
 import tensorflow as tf
@@ -95,6 +96,10 @@ def setter(model, variables):
             variable.assign(value)
 
     return assign
+
+
+# Keras draws by seeds that are variables of the model.
+keeps_random_state = contextlib.nullcontext
 
 
 def gradient(function, x):

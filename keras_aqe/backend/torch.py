@@ -68,6 +68,10 @@ def setter(model, variables):
     return assign
 
 
+# Dropout draws from the global state.
+keeps_random_state = torch.random.fork_rng
+
+
 def gradient(function, x):
     x = keras.ops.convert_to_tensor(x).requires_grad_()
     (found,) = torch.autograd.grad(function(x).sum(), x)

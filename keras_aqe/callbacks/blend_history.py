@@ -4,6 +4,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_aqe import backend
 from keras_aqe.callbacks.logs import Logs
 
 
@@ -114,7 +115,8 @@ def run_as_in_training(model: keras.Model, x: Any) -> Any:
     """Runs a model with `training=True` and leaves it as it was."""
     variables = model.non_trainable_variables
     state = [keras.ops.convert_to_numpy(v) for v in variables]
-    values = model(x, training=True)
+    with backend.keeps_random_state():
+        values = model(x, training=True)
     for variable, value in zip(variables, state):
         variable.assign(value)
     return values

@@ -300,7 +300,8 @@ def _rise(loss, targets, expected):
             raise ValueError(
                 f"`loss` is for models of one output. Received: {len(outputs)}"
             )
-        return float(keras.ops.mean(loss(targets, outputs[0])))
+        mean = keras.ops.mean(loss(targets, outputs[0]))
+        return float(keras.ops.convert_to_numpy(mean))
 
     before = value(expected)
     return lambda outputs: value(outputs) - before

@@ -15,7 +15,7 @@ from keras_aqe.converters.targets import TARGETS
 from keras_aqe.converters.targets.lce import engine as lce_engine
 from keras_aqe.converters.targets.packed import limits
 from keras_aqe_runtime.file import flatbuffer
-from tests.converters.networks import images
+from tests.randomised import images
 
 
 def small(**kwargs):

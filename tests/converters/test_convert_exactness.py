@@ -17,11 +17,10 @@ from tests.converters.networks import (
     activation_quantizers,
     check_report,
     computed,
-    images,
     inputs_of,
-    randomise,
     with_a_fault,
 )
+from tests.randomised import images, randomise
 
 # Smaller networks fail no clearer, and looking for them takes minutes.
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate]

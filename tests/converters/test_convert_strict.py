@@ -6,7 +6,8 @@ import pytest
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import ConversionError, convert
 from tests.combinations import each_once
-from tests.converters.networks import TARGETS, randomise
+from tests.converters.networks import TARGETS
+from tests.randomised import randomise
 
 # Bits of inputs and weights, and their operation.
 WIDTHS = [

@@ -11,7 +11,8 @@ import tensorflow as tf
 from keras_aqe import layers
 from keras_aqe.converters import ConversionError, Interpreter, convert
 from tests.combinations import each_once
-from tests.converters.networks import TARGETS, computed, randomise
+from tests.converters.networks import TARGETS, computed
+from tests.randomised import randomise
 
 K = keras.layers
 NAMES = [

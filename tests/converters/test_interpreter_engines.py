@@ -11,7 +11,7 @@ import pytest
 from keras_aqe import layers, models, runtime
 from keras_aqe.converters import convert
 from tests.combinations import each_once
-from tests.converters.networks import images, randomise
+from tests.randomised import images, randomise
 from tests.runtime.engines import interpreter, run, run_in_child
 
 

@@ -10,7 +10,8 @@ import keras_aqe as aqe
 from keras_aqe import layers, models
 from keras_aqe.converters import convert, report
 from keras_aqe_runtime.file import flatbuffer, metadata
-from tests.converters.networks import TARGETS, check_report, randomise
+from tests.converters.networks import TARGETS, check_report
+from tests.randomised import randomise
 
 K = keras.layers
 

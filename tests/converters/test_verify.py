@@ -8,7 +8,8 @@ from keras_aqe import layers, models
 from keras_aqe.converters import Interpreter, convert, verify
 from keras_aqe_runtime.file import flatbuffer, metadata
 from tests.combinations import each_once
-from tests.converters.networks import TARGETS, images, randomise
+from tests.converters.networks import TARGETS
+from tests.randomised import images, randomise
 
 
 def tiny(bits=2, **kwargs):

@@ -17,7 +17,7 @@ import pytest
 
 from keras_aqe import models, runtime
 from keras_aqe.converters import Interpreter, convert
-from tests.converters.networks import images, randomise
+from tests.randomised import images, randomise
 from tests.runtime import arm
 from tests.runtime.engines import run, run_in_child
 from tests.runtime.native import ROOT

@@ -8,7 +8,7 @@ import keras_aqe as aqe
 from keras_aqe import converters
 from keras_aqe.callbacks import find
 from keras_aqe.layers import HardTanh, QuantActivation, QuantConv2D, QuantDense
-from tests.converters.networks import images, randomise
+from tests.randomised import images, randomise
 
 K = keras.layers
 POLICIES = ["mixed_float16", "mixed_bfloat16", "bfloat16"]
@@ -72,6 +72,7 @@ def test_is_the_network_built_in_float32(policy, loaded, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.tensorflow
 def test_converts():
     model = under("mixed_float16", network)
     with pytest.raises(converters.ConversionError, match="float16.*to_float32"):
@@ -82,6 +83,7 @@ def test_converts():
     assert verification.labels_equal and verification.codes_equal
 
 
+@pytest.mark.tensorflow
 def test_a_layer_without_weights_counts_too():
     halves = HardTanh(dtype="mixed_float16", name="halves")
     model = keras.Sequential(

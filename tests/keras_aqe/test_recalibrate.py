@@ -3,7 +3,6 @@ import inspect
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_aqe as aqe
 from keras_aqe import converters
@@ -160,27 +159,48 @@ def test_nested_models_and_several_inputs():
     assert (outer.moving_variance.numpy() > 0).all()
 
 
+def sliced(examples):
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(examples)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
         lambda x: {"data": {"left": x, "right": x[:, :3]}, "batch_size": 32},
-        lambda x: {"data": [tf.constant(x), x[:, :3]], "batch_size": 32},
         lambda x: {
-            "data": tf.data.Dataset.from_tensor_slices(
-                ((x, x[:, :3]), np.zeros(96))
-            ).batch(32)
+            "data": [keras.ops.convert_to_tensor(x), x[:, :3]],
+            "batch_size": 32,
         },
         lambda x: {
-            "data": tf.data.Dataset.from_tensor_slices(
-                {"left": x, "right": x[:, :3]}
+            "data": (
+                ({"left": part, "right": part[:, :3]}, np.zeros(32))
+                for part in np.split(x, 3)
             )
-            .repeat()
-            .batch(32),
-            "steps": 3,
         },
+        pytest.param(
+            lambda x: {"data": sliced(((x, x[:, :3]), np.zeros(96))).batch(32)},
+            marks=pytest.mark.tensorflow,
+        ),
+        pytest.param(
+            lambda x: {
+                "data": sliced({"left": x, "right": x[:, :3]})
+                .repeat()
+                .batch(32),
+                "steps": 3,
+            },
+            marks=pytest.mark.tensorflow,
+        ),
     ],
-    ids=["dict", "tensors", "dataset with targets", "endless dataset"],
+    ids=[
+        "dict",
+        "tensors",
+        "generator with targets",
+        "dataset with targets",
+        "endless dataset",
+    ],
 )
 def test_kinds_of_data(make, weights_from_arrays):
     model = two_inputs()
@@ -205,6 +225,7 @@ def test_masked_steps_do_not_count():
 
 
 @pytest.mark.slow
+@pytest.mark.tensorflow
 def test_a_run_that_stopped_at_one_half(tmp_path):
     """Poor once hard, good after recalibration, and then it converts."""
     datasets = pytest.importorskip("sklearn.datasets")

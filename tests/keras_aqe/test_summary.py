@@ -1,4 +1,5 @@
 import json
+import math
 
 import keras
 import pytest
@@ -28,7 +29,7 @@ def test_minw_net(input_bits, weight_bits):
     assert table.macs == sum(table.macs_by_operation.values())
     assert table.weights == 9 * (12 + 16 + 32 + 64 + 128 + 256) + 960
     assert table.weights + table.other_parameters == sum(
-        w.shape.num_elements() for w in model.weights if "alpha" not in w.name
+        math.prod(w.shape) for w in model.weights if "alpha" not in w.name
     )
 
 

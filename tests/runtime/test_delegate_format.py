@@ -8,7 +8,8 @@ import pytest
 from keras_aqe import layers, models
 from keras_aqe.converters import convert
 from tests.combinations import each_once
-from tests.converters.networks import computed, images, randomise
+from tests.converters.networks import computed
+from tests.randomised import images, randomise
 from tests.runtime import fuzz
 from tests.runtime.engines import run
 from tests.runtime.format_reader import Reader

@@ -11,7 +11,7 @@ import keras_aqe_runtime
 from keras_aqe import converters
 from keras_aqe_runtime.errors import EngineMissingError
 from keras_aqe_runtime.file import flatbuffer
-from tests.converters.networks import images
+from tests.randomised import images
 
 
 def test_equals_that_of_the_converters(minw_file):

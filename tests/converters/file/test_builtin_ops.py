@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from keras_aqe.converters import Interpreter, convert
-from tests.converters.networks import TARGETS, computed, images
+from tests.converters.networks import TARGETS, computed
+from tests.randomised import images
 
 
 @pytest.mark.parametrize("target", TARGETS)

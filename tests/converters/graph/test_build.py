@@ -8,8 +8,9 @@ from keras_aqe import layers, quantizers
 from keras_aqe.converters import ConversionError, Interpreter, convert, verify
 from keras_aqe.converters.graph.build import build
 from keras_aqe.inference import is_identity
-from tests.converters.networks import TARGETS, images, randomise
+from tests.converters.networks import TARGETS
 from tests.keras_aqe.test_inference import K, image_layers, make
+from tests.randomised import images, randomise
 
 
 def network(*first, shape=(6, 6, 3), dtype="float32"):

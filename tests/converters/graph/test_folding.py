@@ -10,7 +10,7 @@ from keras_aqe import layers, quantizers
 from keras_aqe.converters.graph import build as graph
 from keras_aqe.converters.graph import folding, nodes
 from keras_aqe.converters.graph.thresholds import FLOAT_LIMIT
-from tests.converters.networks import randomise
+from tests.randomised import randomise
 
 ORDERS = [
     [],

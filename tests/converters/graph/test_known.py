@@ -9,7 +9,8 @@ import pytest
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import ConversionError, Interpreter, convert
 from keras_aqe.converters.graph.known import is_known, padding
-from tests.converters.networks import TARGETS, images, randomise
+from tests.converters.networks import TARGETS
+from tests.randomised import images, randomise
 
 K = keras.layers
 FIRST = "channels_first"

@@ -7,7 +7,8 @@ import pytest
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import ConversionError, Interpreter, convert
 from tests.combinations import each_once
-from tests.converters.networks import TARGETS, images, randomise
+from tests.converters.networks import TARGETS
+from tests.randomised import images, randomise
 
 LIMITS = {"tflite": "int8 cannot hold", "packed": "no level"}
 

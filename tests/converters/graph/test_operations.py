@@ -14,7 +14,8 @@ from keras_aqe.converters import convert, verify
 from keras_aqe.converters.graph import nodes
 from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.reference import Reference
-from tests.converters.networks import TARGETS, computed, images, randomise
+from tests.converters.networks import TARGETS, computed
+from tests.randomised import images, randomise
 
 K = keras.layers
 SHAPE = (9, 8, 3)

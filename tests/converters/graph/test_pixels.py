@@ -10,7 +10,8 @@ from keras_aqe.converters import ConversionError, Interpreter, convert
 from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.graph.nodes import Pixels, Sum
 from tests.combinations import each_once
-from tests.converters.networks import TARGETS, randomise
+from tests.converters.networks import TARGETS
+from tests.randomised import randomise
 
 SIZE, CHANNELS = 9, 2
 # Layers in front of a network, and what they compute, exactly.

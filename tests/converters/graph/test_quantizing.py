@@ -8,7 +8,8 @@ import tensorflow as tf
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import Interpreter, convert
 from keras_aqe.converters.graph.quantizing import distinct
-from tests.converters.networks import TARGETS, images
+from tests.converters.networks import TARGETS
+from tests.randomised import images
 
 
 class ZeroOrOne(quantizers.Quantizer):

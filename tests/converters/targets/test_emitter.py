@@ -9,12 +9,9 @@ from keras_aqe.converters import Interpreter, convert, targets, verify
 from keras_aqe.converters.targets.emitter import Emitter
 from keras_aqe.converters.targets.target import Target
 from keras_aqe_runtime.file import flatbuffer
-from tests.converters.networks import (
-    TARGETS,
-    images,
-    randomise,
-)
+from tests.converters.networks import TARGETS
 from tests.converters.test_convert_exactness import assert_same
+from tests.randomised import images, randomise
 
 
 @pytest.mark.slow

@@ -65,7 +65,11 @@ def test_to_int64_keeps_large_numbers():
     [
         (lambda x: x, True),
         (lambda x: ops.cast(x, "float32"), True),
+        (lambda x: ops.stop_gradient(x), True),
+        (lambda x: ops.stop_gradient(ops.cast(x, "float32")), True),
         (lambda x: x + 1, False),
+        (lambda x: ops.stop_gradient(x + 1), False),
+        (lambda x: ops.ones(()), False),
         (lambda x: ops.transpose(x, (0, 2, 1)), False),
         (lambda x: ops.zeros_like(x), False),
         (lambda x: [x, x], False),

@@ -7,7 +7,12 @@ from tests.keras_aqe.backend import children
 
 @pytest.mark.slow
 def test_core():
-    children.run_core("jax")
+    children.run_core("jax", "not slow")
+
+
+@pytest.mark.program
+def test_the_slow_part_of_the_core():
+    children.run_core("jax", "slow")
 
 
 @pytest.mark.program

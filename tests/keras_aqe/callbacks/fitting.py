@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 import keras_aqe as aqe
 from keras_aqe.callbacks import (
@@ -34,6 +35,12 @@ X, Y = np.random.RandomState(0).normal(size=(2, 40, 4)).astype("float32")
 
 
 Y = Y[:, :1]
+
+
+SEVERAL_BATCHES = pytest.mark.skipif(
+    keras.backend.backend() == "torch",
+    reason="under PyTorch `steps_per_execution` is 1",
+)
 
 
 class Record(keras.callbacks.Callback):

@@ -5,10 +5,10 @@ import warnings
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_aqe as aqe
 from keras_aqe.callbacks import AlphaScheduler, find
+from tests.keras_aqe.callbacks.fitting import SEVERAL_BATCHES
 
 X = np.random.RandomState(0).normal(size=(40, 4)).astype("float32")
 Y = X[:, :1]
@@ -114,6 +114,7 @@ def test_total_steps_count_batches_over_several_calls():
 
 
 @pytest.mark.slow
+@SEVERAL_BATCHES
 @pytest.mark.parametrize("batches", [2, 3, 5, 7])
 def test_an_execution_has_the_alpha_of_its_last_batch(batches):
     model = compiled(run_eagerly=False, steps_per_execution=batches)
@@ -140,7 +141,10 @@ def test_a_custom_loop_optimizer_need_not_be_there():
 
 
 @pytest.mark.slow
+@pytest.mark.tensorflow
 def test_datasets_of_unknown_and_endless_length():
+    import tensorflow as tf
+
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
     unknown = data.filter(lambda x, y: True)
     alphas, _ = fit(
@@ -239,7 +243,7 @@ def test_backup_and_restore(first, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run([Interrupt()])
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         rest = run([])
     np.testing.assert_allclose(rest, expected(5, 20, 20), rtol=1e-6)
 
@@ -268,8 +272,11 @@ def test_the_straight_through_estimator_is_not_soft():
 
 
 @pytest.mark.slow
+@pytest.mark.tensorflow
 def test_a_loop_of_ones_own():
     """As docs/training.md shows it."""
+    import tensorflow as tf
+
     model = compiled()
     optimizer = keras.optimizers.Adam()
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8).repeat(4)

@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_aqe.callbacks import (
     AlphaScheduler,
     find,
 )
 from tests.keras_aqe.callbacks.fitting import (
+    SEVERAL_BATCHES,
     Record,
     X,
     Y,
@@ -29,6 +29,7 @@ def test_alpha_of_each_batch():
 
 
 @pytest.mark.slow
+@SEVERAL_BATCHES
 def test_steps_per_execution_does_not_stretch_the_schedule():
     model = compiled(run_eagerly=False, steps_per_execution=5)
     alphas, _ = fit(model, AlphaScheduler(lambda p: 0.5 + p / 2), epochs=4)
@@ -64,7 +65,10 @@ def test_a_resumed_run_goes_on_where_it_was(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.tensorflow
 def test_an_endless_dataset_needs_steps():
+    import tensorflow as tf
+
     data = tf.data.Dataset.from_tensors((X, Y)).repeat()
     model = compiled()
     with pytest.raises(ValueError, match="total_steps.*steps_per_epoch"):

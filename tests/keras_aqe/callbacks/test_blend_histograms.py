@@ -4,7 +4,6 @@ import builtins
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_aqe as aqe
 from keras_aqe.callbacks import AlphaScheduler, BlendHistograms, BlendHistory
@@ -13,6 +12,8 @@ from tests.keras_aqe.callbacks.fitting import X, Y, compiled
 
 def written(folder):
     """`{tag: {step: value}}` of all events in a folder."""
+    import tensorflow as tf
+
     found = {}
     for path in sorted(folder.rglob("events*")):
         for record in tf.data.TFRecordDataset(str(path)):
@@ -24,6 +25,7 @@ def written(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.tensorflow
 def test_histograms_are_those_of_the_blends(tmp_path):
     model = compiled()
     (activation,) = (

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_aqe as aqe
 from keras_aqe.callbacks import AlphaScheduler
 from tests.combinations import each_once
+from tests.keras_aqe.callbacks.fitting import SEVERAL_BATCHES
 
 BATCH, STEPS = 8, 5
 X = np.random.RandomState(0).normal(2, 3, (BATCH * STEPS, 4)).astype("float32")
@@ -88,10 +88,13 @@ KINDS = {
 
 
 @pytest.mark.slow
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(
     "kind, validation", each_once(list(KINDS), [False, True])
 )
 def test_kinds_of_data(kind, validation):
+    import tensorflow as tf
+
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
     data, model, endless = KINDS[kind](data), network(), None
     if data.cardinality() == tf.data.INFINITE_CARDINALITY:
@@ -108,6 +111,7 @@ def test_kinds_of_data(kind, validation):
 
 
 @pytest.mark.slow
+@SEVERAL_BATCHES
 def test_an_execution_of_several_batches():
     model = network()
     model.compile(

@@ -30,7 +30,7 @@ def test_a_soft_run_ends_hard_and_as_by_hand():
     aqe.recalibrate(model, X, batch_size=16)
     for ours, theirs in zip(after, model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    sums = model.layers[0](X, training=False)
+    sums = np.asarray(model.layers[0](X, training=False))
     np.testing.assert_allclose(
         model.layers[1].moving_mean, np.mean(sums, axis=0), atol=1e-6
     )

@@ -9,7 +9,7 @@ import pytest
 import keras_aqe as aqe
 from keras_aqe import converters, runtime
 from tests.combinations import each_once
-from tests.converters.networks import images, randomise
+from tests.randomised import images, randomise
 
 TINY = {
     "AlexNet": dict(
@@ -223,6 +223,7 @@ CONVERSIONS = [("tflite", (1, 1)), ("lce", (1, 1)), ("packed", (2, 3))]
 CONVERTED = ["DenseNet100", "ResNet18", "ResNet110", "AlexNet"]
 
 
+@pytest.mark.tensorflow
 # Every network and every target; all pairs of them take half a minute.
 @pytest.mark.slow
 @pytest.mark.parametrize("name, conversion", each_once(CONVERTED, CONVERSIONS))

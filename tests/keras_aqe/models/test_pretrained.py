@@ -99,6 +99,7 @@ def is_exact(model):
 
 
 @pytest.mark.slow
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("name", card())
 def test_packed_file_is_the_network(name):
     try:
@@ -127,6 +128,7 @@ def real_images():
 
 
 @pytest.mark.slow
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("name", card())
 def test_network_and_file_recognise_images_as_the_card_says(name, real_images):
     try:

@@ -313,7 +313,7 @@ def test_trains_and_is_saved(tmp_path):
     x = images(model, 64)
     twin = aqe.quantize_model(model, 1, 1, data=x)
     assert not twin.compiled
-    twin.compile("adam", "mse", jit_compile=False)
+    twin.compile(keras.optimizers.Adam(0.02), "mse", jit_compile=False)
     y = np.asarray(model(x))
     before = twin.evaluate(x, y, verbose=0)
     twin.fit(

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_aqe as aqe
 from keras_aqe.quantizers import Binary
+from tests.keras_aqe.tensors import compiled
 
 X = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
 
@@ -39,12 +39,11 @@ def test_a_training_step_records_its_alpha(stochastic):
     assert float(quantizer.trained_alpha) == 1 and not quantizer.is_soft
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_compiled_step_records_its_alpha(jit_compile):
     quantizer = Binary()
-    step = tf.function(
-        lambda x: quantizer(x, training=True), jit_compile=jit_compile
-    )
+    step = compiled(lambda x: quantizer(x, training=True), jit_compile)
     for alpha in (0.25, 0.5):
         quantizer.alpha.assign(alpha)
         step(X)
@@ -92,6 +91,7 @@ def test_a_file_without_the_record_counts_as_trained_at_its_alpha(alpha):
 
 
 @pytest.mark.slow
+@pytest.mark.tensorflow
 def test_replicas_record_alpha(mirrored):
     with mirrored.scope():
         layer = aqe.layers.QuantDense(

@@ -12,7 +12,7 @@ from keras_aqe.layers import (
     QuantDense,
     QuantSeparableConv2D,
 )
-from tests.converters.networks import images
+from tests.randomised import images
 
 
 def dense(quantizer=None, kernel_quantizer="binary"):
@@ -159,6 +159,7 @@ def test_weights_do_not_go_into_a_clone_that_does_not_share_it(tmp_path):
         clone.load_weights(tmp_path / "model.weights.h5")
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("make", [input_and_kernel, nested, sequential])
 def test_a_file_is_the_network(make):
     model = build(make)

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from keras_aqe.converters import Interpreter, convert
-from tests.converters.networks import images, randomise
 from tests.converters.targets.builtin.test_builtin_micro import networks
+from tests.randomised import images, randomise
 
 PAGE = pathlib.Path(__file__).with_name("browser.html")
 MODULES = pathlib.Path(os.environ.get("LITERT_JS", "/none"))

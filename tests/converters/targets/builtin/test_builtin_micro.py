@@ -10,7 +10,7 @@ import pytest
 
 from keras_aqe import models
 from keras_aqe.converters import Interpreter, convert
-from tests.converters.networks import images, randomise
+from tests.randomised import images, randomise
 
 CHILD = pathlib.Path(__file__).with_name("micro_child.py")
 PYTHON = os.environ.get("MICRO_PYTHON")

@@ -8,11 +8,8 @@ from keras_aqe import layers, models
 from keras_aqe.converters import convert, verify
 from keras_aqe_runtime.file import flatbuffer
 from keras_aqe_runtime.file.flatbuffer import schema
-from tests.converters.networks import (
-    TABLE_1,
-    images,
-    randomise,
-)
+from tests.converters.networks import TABLE_1
+from tests.randomised import images, randomise
 
 FEW = [(1, 1), (2, 16), (3, 3), (16, 2), (32, 32)]
 

@@ -8,10 +8,7 @@ from keras_aqe import layers, models, quantizers
 from keras_aqe.converters import Interpreter, convert, verify
 from keras_aqe.converters.targets.lce import emitter as lce
 from keras_aqe_runtime.file import flatbuffer
-from tests.converters.networks import (
-    images,
-    randomise,
-)
+from tests.randomised import images, randomise
 
 
 def padded(size, pad_value=0.0, strides=1, kernel_size=3):

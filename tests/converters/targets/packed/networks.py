@@ -8,7 +8,8 @@ import numpy as np
 from keras_aqe import models
 from keras_aqe.converters import Interpreter, convert
 from keras_aqe_runtime.file import flatbuffer
-from tests.converters.networks import computed, randomise
+from tests.converters.networks import computed
+from tests.randomised import randomise
 
 SHAPE = (16, 16, 3)
 

@@ -5,11 +5,11 @@ import pytest
 
 from keras_aqe import layers, models
 from keras_aqe.converters import convert, verify
-from tests.converters.networks import images, randomise
 from tests.converters.targets.packed.networks import (
     assert_equal,
     operators,
 )
+from tests.randomised import images, randomise
 
 
 def residual(x, quantizer, codes):

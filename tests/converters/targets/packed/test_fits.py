@@ -5,10 +5,10 @@ import pytest
 
 from keras_aqe import layers, quantizers
 from keras_aqe.converters import ConversionError, convert
-from tests.converters.networks import images, randomise
 from tests.converters.targets.packed.networks import (
     assert_equal,
 )
+from tests.randomised import images, randomise
 
 
 @pytest.mark.parametrize("bits, multiplier", [(4, 1), (2, 3), (3, 2)])

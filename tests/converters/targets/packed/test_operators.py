@@ -6,12 +6,12 @@ import pytest
 
 from keras_aqe import layers
 from tests.combinations import each_once
-from tests.converters.networks import randomise
 from tests.converters.targets.packed.networks import (
     assert_equal,
     operators,
     small,
 )
+from tests.randomised import randomise
 
 
 @pytest.mark.slow

@@ -7,11 +7,11 @@ import pytest
 
 from keras_aqe import models
 from keras_aqe.converters import ConversionError, Interpreter, convert, verify
-from tests.converters.networks import images
 from tests.converters.targets.packed.networks import (
     SHAPE,
     small,
 )
+from tests.randomised import images
 from tests.runtime.engines import run
 
 MIB = 2**20

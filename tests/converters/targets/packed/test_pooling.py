@@ -5,11 +5,11 @@ import pytest
 
 from keras_aqe import layers
 from tests.combinations import each_once
-from tests.converters.networks import images, randomise
 from tests.converters.targets.packed.networks import (
     assert_equal,
     operators,
 )
+from tests.randomised import images, randomise
 
 
 @pytest.mark.slow

@@ -8,8 +8,9 @@ from keras_aqe import layers, quantizers
 from keras_aqe.converters.graph import nodes
 from keras_aqe.converters.graph.build import build
 from keras_aqe.converters.targets.packed import stages
-from tests.converters.networks import computed, images, randomise
+from tests.converters.networks import computed
 from tests.converters.targets.packed.networks import assert_equal, operators
+from tests.randomised import images, randomise
 
 K = keras.layers
 

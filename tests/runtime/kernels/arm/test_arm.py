@@ -10,8 +10,8 @@ import pytest
 
 from keras_aqe import models
 from keras_aqe.converters import convert
-from tests.converters.networks import images as random_images
-from tests.converters.networks import randomise
+from tests.randomised import images as random_images
+from tests.randomised import randomise
 from tests.runtime import arm
 from tests.runtime.disassembly import multiplications, shared_functions
 from tests.runtime.engines import run, run_in_child
