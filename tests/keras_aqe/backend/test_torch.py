@@ -10,7 +10,7 @@ def test_core():
     children.run_core("torch", "not slow")
 
 
-@pytest.mark.program
+@pytest.mark.long  # minutes of compiling and training
 def test_the_slow_part_of_the_core():
     children.run_core("torch", "slow")
 

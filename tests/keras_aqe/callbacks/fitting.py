@@ -43,6 +43,12 @@ SEVERAL_BATCHES = pytest.mark.skipif(
 )
 
 
+OWN_TRAIN_STEP = pytest.mark.skipif(
+    keras.backend.backend() == "jax",
+    reason="under JAX `train_step` takes the state of training, too",
+)
+
+
 class Record(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()

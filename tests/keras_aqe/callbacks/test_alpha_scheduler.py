@@ -8,7 +8,7 @@ import pytest
 
 import keras_aqe as aqe
 from keras_aqe.callbacks import AlphaScheduler, find
-from tests.keras_aqe.callbacks.fitting import SEVERAL_BATCHES
+from tests.keras_aqe.callbacks.fitting import OWN_TRAIN_STEP, SEVERAL_BATCHES
 
 X = np.random.RandomState(0).normal(size=(40, 4)).astype("float32")
 Y = X[:, :1]
@@ -128,6 +128,7 @@ def test_an_execution_has_the_alpha_of_its_last_batch(batches):
 
 
 @pytest.mark.slow
+@OWN_TRAIN_STEP
 def test_a_custom_loop_optimizer_need_not_be_there():
     class Own(keras.Model):
         def train_step(self, data):

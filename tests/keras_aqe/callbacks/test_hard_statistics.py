@@ -7,7 +7,7 @@ import pytest
 import keras_aqe as aqe
 from keras_aqe.callbacks import AlphaScheduler
 from tests.combinations import each_once
-from tests.keras_aqe.callbacks.fitting import SEVERAL_BATCHES
+from tests.keras_aqe.callbacks.fitting import OWN_TRAIN_STEP, SEVERAL_BATCHES
 
 BATCH, STEPS = 8, 5
 X = np.random.RandomState(0).normal(2, 3, (BATCH * STEPS, 4)).astype("float32")
@@ -173,6 +173,7 @@ class TwoCalls(keras.Model):
 
 
 @pytest.mark.slow
+@OWN_TRAIN_STEP
 def test_steps_that_are_not_known_leave_keras_statistics():
     model = network()
     model = TwoCalls(model.inputs, model.outputs)
