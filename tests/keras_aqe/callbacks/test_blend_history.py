@@ -9,6 +9,7 @@ from keras_aqe.callbacks import (
     AlphaScheduler,
     BlendHistory,
 )
+from keras_aqe.callbacks.blend_history import run_as_in_training
 from tests.keras_aqe.callbacks.fitting import (
     X,
     Y,
@@ -52,6 +53,12 @@ def test_blend_history():
     np.testing.assert_allclose(
         blends.activations[3], expected, rtol=1e-4, atol=1e-5
     )
+
+
+def test_looking_leaves_the_dropout_that_comes_next():
+    model = straight_model()
+    first, second = (run_as_in_training(model, X) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.slow
