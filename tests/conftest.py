@@ -8,6 +8,7 @@ import functools
 import gc
 import importlib.metadata
 import importlib.util
+import os
 
 import hypothesis
 import pytest
@@ -17,7 +18,8 @@ NATIVE = ("tests/runtime/", "tests/converters/targets/packed/")
 
 hypothesis.settings.register_profile(
     "keras_aqe",
-    max_examples=10,
+    # JAX compiles for each shape.
+    max_examples=3 if os.environ.get("KERAS_BACKEND") == "jax" else 10,
     deadline=None,
     derandomize=True,
     suppress_health_check=[
