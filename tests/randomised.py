@@ -1,4 +1,4 @@
-"""Images and weights that show where sums are not exact."""
+"""Images whose sums are exact, and weights as uneven as trained ones."""
 
 import keras
 import numpy as np

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_aqe import estimators
+from keras_aqe import backend, estimators
 from tests.keras_aqe.tensors import array, compiled, differentiate
 
 ALL = [estimators.aqe, estimators.aqe_ste, estimators.ste]
@@ -39,7 +39,7 @@ def test_ste():
 @pytest.mark.parametrize("estimator", ALL)
 def test_the_gradient_passes_between_limits(estimator):
     x = np.array([-1.0, -1e-6, 0.0, 1.9, 2.0, 2.001], "float32")
-    _, gradient = differentiate(
+    gradient = backend.gradient(
         lambda x: estimator(x, half, 0.5, (0.0, 2.0)), x
     )
     np.testing.assert_array_equal(gradient, [0, 0, 1, 1, 1, 0])
@@ -49,10 +49,21 @@ def test_the_gradient_passes_between_limits(estimator):
 def test_no_gradient_reaches_alpha(estimator):
     """Alpha counts by what is beside the estimator alone."""
     x = keras.ops.convert_to_tensor([0.3])
-    _, gradient = differentiate(
+    gradient = backend.gradient(
         lambda alpha: estimator(x, half, alpha) + 3 * alpha, np.float32(0.7)
     )
     np.testing.assert_array_equal(gradient, 3)
+
+
+@pytest.mark.tensorflow
+def test_alpha_is_not_even_connected():
+    import tensorflow as tf
+
+    alpha = tf.constant(0.7)
+    with tf.GradientTape() as tape:
+        tape.watch(alpha)
+        y = estimators.aqe(tf.constant([0.3]), half, alpha)
+    assert tape.gradient(y, alpha) is None
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])

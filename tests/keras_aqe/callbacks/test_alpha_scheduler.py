@@ -244,7 +244,7 @@ def test_backup_and_restore(first, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run([Interrupt()])
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("error")
         rest = run([])
     np.testing.assert_allclose(rest, expected(5, 20, 20), rtol=1e-6)
 

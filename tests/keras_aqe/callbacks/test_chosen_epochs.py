@@ -45,7 +45,7 @@ def test_without_it_a_soft_epoch_is_saved_and_said_to_be(
     model = compiled()
     with pytest.warns(UserWarning, match="best.keras' kept.*WhenHard") as said:
         model.fit(X, Y, batch_size=8, epochs=10, verbose=0, callbacks=callbacks)
-    assert len([w for w in said if w.category is UserWarning]) == 1
+    assert len(said) == 1
     assert not any(q.is_soft for q in aqe.callbacks.find(model))
     saved = keras.models.load_model(path)
     assert any(q.is_soft for q in aqe.callbacks.find(saved))

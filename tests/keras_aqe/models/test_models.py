@@ -223,9 +223,9 @@ CONVERSIONS = [("tflite", (1, 1)), ("lce", (1, 1)), ("packed", (2, 3))]
 CONVERTED = ["DenseNet100", "ResNet18", "ResNet110", "AlexNet"]
 
 
-@pytest.mark.tensorflow
 # Every network and every target; all pairs of them take half a minute.
 @pytest.mark.slow
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("name, conversion", each_once(CONVERTED, CONVERSIONS))
 def test_conversion(name, conversion):
     target, bits = conversion
